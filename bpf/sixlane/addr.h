@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Addresses: canonical form, RFC 6052 embedding, RFC 7757 mappings and what is known of each IPv4 address.
+ * IPv4 addresses on their own are host-order __u32.
+ */
+#ifndef SIXLANE_ADDR_H
+#define SIXLANE_ADDR_H
+
+#include <linux/in6.h>
+#include <bpf/bpf_endian.h>
+
+#include "sixlane/maps.h"
+
+#define V4_MAPPED 0x0000ffff00000000ULL
+
+static __always_inline struct addr addr_from_v4(__u32 v4)
+{
+	return (struct addr){ .hi = 0, .lo = bpf_cpu_to_be64(V4_MAPPED | v4) };
+}
+
+static __always_inline __u32 addr_to_v4(struct addr a)
+{
+	return (__u32)bpf_be64_to_cpu(a.lo);
+}
+
+/* ::, ::1 and multicast (RFC 7915 5.1). */
+static __always_inline bool addr_is_illegal_source6(const struct addr *a)
+{
+	__u64 hi = bpf_be64_to_cpu(a->hi);
+
+	return hi >> 56 == 0xff || (hi == 0 && bpf_be64_to_cpu(a->lo) <= 1);
+}
+
+/*
+ * RFC 6052 2.2. Bits 64 to 71 (the "u" octet) stay free: the address's high part ends at bit 63, its low part
+ * begins at bit 72. /96 has it all at the end.
+ */
+#define BELOW_U 0x00ffffffffffffffULL
+
+static __always_inline struct addr rfc6052_embed(const struct prefix *px, __u32 v4)
+{
+	if (px->len == 96)
+		return (struct addr){ .hi = px->addr.hi, .lo = px->addr.lo | bpf_cpu_to_be64(v4) };
+
+	__u32 shift = (px->len - 32) & 63;
+	__u64 high = (__u64)v4 >> shift;
+	__u64 low = ((__u64)v4 << ((56 - shift) & 63)) & BELOW_U;
+
+	return (struct addr){ .hi = px->addr.hi | bpf_cpu_to_be64(high), .lo = bpf_cpu_to_be64(low) };
+}
+
+static __always_inline __u32 rfc6052_extract(const struct prefix *px, const struct addr *a)
+{
+	__u64 hi = bpf_be64_to_cpu(a->hi), lo = bpf_be64_to_cpu(a->lo);
+
+	if (px->len == 96)
+		return (__u32)lo;
+
+	__u32 shift = (px->len - 32) & 63;
+
+	return (__u32)(hi << shift) | (__u32)((lo & BELOW_U) >> ((56 - shift) & 63));
+}
+
+/* What is known of an IPv4 address (enum range_word); 0: nothing. */
+static __always_inline __u32 range_of(void *map, __u32 v4)
+{
+	__u32 number = v4 >> 24;
+
+#pragma clang loop unroll(full)
+	for (int shift = 16; shift >= 0; shift -= 8) {
+		struct range_block *block = bpf_map_lookup_elem(map, &number);
+
+		if (!block)
+			return 0;
+
+		__u32 word = block->words[(v4 >> shift) & 0xff];
+
+		if (!(word & RANGE_BLOCK))
+			return word;
+		number = word & ~RANGE_BLOCK;
+	}
+	return 0;
+}
+
+/* Index of the prefix that serves an address, or MAX_PREFIXES. */
+static __always_inline __u32 range_server(__u32 word)
+{
+	__u32 served = word & RANGE_SERVED_MASK;
+
+	return served && served <= MAX_PREFIXES ? served - 1 : MAX_PREFIXES;
+}
+
+static __always_inline struct prefix *prefix_at(struct gateway *gw, __u32 index)
+{
+	return &gw->prefixes[index & (MAX_PREFIXES - 1)];
+}
+
+static __always_inline bool range_allows(const struct gateway *gw, __u32 word, __u32 index)
+{
+	return gw->source_sets[(word >> RANGE_SOURCES_SHIFT) & (MAX_SOURCE_SETS - 1)] >> (index & 63) & 1;
+}
+
+/* 64:ff9b::/96 stands for global addresses only (RFC 6052 3.1). */
+static __always_inline bool range_breaks_well_known(const struct prefix *px, __u32 word)
+{
+	return px->flags & PREFIX_WELL_KNOWN && word & RANGE_NOT_GLOBAL;
+}
+
+static __always_inline struct gateway *gateway_of(__u32 slot)
+{
+	__u32 zero = 0;
+	void *inner = bpf_map_lookup_elem(&gateways, &slot);
+
+	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+static __always_inline __u64 mask64(__u32 bits)
+{
+	return bits == 0 ? 0 : ~0ULL << ((64 - bits) & 63);
+}
+
+/*
+ * Explicit address mappings (RFC 7757 3.2, 3.3): the longest match; behind the prefixes the suffix is copied, and zeros
+ * are padded or bits cut at its end. Functions of their own, so that the verifier reads each loop once.
+ */
+
+/* IPv4 to IPv6: 1 and *out where a mapping matches, else 0. */
+__noinline int eam4_map(__u32 slot, __u32 v4, struct addr *out)
+{
+	struct gateway *gw = gateway_of(slot);
+	void *map = bpf_map_lookup_elem(&eam4, &slot);
+
+	if (!gw || !map || !out)
+		return 0;
+	for (__u32 i = 0; i < MAX_EAM_LENGTHS; i++) {
+		if (i >= gw->eam4_lens_count)
+			return 0;
+
+		__u32 len = gw->eam4_lens[i];
+		struct eam4_key key = { .len = len, .addr = bpf_htonl(v4 & (mask64(len) >> 32)) };
+		struct eam *eam = bpf_map_lookup_elem(map, &key);
+
+		if (!eam)
+			continue;
+
+		/* The suffix, its first bit as bit 63; a host mapping has none. */
+		__u64 suffix = len < 32 ? (__u64)v4 << (32 + (len & 31)) : 0;
+		__u32 len6 = eam->len6;
+		__u64 hi = len6 < 64 ? suffix >> (len6 & 63) : 0;
+		__u64 lo = len6 < 64 ? (len6 ? suffix << ((64 - len6) & 63) : 0) : suffix >> (len6 & 63);
+
+		if (len6 == 128)
+			lo = 0;
+		out->hi = eam->addr6.hi | bpf_cpu_to_be64(hi);
+		out->lo = eam->addr6.lo | bpf_cpu_to_be64(lo);
+		return 1;
+	}
+	return 0;
+}
+
+enum eam6_result {
+	EAM6_MISS,
+	EAM6_INSIDE,
+	EAM6_REMOTE,
+};
+
+/* IPv6 to IPv4: enum eam6_result and, on a hit, *v4. */
+__noinline int eam6_map(__u32 slot, const struct addr *a, __u32 *v4)
+{
+	struct gateway *gw = gateway_of(slot);
+	void *map = bpf_map_lookup_elem(&eam6, &slot);
+
+	if (!gw || !map || !a || !v4)
+		return EAM6_MISS;
+
+	__u64 hi = bpf_be64_to_cpu(a->hi), lo = bpf_be64_to_cpu(a->lo);
+
+	for (__u32 i = 0; i < MAX_EAM_LENGTHS; i++) {
+		if (i >= gw->eam6_lens_count)
+			return EAM6_MISS;
+
+		__u32 len = gw->eam6_lens[i];
+		__u64 mask_hi = len < 64 ? mask64(len) : ~0ULL;
+		__u64 mask_lo = len > 64 ? mask64(len - 64) : 0;
+		struct eam6_key key = { .addr.hi = bpf_cpu_to_be64(hi & mask_hi),
+					.addr.lo = bpf_cpu_to_be64(lo & mask_lo),
+					.len = len };
+		struct eam *eam = bpf_map_lookup_elem(map, &key);
+
+		if (!eam)
+			continue;
+
+		__u64 suffix = 0;
+
+		if (len < 64)
+			suffix = hi << (len & 63) | (len ? lo >> ((64 - len) & 63) : 0);
+		else if (len < 128)
+			suffix = lo << (len & 63);
+
+		__u32 len4 = eam->len4;
+
+		*v4 = bpf_ntohl(eam->addr4) | (len4 < 32 ? (__u32)(suffix >> 32) >> (len4 & 31) : 0);
+		return eam->flags & EAM_REMOTE ? EAM6_REMOTE : EAM6_INSIDE;
+	}
+	return EAM6_MISS;
+}
+
+/* Index of the longest matching pool6 prefix, or MAX_PREFIXES. */
+__noinline int pool6_find(__u32 slot, const struct addr *a)
+{
+	struct gateway *gw = gateway_of(slot);
+
+	if (!gw || !a)
+		return MAX_PREFIXES;
+	for (__u32 i = 0; i < MAX_PREFIXES; i++) {
+		if (i >= gw->prefix_count)
+			break;
+
+		struct prefix *px = &gw->prefixes[i];
+
+		if ((((a->hi ^ px->addr.hi) & px->mask.hi) | ((a->lo ^ px->addr.lo) & px->mask.lo)) == 0)
+			return i;
+	}
+	return MAX_PREFIXES;
+}
+
+#endif

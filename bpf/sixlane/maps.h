@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * All maps. Configuration lives in inner maps of one generation: slot (generation & 1) of each outer map. Whoever
+ * configures fills the other slot and then writes `generation`. Everything else stands outside of generations.
+ */
+#ifndef SIXLANE_MAPS_H
+#define SIXLANE_MAPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "sixlane/types.h"
+
+#define GENERATIONS 2
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} generation SEC(".maps");
+
+/* clang writes no BTF for what only an inner map names: sizes, not types. */
+struct gateways_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct gateway));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct gateways_inner);
+} gateways SEC(".maps");
+
+struct ranges_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 256);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct range_block));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct ranges_inner);
+} ranges SEC(".maps");
+
+struct eam4_inner {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct eam4_key));
+	__uint(value_size, sizeof(struct eam));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct eam4_inner);
+} eam4 SEC(".maps");
+
+struct eam6_inner {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct eam6_key));
+	__uint(value_size, sizeof(struct eam));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct eam6_inner);
+} eam6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASON_COUNT);
+	__type(key, __u32);
+	__type(value, struct counter);
+} counters SEC(".maps");
+
+/* Forwarded packets: index prefix.id * DIRECTION_COUNT + direction. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_PREFIXES *DIRECTION_COUNT);
+	__type(key, __u32);
+	__type(value, struct counter);
+} prefix_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct error_bucket);
+} error_buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NEXT_HOP_SLOTS);
+	__type(key, __u32);
+	__type(value, struct next_hop);
+} next_hops SEC(".maps");
+
+/* Bumped when routes, neighbours or links change: what was remembered before is void. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} next_hop_epoch SEC(".maps");
+
+/* The tables that a packet works with, all of the generation it met first. */
+struct tables {
+	struct gateway *gw;
+	void *ranges;
+	__u32 slot;
+};
+
+static __always_inline int tables_read(struct tables *t)
+{
+	__u32 zero = 0;
+	__u32 *current = bpf_map_lookup_elem(&generation, &zero);
+
+	if (!current)
+		return -1;
+	t->slot = *current & (GENERATIONS - 1);
+
+	void *inner = bpf_map_lookup_elem(&gateways, &t->slot);
+
+	if (!inner)
+		return -1;
+	t->gw = bpf_map_lookup_elem(inner, &zero);
+	t->ranges = bpf_map_lookup_elem(&ranges, &t->slot);
+	return t->gw && t->ranges ? 0 : -1;
+}
+
+#endif

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* From bytes to struct pkt: offsets and canonical addresses. Nothing here changes a packet. */
+#ifndef SIXLANE_PARSE_H
+#define SIXLANE_PARSE_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+
+#include "sixlane/addr.h"
+#include "sixlane/ctx.h"
+
+#define IP4_DF 0x4000
+#define IP4_MF 0x2000
+#define IP4_OFFSET 0x1fff
+#define IP6_MF 1
+#define IP6_OFFSET 0xfff8
+#define FRAGMENT_HEADER_BYTES 8
+#define EXTENSIONS_MAX 8
+#define EXTENSIONS_BYTES_MAX 256
+
+struct fragment_header {
+	__u8 nexthdr;
+	__u8 reserved;
+	__be16 offset;
+	__be32 id;
+};
+
+/* Offsets are from the start of the frame. `fragment` is as in a Fragment header: offset in bytes, and IP6_MF. */
+struct pkt {
+	struct addr src;
+	struct addr dst;
+	__u32 l3;
+	__u32 l4;
+	__u32 payload_bytes; /* behind l4, by the IP header's word */
+	__u32 fragment_id;
+	__u32 pointer; /* for Parameter Problem */
+	__u16 fragment;
+	__u16 header_bytes; /* IPv4: with options */
+	__u8 family;
+	__u8 proto;
+	__u8 tos;
+	__u8 ttl;
+	bool is_fragment;
+	bool has_fragment_header; /* IPv6: also an atomic fragment's */
+	bool may_fragment;        /* IPv4: DF is 0 */
+};
+
+static __always_inline __u32 pkt_l3_bytes(const struct pkt *p)
+{
+	return p->l4 - p->l3 + p->payload_bytes;
+}
+
+static __always_inline bool pkt_has_l4_header(const struct pkt *p)
+{
+	return !(p->fragment & IP6_OFFSET);
+}
+
+/* Link header, up to two VLAN tags. */
+static __always_inline enum reason parse_link(struct ctx c, struct pkt *p)
+{
+	struct ethhdr *eth = ctx_at(c, 0, ETH_HLEN);
+
+	if (!eth)
+		return PASS_NOT_IP;
+
+	__be16 type = eth->h_proto;
+
+	p->l3 = ETH_HLEN;
+	/* tc has the outer tag in the skb; a second one stays in the frame, and bpf_skb_change_proto refuses it. */
+	for (__u32 i = 0; c.entry == ENTRY_XDP && i < VLAN_TAGS; i++) {
+		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+			break;
+
+		__be16 *inner = ctx_at(c, p->l3 + 2, sizeof(*inner));
+
+		if (!inner)
+			return PASS_NOT_IP;
+		type = *inner;
+		p->l3 += 4;
+	}
+	p->family = type == bpf_htons(ETH_P_IP) ? FAMILY_INET : type == bpf_htons(ETH_P_IPV6) ? FAMILY_INET6 : 0;
+	return p->family ? REASON_NONE : PASS_NOT_IP;
+}
+
+/* The fixed IPv4 header at p->l3. */
+static __always_inline enum reason parse_ipv4(struct ctx c, struct pkt *p)
+{
+	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return DROP_TRUNCATED;
+	if (ip->version != 4 || ip->ihl < 5)
+		return DROP_MALFORMED;
+
+	__u16 frag = bpf_ntohs(ip->frag_off);
+
+	p->src = addr_from_v4(bpf_ntohl(ip->saddr));
+	p->dst = addr_from_v4(bpf_ntohl(ip->daddr));
+	p->header_bytes = ip->ihl * 4;
+	p->l4 = p->l3 + p->header_bytes;
+	/* Less than the header: parse_ipv4_lengths() will say so. */
+	p->payload_bytes = bpf_ntohs(ip->tot_len) - p->header_bytes;
+	p->proto = ip->protocol;
+	p->tos = ip->tos;
+	p->ttl = ip->ttl;
+	p->may_fragment = !(frag & IP4_DF);
+	p->is_fragment = frag & (IP4_MF | IP4_OFFSET);
+	p->fragment = (frag & IP4_OFFSET) << 3 | (frag & IP4_MF ? IP6_MF : 0);
+	p->fragment_id = bpf_ntohs(ip->id);
+	return REASON_NONE;
+}
+
+static __always_inline bool fragment_overflows(const struct pkt *p)
+{
+	return (p->fragment & IP6_OFFSET) + p->payload_bytes > 0xffff;
+}
+
+/* Options are read only to check the sum, RFC 1812 5.2.2: IPv6 will have no header checksum to catch it later. */
+static __always_inline bool ipv4_checksum_is_right(struct ctx c, const struct pkt *p)
+{
+	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return false;
+
+	__u64 sum = csum_words(ip, sizeof(*ip));
+
+	for (__u32 i = 0; i < 10; i++) {
+		if (sizeof(*ip) + 4 * i >= p->header_bytes)
+			break;
+
+		__u32 *option = ctx_at(c, p->l3 + sizeof(*ip) + 4 * i, sizeof(*option));
+
+		if (!option)
+			return false;
+		sum += *option;
+	}
+	return csum_fold(sum) == 0xffff;
+}
+
+/* What parse_ipv4() took on trust; `available` are the bytes from p->l3 to the end of the frame. */
+static __always_inline enum reason check_ipv4(struct ctx c, const struct pkt *p, __u32 available)
+{
+	if (p->payload_bytes > 0xffff) /* total length < header length */
+		return p->header_bytes > available ? DROP_TRUNCATED : DROP_MALFORMED;
+	if (p->payload_bytes + p->header_bytes > available)
+		return DROP_TRUNCATED;
+	if (!ipv4_checksum_is_right(c, p))
+		return DROP_BAD_HEADER_CHECKSUM;
+	if (fragment_overflows(p))
+		return DROP_MALFORMED;
+	return REASON_NONE;
+}
+
+static __always_inline bool is_extension(__u8 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS;
+}
+
+/* The fixed IPv6 header at p->l3; p->l4 is what follows it, extension headers included. */
+static __always_inline enum reason parse_ipv6(struct ctx c, struct pkt *p)
+{
+	struct ipv6hdr *ip = ctx_at(c, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return DROP_TRUNCATED;
+	if (ip->version != 6)
+		return DROP_MALFORMED;
+	__builtin_memcpy(&p->src, &ip->saddr, sizeof(p->src));
+	__builtin_memcpy(&p->dst, &ip->daddr, sizeof(p->dst));
+	p->header_bytes = sizeof(*ip);
+	p->l4 = p->l3 + sizeof(*ip);
+	p->payload_bytes = bpf_ntohs(ip->payload_len);
+	p->proto = ip->nexthdr;
+	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	p->ttl = ip->hop_limit;
+	return REASON_NONE;
+}
+
+/* Where a walk over extension headers came to. */
+struct extensions {
+	__u32 l4;
+	__u32 payload_bytes;
+	__u32 fragment_id;
+	__u32 pointer;
+	__u16 fragment;
+	__u8 proto;
+	__u8 has_fragment_header;
+};
+
+/*
+ * Skips Hop-by-Hop, Destination Options and spent Routing headers, up to the upper layer or through one Fragment header
+ * (RFC 7915 5.1). `end` is the first offset behind the packet.
+ */
+static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, struct extensions *x)
+{
+	__u32 start = x->l4, l3 = x->l4 - sizeof(struct ipv6hdr);
+
+	for (__u32 i = 0; i <= EXTENSIONS_MAX; i++) {
+		if (x->proto == IPPROTO_FRAGMENT)
+			break;
+		if (!is_extension(x->proto))
+			return REASON_NONE;
+		if (i == EXTENSIONS_MAX)
+			return DROP_EXTENSION_HEADERS;
+
+		__u8 *header = ctx_at(c, x->l4, 8);
+
+		if (!header || x->l4 + 8 > end)
+			return DROP_TRUNCATED;
+
+		__u32 bytes = 8 + 8 * (__u32)header[1];
+
+		if (bytes > x->payload_bytes || x->l4 + bytes > end)
+			return DROP_TRUNCATED;
+		if (x->proto == IPPROTO_ROUTING && header[3]) {
+			x->pointer = x->l4 + 3 - l3;
+			return DROP_SOURCE_ROUTE;
+		}
+		x->proto = header[0];
+		x->l4 += bytes;
+		x->payload_bytes -= bytes;
+		if (x->l4 - start > EXTENSIONS_BYTES_MAX)
+			return DROP_EXTENSION_HEADERS;
+	}
+
+	struct fragment_header *fragment = ctx_at(c, x->l4, sizeof(*fragment));
+
+	if (!fragment || x->l4 + sizeof(*fragment) > end || x->payload_bytes < sizeof(*fragment))
+		return DROP_TRUNCATED;
+	x->has_fragment_header = 1;
+	x->fragment = bpf_ntohs(fragment->offset) & (IP6_OFFSET | IP6_MF);
+	x->fragment_id = bpf_ntohl(fragment->id);
+	x->proto = fragment->nexthdr;
+	x->l4 += sizeof(*fragment);
+	x->payload_bytes -= sizeof(*fragment);
+	if (x->l4 - start > EXTENSIONS_BYTES_MAX)
+		return DROP_EXTENSION_HEADERS;
+	if (is_extension(x->proto) || x->proto == IPPROTO_FRAGMENT || x->proto == IPPROTO_AH)
+		return DROP_EXTENSION_HEADERS;
+	return REASON_NONE;
+}
+
+__noinline int xdp_extensions(struct xdp_md *raw, __u32 end, struct extensions *x)
+{
+	return x ? walk_extensions((struct ctx){ raw, ENTRY_XDP }, end, x) : DROP_TRUNCATED;
+}
+
+__noinline int tc_extensions(struct __sk_buff *raw, __u32 end, struct extensions *x)
+{
+	return x ? walk_extensions((struct ctx){ raw, ENTRY_TC }, end, x) : DROP_TRUNCATED;
+}
+
+/* Moves p->l4 to the upper layer. `end`: the first offset behind the packet. */
+static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p, __u32 end)
+{
+	if (!is_extension(p->proto) && p->proto != IPPROTO_FRAGMENT)
+		return REASON_NONE;
+
+	struct extensions x = { .l4 = p->l4, .payload_bytes = p->payload_bytes, .proto = p->proto };
+
+	ctx_pull(c, p->l4 + EXTENSIONS_BYTES_MAX + FRAGMENT_HEADER_BYTES + 64);
+
+	int why = c.entry == ENTRY_XDP ? xdp_extensions(ctx_xdp(c), end, &x) : tc_extensions(ctx_skb(c), end, &x);
+
+	p->l4 = x.l4;
+	p->payload_bytes = x.payload_bytes;
+	p->proto = x.proto;
+	p->pointer = x.pointer;
+	p->fragment = x.fragment;
+	p->fragment_id = x.fragment_id;
+	p->has_fragment_header = x.has_fragment_header;
+	p->is_fragment = x.fragment != 0;
+	return why;
+}
+
+/* What a Fragment header must not say (RFC 8200 4.5). */
+static __always_inline enum reason check_fragment6(const struct pkt *p)
+{
+	if (p->fragment & IP6_MF && p->payload_bytes & 7)
+		return DROP_MALFORMED;
+	if (fragment_overflows(p))
+		return DROP_MALFORMED;
+	return REASON_NONE;
+}
+
+#endif

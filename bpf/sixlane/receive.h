@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The pipeline's first half, shared by packets and ICMP errors: from the frame to a checked packet and its mapping. */
+#ifndef SIXLANE_RECEIVE_H
+#define SIXLANE_RECEIVE_H
+
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "sixlane/icmp.h"
+#include "sixlane/xlat.h"
+
+/* What must be readable by pointer: link header, the longest bare headers, the transport header. */
+#define PULL_BYTES (LINK_BYTES_MAX + sizeof(struct ipv6hdr) + sizeof(struct tcphdr))
+
+/* From the wire to the upper layer of a packet that is ours. Who it is for and what it is comes before what is wrong. */
+static __always_inline enum reason receive(struct ctx c, struct tables *t, struct pkt *p, struct mapping *m)
+{
+	enum reason why;
+
+	if (tables_read(t))
+		return PASS_NOT_CONFIGURED;
+	ctx_pull(c, PULL_BYTES);
+	why = parse_link(c, p);
+	if (why)
+		return why;
+	if (ctx_is_for_other_host(c, t->gw))
+		return PASS_OTHER_HOST;
+
+	__u32 available = ctx_bytes(c) - p->l3;
+
+	if (p->family == FAMILY_INET) {
+		why = parse_ipv4(c, p);
+		if (!why)
+			why = classify_46(t, p, m);
+		if (!why) {
+			if (p->header_bytes > sizeof(struct iphdr))
+				ctx_pull(c, PULL_BYTES + 40);
+			why = check_ipv4(c, p, available);
+		}
+		return why;
+	}
+
+	why = parse_ipv6(c, p);
+	if (!why)
+		why = classify_64(t, p, m);
+	if (why)
+		return why;
+	if (sizeof(struct ipv6hdr) + p->payload_bytes > available)
+		return DROP_TRUNCATED;
+	if (addr_is_illegal_source6(&p->src))
+		return DROP_ILLEGAL_SOURCE;
+	why = parse_extensions(c, p, p->l4 + p->payload_bytes);
+	return why ? why : check_fragment6(p);
+}
+
+/* Protocol numbers that would mean something else in the other family. */
+static __always_inline bool proto_is_translatable(__u8 proto, const __u32 family)
+{
+	if (family == FAMILY_INET6)
+		return proto != IPPROTO_ICMP;
+	return !is_extension(proto) && proto != IPPROTO_FRAGMENT && proto != IPPROTO_IGMP && proto != IPPROTO_ICMPV6;
+}
+
+static __always_inline __u8 icmp_proto(const __u32 family)
+{
+	return family == FAMILY_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+/* Addresses in the other family, and whether these two may talk. */
+static __always_inline enum reason map(const struct tables *t, const struct pkt *p, struct mapping *m)
+{
+	if (p->family == FAMILY_INET6)
+		return map_64(t, p, m);
+	m->src_word = range_of(t->ranges, addr_to_v4(p->src));
+	return map_46(t, p, m);
+}
+
+static __always_inline bool is_allowed(const struct tables *t, const struct mapping *m, __u32 client_word)
+{
+	return !(prefix_at(t->gw, m->prefix)->flags & PREFIX_RESTRICTED) || range_allows(t->gw, client_word, m->prefix);
+}
+
+static __always_inline void count_forward(const struct tables *t, const struct mapping *m, enum direction direction,
+					  __u32 bytes)
+{
+	count(direction == DIRECTION_46 ? FORWARD_46 : FORWARD_64, bytes);
+	count_in(&prefix_counters, prefix_at(t->gw, m->prefix)->id * DIRECTION_COUNT + direction, bytes);
+}
+
+#endif

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* ICMP errors of our own: which reason makes which, how many a second, and the message. */
+#ifndef SIXLANE_REJECT_H
+#define SIXLANE_REJECT_H
+
+#include "sixlane/drop.h"
+#include "sixlane/fib.h"
+#include "sixlane/icmp.h"
+
+#define ERROR4_BYTES_MAX 576  /* RFC 1812 4.3.2.3 */
+#define ERROR6_BYTES_MAX 1280 /* RFC 4443 2.4 c */
+#define ERROR_TOS 0xc0        /* RFC 1812 4.3.2.5: internetwork control */
+#define ERROR_TTL 64
+
+struct error4 {
+	struct iphdr ip;
+	struct icmp_header icmp;
+};
+
+struct error6 {
+	struct ipv6hdr ip;
+	struct icmp_header icmp;
+};
+
+/* The error for a reason (RFC 7915 4.4, 5.4 and the sections that name one); false: dropped in silence. */
+static __always_inline bool error_for(enum reason why, const __u32 family, struct icmp_start *error)
+{
+	const bool v4 = family == FAMILY_INET;
+
+	switch (why) {
+	case DROP_TTL_EXPIRED:
+		error->type = v4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEED;
+		error->code = 0;
+		return true;
+	case DROP_NO_ROUTE:
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
+		error->code = v4 ? ICMP_NET_UNREACH : ICMPV6_NOROUTE;
+		return true;
+	case DROP_TOO_BIG:
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_PKT_TOOBIG;
+		error->code = v4 ? ICMP_FRAG_NEEDED : 0;
+		return true;
+	case DROP_SOURCE_NOT_ALLOWED:
+		error->type = ICMP_DEST_UNREACH;
+		error->code = ICMP_PKT_FILTERED;
+		return v4;
+	case DROP_NOT_GLOBAL:
+	case DROP_SOURCE_NOT_MAPPABLE:
+		error->type = ICMPV6_DEST_UNREACH;
+		error->code = ICMPV6_ADM_PROHIBITED;
+		return !v4;
+	case DROP_SOURCE_ROUTE:
+		error->type = ICMPV6_PARAMPROB;
+		error->code = ICMPV6_HDR_FIELD;
+		return !v4;
+	default:
+		return false;
+	}
+}
+
+/* A token bucket a CPU, one second deep (RFC 4443 2.4 f). */
+static __always_inline bool error_is_in_budget(const struct gateway *gw)
+{
+	__u32 zero = 0;
+	struct error_bucket *bucket = bpf_map_lookup_elem(&error_buckets, &zero);
+
+	if (!bucket)
+		return false;
+
+	__u64 now = bpf_jiffies64();
+	__u64 elapsed = now - bucket->filled_jiffies;
+	__u64 rate = gw->icmp_errors_per_second;
+
+	if (elapsed >= jiffies_per_second) {
+		bucket->tokens = rate;
+		bucket->filled_jiffies = now;
+	} else if (elapsed * rate >= jiffies_per_second) {
+		bucket->tokens = min_u32(rate, bucket->tokens + elapsed * rate / jiffies_per_second);
+		bucket->filled_jiffies = now;
+	}
+	if (!bucket->tokens)
+		return false;
+	bucket->tokens--;
+	return true;
+}
+
+/* The quote is in place behind the room for headers; `sum` is its checksum. */
+static __always_inline int error4_write(struct ctx c, const struct gateway *gw, const struct pkt *p,
+					const struct icmp_start *error, __u32 quoted, __u32 sum)
+{
+	struct error4 e = {
+		.ip = { .version = 4, .ihl = 5, .tos = ERROR_TOS, .ttl = ERROR_TTL, .protocol = IPPROTO_ICMP },
+		.icmp = { .type = error->type, .code = error->code, .rest = bpf_htonl(error->rest) },
+	};
+
+	e.ip.tot_len = bpf_htons(sizeof(e) + quoted);
+	e.ip.frag_off = bpf_htons(IP4_DF);
+	e.ip.saddr = bpf_htonl(addr_to_v4(gw->icmp_source4));
+	e.ip.daddr = bpf_htonl(addr_to_v4(p->src));
+	e.ip.check = ~csum_fold(csum_words(&e.ip, sizeof(e.ip)));
+	e.icmp.checksum = ~csum_fold(csum_words(&e.icmp, sizeof(e.icmp)) + sum);
+	return ctx_store(c, p->l3, &e, sizeof(e));
+}
+
+static __always_inline int error6_write(struct ctx c, const struct gateway *gw, const struct pkt *p,
+					const struct icmp_start *error, __u32 quoted, __u32 sum)
+{
+	struct error6 e = {
+		.ip = { .version = 6, .nexthdr = IPPROTO_ICMPV6, .hop_limit = ERROR_TTL },
+		.icmp = { .type = error->type, .code = error->code, .rest = bpf_htonl(error->rest) },
+	};
+	__be32 rest[2] = { bpf_htonl(sizeof(e.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
+
+	e.ip.payload_len = bpf_htons(sizeof(e.icmp) + quoted);
+	__builtin_memcpy(&e.ip.saddr, &gw->icmp_source6, sizeof(struct addr));
+	__builtin_memcpy(&e.ip.daddr, &p->src, sizeof(struct addr));
+
+	__u64 total = csum_words(&e.icmp, sizeof(e.icmp)) + sum + csum_words(rest, sizeof(rest)) +
+		      csum_words(&e.ip.saddr, 2 * sizeof(struct addr));
+
+	e.icmp.checksum = ~csum_fold(total);
+	return ctx_store(c, p->l3, &e, sizeof(e));
+}
+
+/*
+ * Turns a packet into the error about it and sends it to where the packet came from. A partial checksum, which only a
+ * local sender makes, stays marked in the skb and points into the quote; it goes back to that same local sender.
+ */
+static __always_inline int error_send(struct ctx c, const struct tables *t, const struct pkt *p,
+				      const struct icmp_start *error, __u32 packet_bytes, const __u32 family)
+{
+	const __u32 head = family == FAMILY_INET ? sizeof(struct error4) : sizeof(struct error6);
+	const __u32 most = family == FAMILY_INET ? ERROR4_BYTES_MAX : ERROR6_BYTES_MAX;
+	const struct addr *source = family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
+	__u32 quoted = min_u32(packet_bytes, most - head);
+	struct next_hop *hop;
+
+	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &hop))
+		return ctx_drop(c);
+	if (ctx_cut(c, p->l3 + quoted))
+		return ctx_drop(c);
+	ctx_pull(c, p->l3 + quoted);
+
+	int sum = ctx_csum_range(c, p->l3, quoted);
+
+	if (sum < 0 || ctx_grow_front(c, p->l3, head))
+		return ctx_drop(c);
+	if (family == FAMILY_INET ? error4_write(c, t->gw, p, error, quoted, sum)
+				  : error6_write(c, t->gw, p, error, quoted, sum))
+		return ctx_drop(c);
+	count(ICMP_ERROR_SENT, quoted + head);
+	return send(c, t->gw, hop);
+}
+
+/* Drops an untouched packet for `why` and answers it where that is due. `rest`: MTU or pointer. */
+static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
+{
+	struct tables t;
+	struct pkt p = {};
+	struct icmp_start error = { .rest = rest };
+
+	if (tables_read(&t) || parse_link(c, &p))
+		return ctx_drop(c);
+	if (p.family == FAMILY_INET ? parse_ipv4(c, &p) : parse_ipv6(c, &p))
+		return ctx_drop(c);
+
+	__u32 bytes = pkt_l3_bytes(&p);
+
+	if (!t.gw->icmp_errors_per_second || !error_is_in_budget(t.gw)) {
+		count(ICMP_ERROR_LIMITED, bytes);
+		return ctx_drop(c);
+	}
+	if (p.family == FAMILY_INET)
+		return error_for(why, FAMILY_INET, &error) ? error_send(c, &t, &p, &error, bytes, FAMILY_INET)
+							    : ctx_drop(c);
+	return error_for(why, FAMILY_INET6, &error) ? error_send(c, &t, &p, &error, bytes, FAMILY_INET6)
+						     : ctx_drop(c);
+}
+
+__noinline int xdp_reject(struct xdp_md *raw, __u32 why, __u32 rest)
+{
+	return reject((struct ctx){ raw, ENTRY_XDP }, why, rest);
+}
+
+__noinline int tc_reject(struct __sk_buff *raw, __u32 why, __u32 rest)
+{
+	return reject((struct ctx){ raw, ENTRY_TC }, why, rest);
+}
+
+/*
+ * What forward() returns beside the kernel's verdicts: a cold path goes on. Functions that call each other share 512
+ * bytes of stack, so they come back to the entry instead.
+ */
+enum verdict {
+	VERDICT_REJECT = 1 << 30, /* and the reason and `rest` */
+	VERDICT_ERROR = 1 << 29,  /* an ICMP error, to be translated */
+	VERDICT_REASON_SHIFT = 20,
+	VERDICT_REST_MASK = 0xfffff,
+};
+
+/* The end of each packet that is not sent on: counted once, answered if that is due. */
+static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason why, __u32 rest, __u32 bytes)
+{
+	struct icmp_start ignored;
+
+	count(why, bytes);
+	if (is_pass(why))
+		return ctx_pass(c);
+	if (p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
+		return ctx_drop(c);
+	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
+}
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The slow path: a namespace of ours behind a veth pair, where the kernel routes a packet straight back to us. Its
+ * route's MTU makes it fragment what must be fragmented. Frames addressed to our own end are only turned round there, so that a
+ * tc entry gets them (fib.h says why).
+ */
+#ifndef SIXLANE_SLOW_H
+#define SIXLANE_SLOW_H
+
+#include "sixlane/fib.h"
+#include "sixlane/reject.h"
+
+static __always_inline bool is_from_slow_path(struct ctx c, const struct gateway *gw)
+{
+	return gw->slow.ifindex && ctx_ifindex(c) == gw->slow.ifindex;
+}
+
+static __always_inline bool ctx_is_tagged(struct ctx c, const struct pkt *p)
+{
+	return c.entry == ENTRY_XDP ? p->l3 != ETH_HLEN : ctx_skb(c)->vlan_present;
+}
+
+/* Lends an IPv4 packet the hop that the detour will take from it. */
+static __always_inline int ttl_lend(struct ctx c, const struct pkt *p)
+{
+	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return -1;
+	if (ip->ttl == 255)
+		return 0;
+
+	__u8 ttl = ip->ttl + 1;
+	__u64 delta = bpf_htons((__u16)ttl << 8) + (__u16)~bpf_htons((__u16)ip->ttl << 8);
+	__u16 check = csum_updated(ip->check, delta, false);
+
+	if (ctx_store(c, p->l3 + offsetof(struct iphdr, ttl), &ttl, sizeof(ttl)))
+		return -1;
+	return ctx_store(c, p->l3 + offsetof(struct iphdr, check), &check, sizeof(check));
+}
+
+/* Has an IPv4 packet cut into fragments; each of them comes back and is translated. Never twice. */
+static __always_inline int slow_path(struct ctx c, const struct gateway *gw, const struct pkt *p)
+{
+	__u32 bytes = pkt_l3_bytes(p);
+
+	if (!gw->slow.ifindex || is_from_slow_path(c, gw) || ctx_is_tagged(c, p))
+		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
+	if (ttl_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
+		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
+	count(FORWARD_SLOW_PATH, bytes);
+	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+/* What the slow path returns and is not to be translated is a finished frame that lacked a neighbour. */
+static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p)
+{
+	__u32 bytes = pkt_l3_bytes(p);
+	struct next_hop *hop;
+	enum reason why = p->family == FAMILY_INET
+				  ? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &hop)
+				  : next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &hop);
+
+	if (why) {
+		count(why, bytes);
+		return ctx_drop(c);
+	}
+	count(FORWARD_NATIVE, bytes);
+	return send(c, t->gw, hop);
+}
+
+#endif

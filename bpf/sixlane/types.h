@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Every struct and enum that C and Python share, and nothing else.
+ *
+ * Python's side (src/sixlane/datapath/layout.py) is generated from this file through BTF. Rules: big-endian
+ * fields are __be*, units stand in names, padding is explicit and zero, no unions, no bit fields.
+ */
+#ifndef SIXLANE_TYPES_H
+#define SIXLANE_TYPES_H
+
+#include <linux/types.h>
+
+enum limit {
+	MAX_PREFIXES = 64,
+	MAX_SOURCE_SETS = 1024,
+	MAX_DEVICES = 16,
+	MAX_EAM_LENGTHS = 32,
+	NAME_BYTES = 32,
+	NEXT_HOP_SLOTS = 16384,
+};
+
+/* An address of either family: IPv4 is ::ffff:a.b.c.d. */
+struct addr {
+	__be64 hi;
+	__be64 lo;
+};
+
+enum prefix_flag {
+	PREFIX_WELL_KNOWN = 1, /* 64:ff9b::/96: only global IPv4 addresses (RFC 6052 3.1) */
+	PREFIX_RESTRICTED = 2, /* has loadBalancerSourceRanges */
+};
+
+/* One entry of pool6. Entries are sorted by falling length. */
+struct prefix {
+	struct addr addr;
+	struct addr mask;
+	__u32 id; /* of its counters; stays with the name across generations */
+	__u8 len; /* 32, 40, 48, 56, 64 or 96 */
+	__u8 flags;
+	__u16 pad;
+};
+
+struct label {
+	__u8 text[NAME_BYTES]; /* NUL-padded */
+};
+
+/* The namespace in which the kernel does what BPF cannot: the veth pair that leads there. */
+struct slow_path {
+	__u32 ifindex;    /* our end; 0: there is none */
+	__u8 near_mac[6]; /* our end */
+	__u8 far_mac[6];  /* the end in the namespace */
+};
+
+enum gateway_flag {
+	GATEWAY_NEXT_HOP_CACHE = 1, /* the next hop depends on nothing but the destination */
+};
+
+/* All small configuration of one generation: one look-up a packet. */
+struct gateway {
+	__u32 prefix_count;
+	__u32 device_count;
+	__u32 eam4_lens_count;
+	__u32 eam6_lens_count;
+	__u32 lowest_ipv6_mtu_bytes;
+	__u32 icmp_errors_per_second; /* for each CPU */
+	__u32 flags;
+	__u32 pad;
+	struct slow_path slow;
+	struct addr icmp_source4;
+	struct addr icmp_source6;
+	__u8 eam4_lens[MAX_EAM_LENGTHS]; /* in use, falling */
+	__u8 eam6_lens[MAX_EAM_LENGTHS];
+	__u64 macs[MAX_DEVICES]; /* our devices' addresses, as the low 48 bits, first byte lowest */
+	struct prefix prefixes[MAX_PREFIXES];
+	__u64 source_sets[MAX_SOURCE_SETS]; /* bit n: prefixes[n] lets this source in */
+	struct label names[MAX_PREFIXES];
+};
+
+/*
+ * What is known of each IPv4 address: a trie with strides 16, 8, 8 whose nodes are blocks of 256 words. Block n below
+ * 256 is the n-th part of the root. A word is another block (RANGE_BLOCK and its number) or the answer.
+ */
+enum range_word {
+	RANGE_BLOCK = 1 << 30,
+	RANGE_NOT_GLOBAL = 1 << 29,
+	RANGE_ILLEGAL_SOURCE = 1 << 28,
+	RANGE_SOURCES_SHIFT = 8, /* 16 bits: index into source_sets */
+	RANGE_SERVED_MASK = 0xff, /* index of the serving prefix + 1 */
+};
+
+struct range_block {
+	__u32 words[256];
+};
+
+/* Explicit address mappings (RFC 7757), a hash for each family keyed by the masked address and its length. */
+struct eam4_key {
+	__u32 len;
+	__be32 addr;
+};
+
+struct eam6_key {
+	struct addr addr;
+	__u32 len;
+	__u32 pad;
+};
+
+enum eam_flag {
+	EAM_REMOTE = 1, /* the IPv4 side is outside */
+};
+
+struct eam {
+	struct addr addr6;
+	__be32 addr4;
+	__u8 len4;
+	__u8 len6;
+	__u8 flags;
+	__u8 pad;
+};
+
+struct counter {
+	__u64 pkts;
+	__u64 bytes; /* of layer 3, as received */
+};
+
+enum direction {
+	DIRECTION_46 = 0,
+	DIRECTION_64 = 1,
+	DIRECTION_COUNT = 2,
+};
+
+/* Why a packet left the pipeline as it did, or what else is worth counting; the index of `counters`. */
+enum reason {
+	REASON_NONE,
+	/* sent on */
+	FORWARD_46,
+	FORWARD_64,
+	FORWARD_NATIVE,
+	FORWARD_SLOW_PATH,
+	/* left to the kernel, untouched */
+	PASS_NOT_CONFIGURED,
+	PASS_NOT_IP,
+	PASS_OTHER_HOST,
+	PASS_NOT_OURS,
+	PASS_NATIVE,
+	/* dropped */
+	DROP_TRUNCATED,
+	DROP_MALFORMED,
+	DROP_BAD_HEADER_CHECKSUM,
+	DROP_PROTOCOL,
+	DROP_EXTENSION_HEADERS,
+	DROP_SOURCE_ROUTE,
+	DROP_ICMP_FRAGMENT,
+	DROP_ICMP_TYPE,
+	DROP_ICMP_NESTED,
+	DROP_ILLEGAL_SOURCE,
+	DROP_NOT_GLOBAL,
+	DROP_SOURCE_NOT_ALLOWED,
+	DROP_SOURCE_NOT_MAPPABLE,
+	DROP_DESTINATION_NOT_MAPPABLE,
+	DROP_TTL_EXPIRED,
+	DROP_UDP_ZERO_CHECKSUM,
+	DROP_NO_ROUTE,
+	DROP_BLACKHOLE,
+	DROP_FORWARDING_OFF,
+	DROP_TOO_BIG,
+	DROP_NO_SLOW_PATH,
+	DROP_RESIZE_FAILED,
+	/* beside a drop: what became of the ICMP error */
+	ICMP_ERROR_SENT,
+	ICMP_ERROR_LIMITED,
+	REASON_COUNT,
+};
+
+/* A per-CPU bucket for ICMP errors (RFC 4443 2.4 f, RFC 1812 4.3.2.8). */
+struct error_bucket {
+	__u64 filled_jiffies;
+	__u64 tokens;
+};
+
+/* A remembered answer of the FIB: direct-mapped, its full address as tag. */
+struct next_hop {
+	struct addr dst;
+	__u64 expires_jiffies;
+	__u32 epoch;
+	__u32 ifindex;
+	__u32 mtu_bytes;
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+	__u32 resolved; /* 0: the neighbour is not known yet, and neither are the MACs */
+	__u32 pad;
+};
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Never loaded: one variable of each shared type, so that clang writes all of them into BTF for the generator. */
+#include "sixlane/types.h"
+
+enum limit limit_;
+enum prefix_flag prefix_flag_;
+enum gateway_flag gateway_flag_;
+enum range_word range_word_;
+enum eam_flag eam_flag_;
+enum direction direction_;
+enum reason reason_;
+struct gateway gateway_;
+struct range_block range_block_;
+struct eam4_key eam4_key_;
+struct eam6_key eam6_key_;
+struct eam eam_;
+struct counter counter_;
+struct error_bucket error_bucket_;
+struct next_hop next_hop_;

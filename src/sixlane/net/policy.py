@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy rules, and whether the next hop depends on more than the destination.
+
+A next hop that is remembered for a destination is right for the next packet only if nothing else of
+the packet has a say: no rule that looks at its source or mark, no route with several next hops.
+"""
+
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from sixlane.net import netlink
+
+_RTM_GETROUTE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 34, 106
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+# struct fib_rule_hdr: family, dst_len, src_len, tos, table, 2 unused, action, flags
+_RULE = struct.Struct("=BBBBBxxBI")
+_RULE_INVERT = 2
+_FRA_DST, _FRA_GOTO, _FRA_PRIORITY, _FRA_FLOW = 1, 4, 6, 11
+_FRA_SUPPRESS_IFGROUP, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 13, 14, 15
+_FRA_PAD, _FRA_PROTOCOL = 18, 21
+# What is not in this list is a selector: also those of kernels to come.
+_NO_SELECTORS = {
+    _FRA_DST,
+    _FRA_GOTO,
+    _FRA_PRIORITY,
+    _FRA_FLOW,
+    _FRA_SUPPRESS_IFGROUP,
+    _FRA_SUPPRESS_PREFIXLEN,
+    _FRA_TABLE,
+    _FRA_PAD,
+    _FRA_PROTOCOL,
+}
+
+# struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_RTA_DST, _RTA_MULTIPATH = 1, 9
+
+_NEXTHOP_HEADER_LENGTH = 8
+_NHA_GROUP = 2
+
+
+class _NextHopMessage(nlmsg):  # type: ignore[misc]
+    """struct nhmsg, which pyroute2 lacks."""
+
+    fields = (("family", "B"), ("scope", "B"), ("protocol", "B"), ("pad", "B"), ("flags", "I"))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One policy rule (`ip rule`)."""
+
+    version: int  # 4 or 6
+    priority: int
+    table: int  # 0: the rule names none
+    action: int  # 1: look up `table`; others: see ip-rule(8)
+    by_destination: bool  # it applies to a packet by its destination alone, or to all
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is one of those that every namespace starts with."""
+        known = {(0, 255), (32766, 254)} | ({(32767, 253)} if self.version == 4 else set())
+        return self.by_destination and self.action == 1 and (self.priority, self.table) in known
+
+
+def policy_rules() -> list[Rule]:
+    """All policy rules, IPv4 before IPv6, each in the order in which the kernel asks them."""
+    found = []
+    for family in _FAMILIES:
+        fields = {"family": int(family)}
+        found += netlink.dump_raw(fibmsg, _RTM_GETRULE, fields, what="list policy rules")
+    return [_rule(message) for message in found]
+
+
+def depends_on_more_than_destination() -> str | None:
+    """Why a packet's next hop depends on more than its destination; None if it does not.
+
+    A sentence's start for people: "policy rule 100 (IPv4) looks at more than the destination".
+    Asks for all routes: with a million of them it takes some seconds.
+    """
+    for rule in policy_rules():
+        if not rule.by_destination:
+            return (
+                f"policy rule {rule.priority} (IPv{rule.version}) "
+                "looks at more than the destination"
+            )
+    for family in _FAMILIES:
+        route = netlink.find_raw(
+            rtmsg, _RTM_GETROUTE, {"family": int(family)}, _is_ambiguous, what="list routes"
+        )
+        if route is not None:
+            return f"the route to {_destination(route)} has several next hops, or looks at more"
+    if _next_hop_groups():
+        return "there are next-hop groups (ip nexthop)"
+    return None
+
+
+def _rule(message: bytes) -> Rule:
+    start = netlink.HEADER.size
+    family, _, src_length, tos, table, action, flags = _RULE.unpack_from(message, start)
+    attributes = dict(netlink.attributes_of(message, start + _RULE.size))
+    return Rule(
+        version=4 if family == socket.AF_INET else 6,
+        priority=_u32(attributes.get(_FRA_PRIORITY)),
+        table=_u32(attributes.get(_FRA_TABLE)) or table,
+        action=action,
+        by_destination=not (src_length or tos or flags & _RULE_INVERT)
+        and attributes.keys() <= _NO_SELECTORS,
+    )
+
+
+def _is_ambiguous(message: bytes) -> bool:
+    start = netlink.HEADER.size
+    _, _, src_length, tos, *_ = _ROUTE.unpack_from(message, start)
+    if src_length or tos:
+        return True
+    return any(
+        kind == _RTA_MULTIPATH for kind, _ in netlink.attributes_of(message, start + _ROUTE.size)
+    )
+
+
+def _destination(message: bytes) -> str:
+    start = netlink.HEADER.size
+    family, dst_length, *_ = _ROUTE.unpack_from(message, start)
+    attributes = dict(netlink.attributes_of(message, start + _ROUTE.size))
+    packed = attributes.get(_RTA_DST, bytes(4 if family == socket.AF_INET else 16))
+    return f"{ip_address(packed)}/{dst_length}"
+
+
+def _next_hop_groups() -> bool:
+    def is_group(message: bytes) -> bool:
+        start = netlink.HEADER.size + _NEXTHOP_HEADER_LENGTH
+        return any(kind == _NHA_GROUP for kind, _ in netlink.attributes_of(message, start))
+
+    what = "list next-hop objects"
+    return bool(netlink.find_raw(_NextHopMessage, _RTM_GETNEXTHOP, {}, is_group, what=what))
+
+
+def _u32(value: bytes | None) -> int:
+    return int.from_bytes(value, sys.byteorder) if value else 0
