@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Never loaded: one variable of each shared type, so that clang writes all of them into BTF for the generator. */
+/* Never loaded: one variable of each shared type, so that clang writes all of them into BTF for the
+ * generator. */
 #include "sixlane/types.h"
 
 enum limit limit_;

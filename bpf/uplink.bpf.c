@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The gateway's data path: one pipeline, two entries. A packet is parsed, classified, checked and mapped without being
- * touched; then it is rewritten once and sent to its next hop. Cold paths are functions of their own: extension
- * headers (parse.h), ICMP errors to translate (quote.h), ICMP errors to send (reject.h).
+ * The gateway's data path: one pipeline, two entries. A packet is parsed, classified, checked and
+ * mapped without being touched; then it is rewritten once and sent to its next hop. Cold paths are
+ * functions of their own: extension headers (parse.h), ICMP errors to translate (quote.h), ICMP
+ * errors to send (reject.h).
  */
 #include <linux/bpf.h>
 #include <linux/tcp.h>
@@ -24,8 +25,8 @@ struct l4_change {
 	bool echo;
 };
 
-static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p, const struct mapping *m,
-					   struct l4_change *l4)
+static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p,
+					   const struct mapping *m, struct l4_change *l4)
 {
 	if (!pkt_has_l4_header(p))
 		return REASON_NONE;
@@ -57,14 +58,15 @@ static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p, co
 		l4->echo = true;
 		l4->icmp_type = icmp_echo_type(icmp->type);
 		l4->csum_offset = offsetof(struct icmp_header, checksum);
-		l4->delta = csum_delta_pseudo(p, m, p->payload_bytes) + csum_delta_type(icmp->type, l4->icmp_type);
+		l4->delta = csum_delta_pseudo(p, m, p->payload_bytes) +
+			    csum_delta_type(icmp->type, l4->icmp_type);
 	}
 	return REASON_NONE;
 }
 
 /* Layer 3 bytes of one packet on the wire, behind a new header of `header_bytes`. */
-static __always_inline __u32 wire_bytes(struct ctx c, const struct pkt *p, const struct l4_change *l4,
-					__u32 header_bytes)
+static __always_inline __u32 wire_bytes(struct ctx c, const struct pkt *p,
+					const struct l4_change *l4, __u32 header_bytes)
 {
 	__u32 segment = ctx_segment_bytes(c);
 
@@ -88,7 +90,8 @@ static __always_inline int forward_46(struct ctx c, const struct tables *t, cons
 	struct ipv6_headers h;
 	struct next_hop *hop;
 
-	if (p->may_fragment && size > t->gw->lowest_ipv6_mtu_bytes)
+	/* Fragments of ICMP are not translated (RFC 7915 1.2): whole or not at all. */
+	if (p->may_fragment && p->proto != IPPROTO_ICMP && size > t->gw->lowest_ipv6_mtu_bytes)
 		return slow_path(c, t->gw, p);
 
 	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &hop);
@@ -96,13 +99,15 @@ static __always_inline int forward_46(struct ctx c, const struct tables *t, cons
 	if (why)
 		return leave(c, p, why, 0, bytes);
 	if (size > hop->mtu_bytes)
-		return leave(c, p, DROP_TOO_BIG, hop->mtu_bytes - 20 - (p->is_fragment ? FRAGMENT_HEADER_BYTES : 0),
+		return leave(c, p, DROP_TOO_BIG,
+			     hop->mtu_bytes - 20 - (p->is_fragment ? FRAGMENT_HEADER_BYTES : 0),
 			     bytes);
 
 	header_46(p, m, p->payload_bytes, p->ttl - 1, &h);
 	if (ctx_replace_l3(c, p->l3, p->l4 - p->l3, fresh, FAMILY_INET6))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (p->is_fragment ? ctx_store(c, p->l3, &h, sizeof(h)) : ctx_store(c, p->l3, &h.ip, sizeof(h.ip)))
+	if (p->is_fragment ? ctx_store(c, p->l3, &h, sizeof(h))
+			   : ctx_store(c, p->l3, &h.ip, sizeof(h.ip)))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	if (rewrite_l4(c, p->l3 + fresh, l4))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
@@ -140,7 +145,8 @@ static __always_inline int forward(struct ctx c)
 	struct l4_change l4 = {};
 	enum reason why = receive(c, &t, &p, &m);
 
-	if (c.entry == ENTRY_TC && (why == PASS_NOT_OURS || why == PASS_NATIVE) && is_from_slow_path(c, t.gw))
+	if (c.entry == ENTRY_TC && (why == PASS_NOT_OURS || why == PASS_NATIVE) &&
+	    is_from_slow_path(c, t.gw))
 		return forward_native(c, &t, &p);
 	if (why)
 		return leave(c, &p, why, p.pointer, pkt_l3_bytes(&p));
@@ -163,9 +169,7 @@ static __always_inline int forward(struct ctx c)
 			return leave(c, &p, DROP_ICMP_TYPE, 0, pkt_l3_bytes(&p));
 	}
 
-	why = map(&t, &p, &m);
-	if (!why && p.family == FAMILY_INET && m.src_word & RANGE_ILLEGAL_SOURCE)
-		why = DROP_ILLEGAL_SOURCE;
+	why = map(c, &t, &p, &m, false);
 	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &m, m.src_word))
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
@@ -175,7 +179,8 @@ static __always_inline int forward(struct ctx c)
 	if (why)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
 
-	return p.family == FAMILY_INET ? forward_46(c, &t, &p, &m, &l4) : forward_64(c, &t, &p, &m, &l4);
+	return p.family == FAMILY_INET ? forward_46(c, &t, &p, &m, &l4)
+				       : forward_64(c, &t, &p, &m, &l4);
 }
 
 __noinline int xdp_forward(struct xdp_md *ctx)
@@ -196,7 +201,8 @@ int uplink_xdp(struct xdp_md *ctx)
 	if (verdict == VERDICT_ERROR)
 		return xdp_error(ctx);
 	if (verdict > 0 && verdict & VERDICT_REJECT)
-		return xdp_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT, verdict & VERDICT_REST_MASK);
+		return xdp_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT,
+				  verdict & VERDICT_REST_MASK);
 	return verdict;
 }
 
@@ -208,13 +214,14 @@ int uplink_tc(struct __sk_buff *ctx)
 	if (verdict == VERDICT_ERROR)
 		return tc_error(ctx);
 	if (verdict > 0 && verdict & VERDICT_REJECT)
-		return tc_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT, verdict & VERDICT_REST_MASK);
+		return tc_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT,
+				 verdict & VERDICT_REST_MASK);
 	return verdict;
 }
 
 /*
- * At the far end of the slow path: a frame addressed to our own end was sent here only to turn round. The stack of that
- * namespace gets the others.
+ * At the far end of the slow path: a frame addressed to our own end was sent here only to turn
+ * round. The stack of that namespace gets the others.
  */
 SEC("tc")
 int slow_turn(struct __sk_buff *ctx)

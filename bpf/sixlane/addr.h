@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Addresses: canonical form, RFC 6052 embedding, RFC 7757 mappings and what is known of each IPv4 address.
- * IPv4 addresses on their own are host-order __u32.
+ * Addresses: canonical form, RFC 6052 embedding, RFC 7757 mappings and what is known of each IPv4
+ * address. IPv4 addresses on their own are host-order __u32.
  */
 #ifndef SIXLANE_ADDR_H
 #define SIXLANE_ADDR_H
@@ -32,8 +32,8 @@ static __always_inline bool addr_is_illegal_source6(const struct addr *a)
 }
 
 /*
- * RFC 6052 2.2. Bits 64 to 71 (the "u" octet) stay free: the address's high part ends at bit 63, its low part
- * begins at bit 72. /96 has it all at the end.
+ * RFC 6052 2.2. Bits 64 to 71 (the "u" octet) stay free: the address's high part ends at bit 63,
+ * its low part begins at bit 72. /96 has it all at the end.
  */
 #define BELOW_U 0x00ffffffffffffffULL
 
@@ -46,7 +46,8 @@ static __always_inline struct addr rfc6052_embed(const struct prefix *px, __u32 
 	__u64 high = (__u64)v4 >> shift;
 	__u64 low = ((__u64)v4 << ((56 - shift) & 63)) & BELOW_U;
 
-	return (struct addr){ .hi = px->addr.hi | bpf_cpu_to_be64(high), .lo = bpf_cpu_to_be64(low) };
+	return (struct addr){ .hi = px->addr.hi | bpf_cpu_to_be64(high),
+			      .lo = bpf_cpu_to_be64(low) };
 }
 
 static __always_inline __u32 rfc6052_extract(const struct prefix *px, const struct addr *a)
@@ -97,7 +98,9 @@ static __always_inline struct prefix *prefix_at(struct gateway *gw, __u32 index)
 
 static __always_inline bool range_allows(const struct gateway *gw, __u32 word, __u32 index)
 {
-	return gw->source_sets[(word >> RANGE_SOURCES_SHIFT) & (MAX_SOURCE_SETS - 1)] >> (index & 63) & 1;
+	return gw->source_sets[(word >> RANGE_SOURCES_SHIFT) & (MAX_SOURCE_SETS - 1)] >>
+		       (index & 63) &
+	       1;
 }
 
 /* 64:ff9b::/96 stands for global addresses only (RFC 6052 3.1). */
@@ -120,8 +123,9 @@ static __always_inline __u64 mask64(__u32 bits)
 }
 
 /*
- * Explicit address mappings (RFC 7757 3.2, 3.3): the longest match; behind the prefixes the suffix is copied, and zeros
- * are padded or bits cut at its end. Functions of their own, so that the verifier reads each loop once.
+ * Explicit address mappings (RFC 7757 3.2, 3.3): the longest match; behind the prefixes the suffix
+ * is copied, and zeros are padded or bits cut at its end. Functions of their own, so that the
+ * verifier reads each loop once.
  */
 
 /* IPv4 to IPv6: 1 and *out where a mapping matches, else 0. */
@@ -147,7 +151,8 @@ __noinline int eam4_map(__u32 slot, __u32 v4, struct addr *out)
 		__u64 suffix = len < 32 ? (__u64)v4 << (32 + (len & 31)) : 0;
 		__u32 len6 = eam->len6;
 		__u64 hi = len6 < 64 ? suffix >> (len6 & 63) : 0;
-		__u64 lo = len6 < 64 ? (len6 ? suffix << ((64 - len6) & 63) : 0) : suffix >> (len6 & 63);
+		__u64 lo = len6 < 64 ? (len6 ? suffix << ((64 - len6) & 63) : 0)
+				     : suffix >> (len6 & 63);
 
 		if (len6 == 128)
 			lo = 0;
@@ -199,7 +204,8 @@ __noinline int eam6_map(__u32 slot, const struct addr *a, __u32 *v4)
 
 		__u32 len4 = eam->len4;
 
-		*v4 = bpf_ntohl(eam->addr4) | (len4 < 32 ? (__u32)(suffix >> 32) >> (len4 & 31) : 0);
+		*v4 = bpf_ntohl(eam->addr4) |
+		      (len4 < 32 ? (__u32)(suffix >> 32) >> (len4 & 31) : 0);
 		return eam->flags & EAM_REMOTE ? EAM6_REMOTE : EAM6_INSIDE;
 	}
 	return EAM6_MISS;
@@ -218,7 +224,8 @@ __noinline int pool6_find(__u32 slot, const struct addr *a)
 
 		struct prefix *px = &gw->prefixes[i];
 
-		if ((((a->hi ^ px->addr.hi) & px->mask.hi) | ((a->lo ^ px->addr.lo) & px->mask.lo)) == 0)
+		if ((((a->hi ^ px->addr.hi) & px->mask.hi) |
+		     ((a->lo ^ px->addr.lo) & px->mask.lo)) == 0)
 			return i;
 	}
 	return MAX_PREFIXES;

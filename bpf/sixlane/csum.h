@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Internet checksums (RFC 1071), updated incrementally (RFC 1624 eqn. 3): a sum is a 64-bit accumulator of 32-bit words
- * as they lie in memory, so byte order does not matter and no carry is lost.
+ * Internet checksums (RFC 1071), updated incrementally (RFC 1624 eqn. 3): a sum is a 64-bit
+ * accumulator of 32-bit words as they lie in memory, so byte order does not matter and no carry is
+ * lost.
  */
 #ifndef SIXLANE_CSUM_H
 #define SIXLANE_CSUM_H
-
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The one seam between XDP and tc. `entry` is a constant in each program and everything here is inlined, so that each
- * program holds only its own half. A struct ctx is passed by value and its address is never taken.
+ * The one seam between XDP and tc. `entry` is a constant in each program and everything here is
+ * inlined, so that each program holds only its own half. A struct ctx is passed by value and its
+ * address is never taken.
  */
 #ifndef SIXLANE_CTX_H
 #define SIXLANE_CTX_H
@@ -15,11 +16,11 @@
 
 #include "sixlane/csum.h"
 
-#define FAMILY_INET 2
-#define FAMILY_INET6 10
-#define VLAN_TAGS 2
+#define FAMILY_INET    2
+#define FAMILY_INET6   10
+#define VLAN_TAGS      2
 #define LINK_BYTES_MAX (ETH_HLEN + 4 * VLAN_TAGS)
-#define TCX_CONTINUE -1
+#define TCX_CONTINUE   -1
 
 enum entry {
 	ENTRY_XDP,
@@ -36,12 +37,14 @@ struct ctx {
 
 static __always_inline void *ctx_data(struct ctx c)
 {
-	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data : (void *)(long)ctx_skb(c)->data;
+	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data
+				    : (void *)(long)ctx_skb(c)->data;
 }
 
 static __always_inline void *ctx_end(struct ctx c)
 {
-	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data_end : (void *)(long)ctx_skb(c)->data_end;
+	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data_end
+				    : (void *)(long)ctx_skb(c)->data_end;
 }
 
 static __always_inline __u32 ctx_ifindex(struct ctx c)
@@ -66,7 +69,8 @@ static __always_inline __u32 ctx_segment_bytes(struct ctx c)
 	return c.entry == ENTRY_XDP ? 0 : ctx_skb(c)->gso_size;
 }
 
-/* Makes the first `bytes` readable by pointer, or as many as there are. Pointers from before are void. */
+/* Makes the first `bytes` readable by pointer, or as many as there are. Pointers from before are
+ * void. */
 static __always_inline void ctx_pull(struct ctx c, __u32 bytes)
 {
 	if (c.entry == ENTRY_XDP)
@@ -82,7 +86,8 @@ static __always_inline void ctx_pull(struct ctx c, __u32 bytes)
 
 #define CTX_OFFSET_MAX 0x7ff
 
-/* A pointer to `bytes` at an offset of up to CTX_OFFSET_MAX, or NULL where the packet ends before. */
+/* A pointer to `bytes` at an offset of up to CTX_OFFSET_MAX, or NULL where the packet ends before.
+ */
 static __always_inline void *ctx_at(struct ctx c, __u32 offset, const __u32 bytes)
 {
 	void *end = ctx_end(c);
@@ -159,7 +164,8 @@ static __always_inline int ctx_vlan_read(struct ctx c, __u32 l3, struct vlan_tag
 	return 0;
 }
 
-static __always_inline int ctx_link_write(struct ctx c, const struct vlan_tags *tags, __be16 protocol)
+static __always_inline int ctx_link_write(struct ctx c, const struct vlan_tags *tags,
+					  __be16 protocol)
 {
 	if (c.entry == ENTRY_TC) {
 		__be16 *type = ctx_at(c, 2 * ETH_ALEN, sizeof(*type));
@@ -175,10 +181,13 @@ static __always_inline int ctx_link_write(struct ctx c, const struct vlan_tags *
 	if (!at)
 		return -1;
 	at += 2 * ETH_ALEN;
-	for (__u32 i = 0; i < VLAN_TAGS; i++) {
-		if (i == tags->count)
-			break;
-		*(__be32 *)at = tags->tag[i];
+	/* No loop: clang 19 would make a memcpy() of it. */
+	if (tags->count > 0) {
+		*(__be32 *)at = tags->tag[0];
+		at += sizeof(__be32);
+	}
+	if (tags->count > 1) {
+		*(__be32 *)at = tags->tag[1];
 		at += sizeof(__be32);
 	}
 	*(__be16 *)at = protocol;
@@ -186,8 +195,9 @@ static __always_inline int ctx_link_write(struct ctx c, const struct vlan_tags *
 }
 
 /*
- * Opens (positive) or closes room between the link header and layer 3 and puts the link header back in front, its
- * addresses undefined. Layer 3 stays of its family: for ICMP errors, which carry what they complain of.
+ * Opens (positive) or closes room between the link header and layer 3 and puts the link header back
+ * in front, its addresses undefined. Layer 3 stays of its family: for ICMP errors, which carry what
+ * they complain of.
  */
 static __always_inline int ctx_grow_front(struct ctx c, __u32 l3, const __u32 bytes)
 {
@@ -202,21 +212,24 @@ static __always_inline int ctx_grow_front(struct ctx c, __u32 l3, const __u32 by
 	if (ctx_vlan_read(c, l3, &tags))
 		return -1;
 	if (c.entry == ENTRY_TC)
-		return bpf_skb_adjust_room(ctx_skb(c), bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+		return bpf_skb_adjust_room(ctx_skb(c), bytes, BPF_ADJ_ROOM_MAC,
+					   BPF_F_ADJ_ROOM_FIXED_GSO);
 	if (bpf_xdp_adjust_head(ctx_xdp(c), -(int)bytes))
 		return -1;
 	return ctx_link_write(c, &tags, protocol);
 }
 
 /*
- * Replaces the `gone` bytes of headers at `l3` by `fresh` bytes of the other family, contents undefined. tc tells the
- * skb what it has become, so that GSO and partial checksums go on working: bpf_skb_change_proto turns a bare 20-byte
- * IPv4 header into a bare 40-byte IPv6 header or back; what is more or less than that is taken away from, or added,
- * behind the bare header.
+ * Replaces the `gone` bytes of headers at `l3` by `fresh` bytes of the other family, contents
+ * undefined. tc tells the skb what it has become, so that GSO and partial checksums go on working:
+ * bpf_skb_change_proto turns a bare 20-byte IPv4 header into a bare 40-byte IPv6 header or back;
+ * what is more or less than that is taken away from, or added, behind the bare header.
  */
-static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __u32 fresh, const __u32 family)
+static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __u32 fresh,
+					  const __u32 family)
 {
-	const __be16 protocol = family == FAMILY_INET6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	const __be16 protocol =
+		family == FAMILY_INET6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	const __u32 bare_gone = family == FAMILY_INET6 ? 20 : 40;
 	const __u32 bare_fresh = 60 - bare_gone;
 	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
@@ -224,11 +237,13 @@ static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __
 	if (c.entry == ENTRY_TC) {
 		struct __sk_buff *skb = ctx_skb(c);
 
-		if (gone > bare_gone && bpf_skb_adjust_room(skb, -(int)(gone - bare_gone), BPF_ADJ_ROOM_NET, flags))
+		if (gone > bare_gone &&
+		    bpf_skb_adjust_room(skb, -(int)(gone - bare_gone), BPF_ADJ_ROOM_NET, flags))
 			return -1;
 		if (bpf_skb_change_proto(skb, protocol, 0))
 			return -1;
-		if (fresh > bare_fresh && bpf_skb_adjust_room(skb, fresh - bare_fresh, BPF_ADJ_ROOM_NET, flags))
+		if (fresh > bare_fresh &&
+		    bpf_skb_adjust_room(skb, fresh - bare_fresh, BPF_ADJ_ROOM_NET, flags))
 			return -1;
 		return ctx_link_write(c, NULL, protocol);
 	}
@@ -242,8 +257,10 @@ static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __
 	return ctx_link_write(c, &tags, protocol);
 }
 
-/* Stores bytes; tc keeps a checksum that the NIC computed over the packet (CHECKSUM_COMPLETE) true. */
-static __always_inline int ctx_store(struct ctx c, __u32 offset, const void *from, const __u32 bytes)
+/* Stores bytes; tc keeps a checksum that the NIC computed over the packet (CHECKSUM_COMPLETE) true.
+ */
+static __always_inline int ctx_store(struct ctx c, __u32 offset, const void *from,
+				     const __u32 bytes)
 {
 	if (c.entry == ENTRY_TC)
 		return bpf_skb_store_bytes(ctx_skb(c), offset, from, bytes, BPF_F_RECOMPUTE_CSUM);
@@ -256,7 +273,8 @@ static __always_inline int ctx_store(struct ctx c, __u32 offset, const void *fro
 	return 0;
 }
 
-/* Updates a transport checksum; in tc it may be partial, which the helper's pseudo-header flag knows how to update. */
+/* Updates a transport checksum; in tc it may be partial, which the helper's pseudo-header flag
+ * knows how to update. */
 static __always_inline int ctx_csum_update(struct ctx c, __u32 offset, __u64 delta, bool udp)
 {
 	if (csum_is_neutral(delta))
@@ -284,10 +302,11 @@ static __always_inline int ctx_set_macs(struct ctx c, const __u8 *dst, const __u
 	return 0;
 }
 
-#define CSUM_STRIDE 32
+#define CSUM_STRIDE    32
 #define CSUM_BYTES_MAX 1280
 
-/* The folded sum over up to CSUM_BYTES_MAX bytes, the last odd one padded with zero; -1 if they are not all there. */
+/* The folded sum over up to CSUM_BYTES_MAX bytes, the last odd one padded with zero; -1 if they are
+ * not all there. */
 static __always_inline int ctx_csum(struct ctx c, __u32 offset, __u32 bytes)
 {
 	__u64 sum = 0;
@@ -339,7 +358,8 @@ __noinline int tc_csum(struct __sk_buff *raw, __u32 offset, __u32 bytes)
 
 static __always_inline int ctx_csum_range(struct ctx c, __u32 offset, __u32 bytes)
 {
-	return c.entry == ENTRY_XDP ? xdp_csum(ctx_xdp(c), offset, bytes) : tc_csum(ctx_skb(c), offset, bytes);
+	return c.entry == ENTRY_XDP ? xdp_csum(ctx_xdp(c), offset, bytes)
+				    : tc_csum(ctx_skb(c), offset, bytes);
 }
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The next hop. bpf_fib_lookup() costs 100 ns for IPv4 and 220 ns for IPv6, so its answers are remembered per CPU and
- * destination, until `next_hop_epoch` moves or a second has passed: right again by itself while no agent runs.
+ * The next hop. bpf_fib_lookup() costs 100 ns for IPv4 and 220 ns for IPv6, so its answers are
+ * remembered per CPU and destination, until `next_hop_epoch` moves or a second has passed: right
+ * again by itself while no agent runs.
  */
 #ifndef SIXLANE_FIB_H
 #define SIXLANE_FIB_H
@@ -21,9 +22,18 @@ static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 	return bpf_map_lookup_elem(&next_hops, &slot);
 }
 
+/* bpf_fib_lookup() says a route's MTU only together with a neighbour. */
+static __always_inline __u32 device_mtu(struct ctx c, __u32 ifindex)
+{
+	__u32 mtu = 1; /* in: a length that fits */
+
+	return bpf_check_mtu(c.raw, ifindex, &mtu, 0, 0) < 0 ? 0 : mtu;
+}
+
 /* Asks the kernel and writes the answer into *hop. */
-static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src, const struct addr *dst,
-					   const __u32 family, __u8 tos, struct next_hop *hop)
+static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
+					   const struct addr *dst, const __u32 family, __u8 tos,
+					   struct next_hop *hop)
 {
 	/* tot_len makes the kernel say the route's MTU; one byte always fits. */
 	struct bpf_fib_lookup fib = { .family = family, .tot_len = 1, .ifindex = ctx_ifindex(c) };
@@ -54,16 +64,17 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 	hop->dst = *dst;
 	hop->ifindex = fib.ifindex;
 	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
-	hop->mtu_bytes = fib.mtu_result;
+	hop->mtu_bytes = hop->resolved ? fib.mtu_result : device_mtu(c, fib.ifindex);
 	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
 	return REASON_NONE;
 }
 
-/* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is asked for. */
-static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw, const struct addr *src,
-					    const struct addr *dst, const __u32 family, __u8 tos,
-					    struct next_hop **found)
+/* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is
+ * asked for. */
+static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw,
+					    const struct addr *src, const struct addr *dst,
+					    const __u32 family, __u8 tos, struct next_hop **found)
 {
 	__u32 zero = 0;
 	struct next_hop *hop = next_hop_slot(dst);
@@ -75,7 +86,8 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 
 	__u64 now = bpf_jiffies64();
 
-	if (hop->expires_jiffies > now && hop->epoch == *epoch && hop->dst.hi == dst->hi && hop->dst.lo == dst->lo)
+	if (hop->expires_jiffies > now && hop->epoch == *epoch && hop->dst.hi == dst->hi &&
+	    hop->dst.lo == dst->lo)
 		return REASON_NONE;
 
 	/* The epoch from before the question: an answer that is outdated meanwhile is not kept. */
@@ -97,8 +109,8 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 }
 
 /*
- * Sends a finished frame. Where the neighbour is not known, tc lets the kernel ask for it; XDP has no way to, so the
- * frame turns round in the slow path's namespace and comes back to a tc entry.
+ * Sends a finished frame. Where the neighbour is not known, tc lets the kernel ask for it; XDP has
+ * no way to, so the frame turns round in the slow path's namespace and comes back to a tc entry.
  */
 static __always_inline int send(struct ctx c, const struct gateway *gw, const struct next_hop *hop)
 {

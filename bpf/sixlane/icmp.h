@@ -16,8 +16,7 @@ struct icmp_header {
 };
 
 #define ICMP_HEADER_BYTES 8
-#define IPV6_MTU_MIN 1280
-#define IPV4_MTU_MIN 68
+#define IPV6_MTU_MIN	  1280
 
 #define ICMPV6_INFORMATIONAL 128 /* types from here on are no errors */
 
@@ -69,7 +68,8 @@ static __always_inline enum icmp_class icmp_classify(__u8 type, const __u32 fami
 	if (family == FAMILY_INET) {
 		if (type == ICMP_ECHO || type == ICMP_ECHOREPLY)
 			return ICMP_IS_ECHO;
-		if (type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB)
+		if (type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
+		    type == ICMP_PARAMETERPROB)
 			return ICMP_IS_ERROR;
 		return ICMP_IS_OTHER;
 	}
@@ -80,7 +80,8 @@ static __always_inline enum icmp_class icmp_classify(__u8 type, const __u32 fami
 	return ICMP_IS_OTHER;
 }
 
-/* ICMP errors of either kind, translatable or not: they are never answered (RFC 1122 3.2.2, RFC 4443 2.4 e). */
+/* ICMP errors of either kind, translatable or not: they are never answered (RFC 1122 3.2.2, RFC
+ * 4443 2.4 e). */
 static __always_inline bool icmp_is_any_error(__u8 type, const __u32 family)
 {
 	if (family == FAMILY_INET6)
@@ -122,7 +123,7 @@ static __always_inline __u32 mtu_plateau(__u32 total)
 	for (__u32 i = 0; i < sizeof(plateaus) / sizeof(*plateaus); i++)
 		if (plateaus[i] < total)
 			return plateaus[i];
-	return IPV6_MTU_MIN - 20;
+	return IPV6_MTU_MIN;
 }
 
 /* Parameter Problem: which byte of the other header. -1: none. */
@@ -172,8 +173,26 @@ static __always_inline int icmp_pointer_64(__u32 pointer)
 	}
 }
 
-/* RFC 7915 4.2. `total`: of the packet in error; MTUs are those of the next hops of either family. */
-static __always_inline enum reason icmp_error_46(struct icmp_start *i, __u32 total, __u32 mtu4, __u32 mtu6)
+/*
+ * Packet Too Big from Fragmentation Needed (RFC 7915 4.2). `total`: of the packet in error; mtu4
+ * and mtu6 are those of the next hops of either family.
+ */
+static __always_inline __u32 icmp_mtu_46(__u32 mtu, __u32 total, __u32 mtu4, __u32 mtu6)
+{
+	mtu = mtu ? mtu + 20 : mtu_plateau(total);
+	return max_u32(IPV6_MTU_MIN, min_u32(mtu, min_u32(mtu6, mtu4 + 20)));
+}
+
+/* And back (RFC 7915 5.2). `overhead`: by how much the packet in error shrinks; no MTU is negative.
+ */
+static __always_inline __u32 icmp_mtu_64(__u32 mtu, __u32 overhead, __u32 mtu4, __u32 mtu6)
+{
+	mtu = min_u32(mtu, mtu6);
+	return min_u32(mtu > overhead ? mtu - overhead : 0, mtu4);
+}
+
+/* RFC 7915 4.2. Fragmentation Needed keeps its MTU in `rest`, for icmp_mtu_46(). */
+static __always_inline enum reason icmp_error_46(struct icmp_start *i)
 {
 	__u8 code = i->code;
 	__u32 rest = i->rest;
@@ -223,23 +242,18 @@ static __always_inline enum reason icmp_error_46(struct icmp_start *i, __u32 tot
 		i->code = ICMPV6_UNK_NEXTHDR;
 		i->rest = 6; /* where the Next Header field is */
 		return REASON_NONE;
-	case ICMP_FRAG_NEEDED: {
-		__u32 mtu = rest & 0xffff;
-
-		if (!mtu)
-			mtu = mtu_plateau(total);
+	case ICMP_FRAG_NEEDED:
 		i->type = ICMPV6_PKT_TOOBIG;
 		i->code = 0;
-		i->rest = max_u32(IPV6_MTU_MIN, min_u32(mtu + 20, min_u32(mtu6, mtu4 + 20)));
+		i->rest = rest & 0xffff;
 		return REASON_NONE;
-	}
 	default:
 		return DROP_ICMP_TYPE;
 	}
 }
 
-/* RFC 7915 5.2. `extra`: bytes beside the bare headers by which the packet in error shrinks. */
-static __always_inline enum reason icmp_error_64(struct icmp_start *i, __u32 extra, __u32 mtu4, __u32 mtu6)
+/* RFC 7915 5.2. Packet Too Big keeps its MTU in `rest`, for icmp_mtu_64(). */
+static __always_inline enum reason icmp_error_64(struct icmp_start *i)
 {
 	__u32 rest = i->rest;
 
@@ -251,8 +265,7 @@ static __always_inline enum reason icmp_error_64(struct icmp_start *i, __u32 ext
 	case ICMPV6_PKT_TOOBIG:
 		i->type = ICMP_DEST_UNREACH;
 		i->code = ICMP_FRAG_NEEDED;
-		rest = max_u32(min_u32(rest, mtu6), IPV4_MTU_MIN + 20 + extra) - 20 - extra;
-		i->rest = min_u32(rest, mtu4);
+		i->rest = rest;
 		return REASON_NONE;
 	case ICMPV6_PARAMPROB:
 		if (i->code == ICMPV6_UNK_NEXTHDR) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * All maps. Configuration lives in inner maps of one generation: slot (generation & 1) of each outer map. Whoever
- * configures fills the other slot and then writes `generation`. Everything else stands outside of generations.
+ * All maps. Configuration lives in inner maps of one generation: slot (generation & 1) of each
+ * outer map. Whoever configures fills the other slot and then writes `generation`. Everything else
+ * stands outside of generations.
  */
 #ifndef SIXLANE_MAPS_H
 #define SIXLANE_MAPS_H

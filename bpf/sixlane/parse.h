@@ -11,15 +11,16 @@
 
 #include "sixlane/addr.h"
 #include "sixlane/ctx.h"
+#include "sixlane/icmp.h"
 
-#define IP4_DF 0x4000
-#define IP4_MF 0x2000
-#define IP4_OFFSET 0x1fff
-#define IP6_MF 1
-#define IP6_OFFSET 0xfff8
+#define IP4_DF		      0x4000
+#define IP4_MF		      0x2000
+#define IP4_OFFSET	      0x1fff
+#define IP6_MF		      1
+#define IP6_OFFSET	      0xfff8
 #define FRAGMENT_HEADER_BYTES 8
-#define EXTENSIONS_MAX 8
-#define EXTENSIONS_BYTES_MAX 256
+#define EXTENSIONS_MAX	      8
+#define EXTENSIONS_BYTES_MAX  256
 
 struct fragment_header {
 	__u8 nexthdr;
@@ -28,7 +29,8 @@ struct fragment_header {
 	__be32 id;
 };
 
-/* Offsets are from the start of the frame. `fragment` is as in a Fragment header: offset in bytes, and IP6_MF. */
+/* Offsets are from the start of the frame. `fragment` is as in a Fragment header: offset in bytes,
+ * and IP6_MF. */
 struct pkt {
 	struct addr src;
 	struct addr dst;
@@ -36,7 +38,8 @@ struct pkt {
 	__u32 l4;
 	__u32 payload_bytes; /* behind l4, by the IP header's word */
 	__u32 fragment_id;
-	__u32 pointer; /* for Parameter Problem */
+	__u32 pointer; /* a Routing header's segments left, if there are any; for Parameter Problem
+			*/
 	__u16 fragment;
 	__u16 header_bytes; /* IPv4: with options */
 	__u8 family;
@@ -45,7 +48,8 @@ struct pkt {
 	__u8 ttl;
 	bool is_fragment;
 	bool has_fragment_header; /* IPv6: also an atomic fragment's */
-	bool may_fragment;        /* IPv4: DF is 0 */
+	bool may_fragment;	  /* IPv4: DF is 0 */
+	bool no_error;		  /* nobody is to be told of a drop */
 };
 
 static __always_inline __u32 pkt_l3_bytes(const struct pkt *p)
@@ -69,7 +73,8 @@ static __always_inline enum reason parse_link(struct ctx c, struct pkt *p)
 	__be16 type = eth->h_proto;
 
 	p->l3 = ETH_HLEN;
-	/* tc has the outer tag in the skb; a second one stays in the frame, and bpf_skb_change_proto refuses it. */
+	/* tc has the outer tag in the skb; a second one stays in the frame, and
+	 * bpf_skb_change_proto refuses it. */
 	for (__u32 i = 0; c.entry == ENTRY_XDP && i < VLAN_TAGS; i++) {
 		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
 			break;
@@ -81,7 +86,9 @@ static __always_inline enum reason parse_link(struct ctx c, struct pkt *p)
 		type = *inner;
 		p->l3 += 4;
 	}
-	p->family = type == bpf_htons(ETH_P_IP) ? FAMILY_INET : type == bpf_htons(ETH_P_IPV6) ? FAMILY_INET6 : 0;
+	p->family = type == bpf_htons(ETH_P_IP)	    ? FAMILY_INET
+		    : type == bpf_htons(ETH_P_IPV6) ? FAMILY_INET6
+						    : 0;
 	return p->family ? REASON_NONE : PASS_NOT_IP;
 }
 
@@ -118,7 +125,8 @@ static __always_inline bool fragment_overflows(const struct pkt *p)
 	return (p->fragment & IP6_OFFSET) + p->payload_bytes > 0xffff;
 }
 
-/* Options are read only to check the sum, RFC 1812 5.2.2: IPv6 will have no header checksum to catch it later. */
+/* Options are read only to check the sum, RFC 1812 5.2.2: IPv6 will have no header checksum to
+ * catch it later. */
 static __always_inline bool ipv4_checksum_is_right(struct ctx c, const struct pkt *p)
 {
 	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
@@ -192,8 +200,8 @@ struct extensions {
 };
 
 /*
- * Skips Hop-by-Hop, Destination Options and spent Routing headers, up to the upper layer or through one Fragment header
- * (RFC 7915 5.1). `end` is the first offset behind the packet.
+ * Skips Hop-by-Hop, Destination Options and spent Routing headers, up to the upper layer or through
+ * one Fragment header (RFC 7915 5.1). `end` is the first offset behind the packet.
  */
 static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, struct extensions *x)
 {
@@ -209,26 +217,26 @@ static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, stru
 
 		__u8 *header = ctx_at(c, x->l4, 8);
 
-		if (!header || x->l4 + 8 > end)
+		if (!header || x->l4 + 8 > end || x->payload_bytes < 8)
 			return DROP_TRUNCATED;
 
 		__u32 bytes = 8 + 8 * (__u32)header[1];
 
+		if (x->l4 + bytes - start > EXTENSIONS_BYTES_MAX)
+			return DROP_EXTENSION_HEADERS;
 		if (bytes > x->payload_bytes || x->l4 + bytes > end)
 			return DROP_TRUNCATED;
-		if (x->proto == IPPROTO_ROUTING && header[3]) {
+		if (x->proto == IPPROTO_ROUTING && header[3] && !x->pointer)
 			x->pointer = x->l4 + 3 - l3;
-			return DROP_SOURCE_ROUTE;
-		}
 		x->proto = header[0];
 		x->l4 += bytes;
 		x->payload_bytes -= bytes;
-		if (x->l4 - start > EXTENSIONS_BYTES_MAX)
-			return DROP_EXTENSION_HEADERS;
 	}
 
 	struct fragment_header *fragment = ctx_at(c, x->l4, sizeof(*fragment));
 
+	if (fragment && x->l4 + sizeof(*fragment) - start > EXTENSIONS_BYTES_MAX)
+		return DROP_EXTENSION_HEADERS;
 	if (!fragment || x->l4 + sizeof(*fragment) > end || x->payload_bytes < sizeof(*fragment))
 		return DROP_TRUNCATED;
 	x->has_fragment_header = 1;
@@ -237,8 +245,6 @@ static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, stru
 	x->proto = fragment->nexthdr;
 	x->l4 += sizeof(*fragment);
 	x->payload_bytes -= sizeof(*fragment);
-	if (x->l4 - start > EXTENSIONS_BYTES_MAX)
-		return DROP_EXTENSION_HEADERS;
 	if (is_extension(x->proto) || x->proto == IPPROTO_FRAGMENT || x->proto == IPPROTO_AH)
 		return DROP_EXTENSION_HEADERS;
 	return REASON_NONE;
@@ -264,7 +270,8 @@ static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p,
 
 	ctx_pull(c, p->l4 + EXTENSIONS_BYTES_MAX + FRAGMENT_HEADER_BYTES + 64);
 
-	int why = c.entry == ENTRY_XDP ? xdp_extensions(ctx_xdp(c), end, &x) : tc_extensions(ctx_skb(c), end, &x);
+	int why = c.entry == ENTRY_XDP ? xdp_extensions(ctx_xdp(c), end, &x)
+				       : tc_extensions(ctx_skb(c), end, &x);
 
 	p->l4 = x.l4;
 	p->payload_bytes = x.payload_bytes;
@@ -274,7 +281,64 @@ static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p,
 	p->fragment_id = x.fragment_id;
 	p->has_fragment_header = x.has_fragment_header;
 	p->is_fragment = x.fragment != 0;
+	if (p->pointer) {
+		/* To be answered, what the route is wound around must be known, and no ICMP error.
+		 */
+		__u8 *type = ctx_at(c, p->l4, 1);
+
+		p->no_error = why || (p->proto == IPPROTO_ICMPV6 && type &&
+				      icmp_is_any_error(*type, FAMILY_INET6));
+		return DROP_SOURCE_ROUTE;
+	}
 	return why;
+}
+
+/* Loose (131) or strict (137) source routes that have not come to their end (RFC 791 3.1). */
+static __always_inline bool walk_options(struct ctx c, __u32 offset, __u32 end)
+{
+	for (__u32 i = 0; i < 40; i++) {
+		__u8 *option = ctx_at(c, offset, 1);
+
+		if (!option || offset >= end || *option == 0)
+			return false;
+		if (*option == 1) {
+			offset++;
+			continue;
+		}
+
+		__u8 *header = ctx_at(c, offset, 2);
+
+		if (!header || offset + 2 > end || header[1] < 2 || offset + header[1] > end)
+			return false;
+		if (header[0] == 131 || header[0] == 137) {
+			__u8 *pointer = ctx_at(c, offset + 2, 1);
+
+			if (pointer && header[1] >= 3 && *pointer <= header[1])
+				return true;
+		}
+		offset += header[1];
+	}
+	return false;
+}
+
+__noinline int xdp_source_routed(struct xdp_md *raw, __u32 offset, __u32 end)
+{
+	return walk_options((struct ctx){ raw, ENTRY_XDP }, offset, end);
+}
+
+__noinline int tc_source_routed(struct __sk_buff *raw, __u32 offset, __u32 end)
+{
+	return walk_options((struct ctx){ raw, ENTRY_TC }, offset, end);
+}
+
+static __always_inline bool ipv4_is_source_routed(struct ctx c, const struct pkt *p)
+{
+	__u32 options = p->l3 + sizeof(struct iphdr), end = p->l3 + p->header_bytes;
+
+	if (options == end)
+		return false;
+	return c.entry == ENTRY_XDP ? xdp_source_routed(ctx_xdp(c), options, end)
+				    : tc_source_routed(ctx_skb(c), options, end);
 }
 
 /* What a Fragment header must not say (RFC 8200 4.5). */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* ICMP errors, a packet in a packet (RFC 7915 4.3, 5.3): both are translated, the quoted one is on its way back. */
+/* ICMP errors, a packet in a packet (RFC 7915 4.3, 5.3): both are translated, the quoted one is on
+ * its way back. */
 #ifndef SIXLANE_QUOTE_H
 #define SIXLANE_QUOTE_H
 
@@ -8,10 +9,12 @@
 
 #define PULL_BYTES_ERROR 1024
 
-/* The quoted packet, which may end early but must have its whole header. `end`: the first offset behind the quote. */
+/* The quoted packet, which may end early but must have its whole header. `end`: the first offset
+ * behind the quote. */
 static __always_inline enum reason parse_quote(struct ctx c, struct pkt *in, __u32 end)
 {
-	const __u32 least = in->family == FAMILY_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	const __u32 least =
+		in->family == FAMILY_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	enum reason why;
 
 	if (in->l3 + least > end)
@@ -29,11 +32,16 @@ static __always_inline enum reason parse_quote(struct ctx c, struct pkt *in, __u
 	why = parse_ipv6(c, in);
 	if (!why)
 		why = parse_extensions(c, in, end);
-	return why ? why : check_fragment6(in);
+	if (!why)
+		why = check_fragment6(in);
+	if (!why &&
+	    sizeof(struct iphdr) + in->payload_bytes > 0xffff) /* no IPv4 packet is as long */
+		why = DROP_MALFORMED;
+	return why;
 }
 
-static __always_inline enum reason map_quote(const struct tables *t, const struct pkt *in, const struct mapping *outer,
-					     struct mapping *m)
+static __always_inline enum reason map_quote(const struct tables *t, const struct pkt *in,
+					     const struct mapping *outer, struct mapping *m)
 {
 	__u32 v4 = 0, index;
 
@@ -44,23 +52,26 @@ static __always_inline enum reason map_quote(const struct tables *t, const struc
 		return map_46(t, in, m);
 	}
 
-	enum mapped_by by = map_addr_64(t, in->src, &v4, &index);
+	enum mapped_by src_by = map_addr_64(t, in->src, &v4, &index);
 
-	if (by == BY_NOTHING)
-		return DROP_SOURCE_NOT_MAPPABLE;
 	m->src = addr_from_v4(v4);
-	if (by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
+	if (src_by == BY_PREFIX &&
+	    range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
 		return DROP_NOT_GLOBAL;
-	by = map_addr_64(t, in->dst, &v4, &index);
-	if (by == BY_NOTHING)
-		return DROP_DESTINATION_NOT_MAPPABLE;
+
+	enum mapped_by dst_by = map_addr_64(t, in->dst, &v4, &index);
+
 	m->dst = addr_from_v4(v4);
-	if (by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
+	if (dst_by == BY_PREFIX &&
+	    range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
 		return DROP_NOT_GLOBAL;
-	return REASON_NONE;
+	if (src_by == BY_NOTHING)
+		return DROP_SOURCE_NOT_MAPPABLE;
+	return dst_by == BY_NOTHING ? DROP_DESTINATION_NOT_MAPPABLE : REASON_NONE;
 }
 
-/* What happens to the quoted transport header: two bytes at `offset` become `value`, an echo changes its type. */
+/* What happens to the quoted transport header: two bytes at `offset` become `value`, an echo
+ * changes its type. */
 struct quote_change {
 	__u64 delta; /* to the sum over the quote */
 	__u32 offset;
@@ -70,53 +81,59 @@ struct quote_change {
 	bool has_type;
 };
 
-static __always_inline enum reason plan_quote_l4(struct ctx c, const struct pkt *in, const struct mapping *m, __u32 end,
-						 struct quote_change *q)
+/* Quotes that no translator could have sent out. An echo is noted in *q. */
+static __always_inline enum reason check_quote_l4(struct ctx c, const struct pkt *in, __u32 end,
+						  struct quote_change *q)
 {
-	__u64 delta = csum_delta_addresses(in, m);
-
 	if (!proto_is_translatable(in->proto, in->family))
 		return DROP_PROTOCOL;
-	if (!pkt_has_l4_header(in))
+	if (in->proto != icmp_proto(in->family) || !pkt_has_l4_header(in))
 		return REASON_NONE;
-	if (in->proto == IPPROTO_TCP) {
-		q->offset = offsetof(struct tcphdr, check);
-	} else if (in->proto == IPPROTO_UDP) {
-		q->offset = offsetof(struct udphdr, check);
-	} else if (in->proto == icmp_proto(in->family)) {
-		if (in->is_fragment)
-			return DROP_ICMP_FRAGMENT;
+	if (in->is_fragment)
+		return DROP_ICMP_FRAGMENT;
 
-		__u8 *type = ctx_at(c, in->l4, 1);
+	__u8 *type = ctx_at(c, in->l4, 1);
 
-		if (!type || in->l4 + 1 > end)
-			return DROP_ICMP_TYPE;
+	if (!type || in->l4 + 1 > end)
+		return DROP_ICMP_TYPE;
+	if (icmp_is_any_error(*type, in->family))
+		return DROP_ICMP_NESTED;
+	if (icmp_classify(*type, in->family) != ICMP_IS_ECHO)
+		return DROP_ICMP_TYPE;
+	q->has_type = true;
+	q->icmp_type = icmp_echo_type(*type);
+	q->delta = csum_delta_type(*type, q->icmp_type);
+	return REASON_NONE;
+}
 
-		enum icmp_class class = icmp_classify(*type, in->family);
+/* The quoted checksum follows, where it is quoted whole. */
+static __always_inline void plan_quote_l4(struct ctx c, const struct pkt *in,
+					  const struct mapping *m, __u32 end,
+					  struct quote_change *q)
+{
+	__u64 delta;
 
-		if (class == ICMP_IS_ERROR)
-			return DROP_ICMP_NESTED;
-		if (class != ICMP_IS_ECHO)
-			return DROP_ICMP_TYPE;
-		q->has_type = true;
-		q->icmp_type = icmp_echo_type(*type);
-		q->delta = csum_delta_type(*type, q->icmp_type);
+	if (!pkt_has_l4_header(in))
+		return;
+	if (q->has_type) {
 		q->offset = offsetof(struct icmp_header, checksum);
 		delta = csum_delta_pseudo(in, m, in->payload_bytes) + q->delta;
+	} else if (in->proto == IPPROTO_TCP || in->proto == IPPROTO_UDP) {
+		q->offset = in->proto == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+						     : offsetof(struct udphdr, check);
+		delta = csum_delta_addresses(in, m);
 	} else {
-		return REASON_NONE;
+		return;
 	}
 
 	__u16 *field = ctx_at(c, in->l4 + q->offset, sizeof(*field));
 
-	if (!field || in->l4 + q->offset + sizeof(*field) > end)
-		return REASON_NONE;
-	if (in->proto == IPPROTO_UDP && !*field)
-		return REASON_NONE;
+	if (!field || in->l4 + q->offset + sizeof(*field) > end ||
+	    (in->proto == IPPROTO_UDP && !*field))
+		return;
 	q->has_value = true;
 	q->value = csum_updated(*field, delta, in->proto == IPPROTO_UDP);
-	q->delta += q->value + (__u16)~*field;
-	return REASON_NONE;
+	q->delta += q->value + (__u16) ~*field;
 }
 
 /* The packet's new beginning, up to and with the quoted header. */
@@ -174,12 +191,13 @@ static __always_inline int error_delta(struct ctx c, const struct error_work *w,
 	return 0;
 }
 
-static __always_inline enum reason error_46(struct ctx c, const struct tables *t, struct error_work *w,
-					    struct next_hop **hop)
+static __always_inline enum reason error_46(struct ctx c, const struct tables *t,
+					    struct error_work *w, struct next_hop **hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_46 *start = &w->start6;
-	__u32 quoted_header = sizeof(struct ipv6hdr) + (in->is_fragment ? FRAGMENT_HEADER_BYTES : 0);
+	__u32 quoted_header =
+		sizeof(struct ipv6hdr) + (in->is_fragment ? FRAGMENT_HEADER_BYTES : 0);
 	__u32 fresh = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES + quoted_header;
 	__u32 l4_bytes = ICMP_HEADER_BYTES + quoted_header + w->end - in->l4;
 	__u32 mtu4 = 0xffff;
@@ -192,9 +210,9 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 	why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
 	if (why)
 		return why;
-	why = icmp_error_46(&w->icmp, in->header_bytes + in->payload_bytes, mtu4, (*hop)->mtu_bytes);
-	if (why)
-		return why;
+	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
+		w->icmp.rest = icmp_mtu_46(w->icmp.rest, in->header_bytes + in->payload_bytes, mtu4,
+					   (*hop)->mtu_bytes);
 	if (sizeof(struct ipv6hdr) + l4_bytes > (*hop)->mtu_bytes)
 		return DROP_TOO_BIG;
 	if (error_delta(c, w, &delta))
@@ -203,8 +221,10 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 	header_46(p, &w->m, l4_bytes, p->ttl - 1, &w->outer);
 	start->ip = w->outer.ip;
 	header_46(in, &w->mq, in->payload_bytes, in->ttl, &start->quoted);
-	start->icmp = (struct icmp_header){ w->icmp.type, w->icmp.code, 0, bpf_htonl(w->icmp.rest) };
-	delta += csum_words(&start->icmp, sizeof(start->icmp)) + csum_delta_pseudo(p, &w->m, l4_bytes) +
+	start->icmp =
+		(struct icmp_header){ w->icmp.type, w->icmp.code, 0, bpf_htonl(w->icmp.rest) };
+	delta += csum_words(&start->icmp, sizeof(start->icmp)) +
+		 csum_delta_pseudo(p, &w->m, l4_bytes) +
 		 csum_words(&start->quoted.ip, sizeof(start->quoted.ip));
 	if (in->is_fragment)
 		delta += csum_words(&start->quoted.fragment, sizeof(start->quoted.fragment));
@@ -218,8 +238,8 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 	return rewrite_quote_l4(c, p->l3 + fresh, &w->q) ? DROP_RESIZE_FAILED : REASON_NONE;
 }
 
-static __always_inline enum reason error_64(struct ctx c, const struct tables *t, struct error_work *w,
-					    struct next_hop **hop)
+static __always_inline enum reason error_64(struct ctx c, const struct tables *t,
+					    struct error_work *w, struct next_hop **hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_64 *start = &w->start4;
@@ -234,9 +254,10 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 	why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, hop);
 	if (why)
 		return why;
-	why = icmp_error_64(&w->icmp, in->has_fragment_header ? FRAGMENT_HEADER_BYTES : 0, (*hop)->mtu_bytes, mtu6);
-	if (why)
-		return why;
+	if (w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED)
+		w->icmp.rest = icmp_mtu_64(
+			w->icmp.rest, 20 + (in->has_fragment_header ? FRAGMENT_HEADER_BYTES : 0),
+			(*hop)->mtu_bytes, mtu6);
 	if (sizeof(struct iphdr) + l4_bytes > (*hop)->mtu_bytes)
 		return DROP_TOO_BIG;
 	if (error_delta(c, w, &delta))
@@ -245,14 +266,17 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 	__u16 id = bpf_get_prandom_u32();
 
 	header_64(p, &w->m, l4_bytes, p->ttl - 1, sizeof(struct iphdr) + l4_bytes, id, &start->ip);
-	header_64(in, &w->mq, in->payload_bytes, in->ttl, sizeof(struct iphdr) + in->payload_bytes, id,
-		  &start->quoted);
-	start->icmp = (struct icmp_header){ w->icmp.type, w->icmp.code, 0, bpf_htonl(w->icmp.rest) };
-	delta += csum_words(&start->icmp, sizeof(start->icmp)) + csum_words(&start->quoted, sizeof(start->quoted)) +
+	header_64(in, &w->mq, in->payload_bytes, in->ttl, sizeof(struct iphdr) + in->payload_bytes,
+		  id, &start->quoted);
+	start->icmp =
+		(struct icmp_header){ w->icmp.type, w->icmp.code, 0, bpf_htonl(w->icmp.rest) };
+	delta += csum_words(&start->icmp, sizeof(start->icmp)) +
+		 csum_words(&start->quoted, sizeof(start->quoted)) +
 		 csum_delta_pseudo(p, &w->m, p->payload_bytes);
 	start->icmp.checksum = csum_updated(w->old_check, delta, false);
 
-	if (ctx_replace_l3(c, p->l3, in->l4 - p->l3, fresh, FAMILY_INET) || ctx_store(c, p->l3, start, sizeof(*start)))
+	if (ctx_replace_l3(c, p->l3, in->l4 - p->l3, fresh, FAMILY_INET) ||
+	    ctx_store(c, p->l3, start, sizeof(*start)))
 		return DROP_RESIZE_FAILED;
 	return rewrite_quote_l4(c, p->l3 + fresh, &w->q) ? DROP_RESIZE_FAILED : REASON_NONE;
 }
@@ -272,12 +296,16 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 	w->icmp = (struct icmp_start){ icmp->type, icmp->code, bpf_ntohl(icmp->rest) };
 	w->old_check = icmp->checksum;
 	w->end = w->p.l4 + w->p.payload_bytes;
-	why = map(t, &w->p, &w->m);
+	why = w->p.family == FAMILY_INET ? icmp_error_46(&w->icmp) : icmp_error_64(&w->icmp);
 	if (why)
 		return why;
 	w->in.family = w->p.family;
 	w->in.l3 = w->p.l4 + ICMP_HEADER_BYTES;
 	why = parse_quote(c, &w->in, w->end);
+	if (!why)
+		why = check_quote_l4(c, &w->in, w->end, &w->q);
+	if (!why)
+		why = map(c, t, &w->p, &w->m, true);
 	if (!why)
 		why = map_quote(t, &w->in, &w->m, &w->mq);
 	if (why)
@@ -287,7 +315,8 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 		return DROP_SOURCE_NOT_ALLOWED;
 	if (w->p.ttl <= 1)
 		return DROP_TTL_EXPIRED;
-	return plan_quote_l4(c, &w->in, &w->mq, w->end, &w->q);
+	plan_quote_l4(c, &w->in, &w->mq, w->end, &w->q);
+	return REASON_NONE;
 }
 
 /* Errors are never answered, so each exit but the last drops in silence. */
@@ -309,7 +338,8 @@ static __always_inline int translate_error(struct ctx c)
 	__u32 bytes = pkt_l3_bytes(&w->p);
 
 	if (!why)
-		why = w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop) : error_64(c, &t, w, &hop);
+		why = w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop)
+						 : error_64(c, &t, w, &hop);
 	if (why) {
 		count(why, bytes);
 		return ctx_drop(c);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The pipeline's first half, shared by packets and ICMP errors: from the frame to a checked packet and its mapping. */
+/* The pipeline's first half, shared by packets and ICMP errors: from the frame to a checked packet
+ * and its mapping. */
 #ifndef SIXLANE_RECEIVE_H
 #define SIXLANE_RECEIVE_H
 
@@ -12,8 +13,10 @@
 /* What must be readable by pointer: link header, the longest bare headers, the transport header. */
 #define PULL_BYTES (LINK_BYTES_MAX + sizeof(struct ipv6hdr) + sizeof(struct tcphdr))
 
-/* From the wire to the upper layer of a packet that is ours. Who it is for and what it is comes before what is wrong. */
-static __always_inline enum reason receive(struct ctx c, struct tables *t, struct pkt *p, struct mapping *m)
+/* From the wire to the upper layer of a packet that is ours. Who it is for and what it is comes
+ * before what is wrong. */
+static __always_inline enum reason receive(struct ctx c, struct tables *t, struct pkt *p,
+					   struct mapping *m)
 {
 	enum reason why;
 
@@ -58,7 +61,8 @@ static __always_inline bool proto_is_translatable(__u8 proto, const __u32 family
 {
 	if (family == FAMILY_INET6)
 		return proto != IPPROTO_ICMP;
-	return !is_extension(proto) && proto != IPPROTO_FRAGMENT && proto != IPPROTO_IGMP && proto != IPPROTO_ICMPV6;
+	return !is_extension(proto) && proto != IPPROTO_FRAGMENT && proto != IPPROTO_IGMP &&
+	       proto != IPPROTO_ICMPV6;
 }
 
 static __always_inline __u8 icmp_proto(const __u32 family)
@@ -66,25 +70,34 @@ static __always_inline __u8 icmp_proto(const __u32 family)
 	return family == FAMILY_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-/* Addresses in the other family, and whether these two may talk. */
-static __always_inline enum reason map(const struct tables *t, const struct pkt *p, struct mapping *m)
+/* Addresses in the other family. RFC 7915 4.1: an illegal source is let through in ICMP errors
+ * only. */
+static __always_inline enum reason map(struct ctx c, const struct tables *t, const struct pkt *p,
+				       struct mapping *m, const bool is_error)
 {
 	if (p->family == FAMILY_INET6)
 		return map_64(t, p, m);
 	m->src_word = range_of(t->ranges, addr_to_v4(p->src));
+	if (!is_error && m->src_word & RANGE_ILLEGAL_SOURCE)
+		return DROP_ILLEGAL_SOURCE;
+	if (ipv4_is_source_routed(c, p))
+		return DROP_SOURCE_ROUTE;
 	return map_46(t, p, m);
 }
 
-static __always_inline bool is_allowed(const struct tables *t, const struct mapping *m, __u32 client_word)
+static __always_inline bool is_allowed(const struct tables *t, const struct mapping *m,
+				       __u32 client_word)
 {
-	return !(prefix_at(t->gw, m->prefix)->flags & PREFIX_RESTRICTED) || range_allows(t->gw, client_word, m->prefix);
+	return !(prefix_at(t->gw, m->prefix)->flags & PREFIX_RESTRICTED) ||
+	       range_allows(t->gw, client_word, m->prefix);
 }
 
-static __always_inline void count_forward(const struct tables *t, const struct mapping *m, enum direction direction,
-					  __u32 bytes)
+static __always_inline void count_forward(const struct tables *t, const struct mapping *m,
+					  enum direction direction, __u32 bytes)
 {
 	count(direction == DIRECTION_46 ? FORWARD_46 : FORWARD_64, bytes);
-	count_in(&prefix_counters, prefix_at(t->gw, m->prefix)->id * DIRECTION_COUNT + direction, bytes);
+	count_in(&prefix_counters, prefix_at(t->gw, m->prefix)->id * DIRECTION_COUNT + direction,
+		 bytes);
 }
 
 #endif

@@ -9,8 +9,8 @@
 
 #define ERROR4_BYTES_MAX 576  /* RFC 1812 4.3.2.3 */
 #define ERROR6_BYTES_MAX 1280 /* RFC 4443 2.4 c */
-#define ERROR_TOS 0xc0        /* RFC 1812 4.3.2.5: internetwork control */
-#define ERROR_TTL 64
+#define ERROR_TOS	 0xc0 /* RFC 1812 4.3.2.5: internetwork control */
+#define ERROR_TTL	 64
 
 struct error4 {
 	struct iphdr ip;
@@ -22,7 +22,8 @@ struct error6 {
 	struct icmp_header icmp;
 };
 
-/* The error for a reason (RFC 7915 4.4, 5.4 and the sections that name one); false: dropped in silence. */
+/* The error for a reason (RFC 7915 4.4, 5.4 and the sections that name one); false: dropped in
+ * silence. */
 static __always_inline bool error_for(enum reason why, const __u32 family, struct icmp_start *error)
 {
 	const bool v4 = family == FAMILY_INET;
@@ -50,9 +51,9 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 		error->code = ICMPV6_ADM_PROHIBITED;
 		return !v4;
 	case DROP_SOURCE_ROUTE:
-		error->type = ICMPV6_PARAMPROB;
-		error->code = ICMPV6_HDR_FIELD;
-		return !v4;
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_PARAMPROB;
+		error->code = v4 ? ICMP_SR_FAILED : ICMPV6_HDR_FIELD;
+		return true;
 	default:
 		return false;
 	}
@@ -75,7 +76,8 @@ static __always_inline bool error_is_in_budget(const struct gateway *gw)
 		bucket->tokens = rate;
 		bucket->filled_jiffies = now;
 	} else if (elapsed * rate >= jiffies_per_second) {
-		bucket->tokens = min_u32(rate, bucket->tokens + elapsed * rate / jiffies_per_second);
+		bucket->tokens =
+			min_u32(rate, bucket->tokens + elapsed * rate / jiffies_per_second);
 		bucket->filled_jiffies = now;
 	}
 	if (!bucket->tokens)
@@ -89,8 +91,14 @@ static __always_inline int error4_write(struct ctx c, const struct gateway *gw, 
 					const struct icmp_start *error, __u32 quoted, __u32 sum)
 {
 	struct error4 e = {
-		.ip = { .version = 4, .ihl = 5, .tos = ERROR_TOS, .ttl = ERROR_TTL, .protocol = IPPROTO_ICMP },
-		.icmp = { .type = error->type, .code = error->code, .rest = bpf_htonl(error->rest) },
+		.ip = { .version = 4,
+			.ihl = 5,
+			.tos = ERROR_TOS,
+			.ttl = ERROR_TTL,
+			.protocol = IPPROTO_ICMP },
+		.icmp = { .type = error->type,
+			  .code = error->code,
+			  .rest = bpf_htonl(error->rest) },
 	};
 
 	e.ip.tot_len = bpf_htons(sizeof(e) + quoted);
@@ -107,7 +115,9 @@ static __always_inline int error6_write(struct ctx c, const struct gateway *gw, 
 {
 	struct error6 e = {
 		.ip = { .version = 6, .nexthdr = IPPROTO_ICMPV6, .hop_limit = ERROR_TTL },
-		.icmp = { .type = error->type, .code = error->code, .rest = bpf_htonl(error->rest) },
+		.icmp = { .type = error->type,
+			  .code = error->code,
+			  .rest = bpf_htonl(error->rest) },
 	};
 	__be32 rest[2] = { bpf_htonl(sizeof(e.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
 
@@ -123,15 +133,18 @@ static __always_inline int error6_write(struct ctx c, const struct gateway *gw, 
 }
 
 /*
- * Turns a packet into the error about it and sends it to where the packet came from. A partial checksum, which only a
- * local sender makes, stays marked in the skb and points into the quote; it goes back to that same local sender.
+ * Turns a packet into the error about it and sends it to where the packet came from. A partial
+ * checksum, which only a local sender makes, stays marked in the skb and points into the quote; it
+ * goes back to that same local sender.
  */
 static __always_inline int error_send(struct ctx c, const struct tables *t, const struct pkt *p,
-				      const struct icmp_start *error, __u32 packet_bytes, const __u32 family)
+				      const struct icmp_start *error, __u32 packet_bytes,
+				      const __u32 family)
 {
 	const __u32 head = family == FAMILY_INET ? sizeof(struct error4) : sizeof(struct error6);
 	const __u32 most = family == FAMILY_INET ? ERROR4_BYTES_MAX : ERROR6_BYTES_MAX;
-	const struct addr *source = family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
+	const struct addr *source =
+		family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
 	__u32 quoted = min_u32(packet_bytes, most - head);
 	struct next_hop *hop;
 
@@ -171,10 +184,12 @@ static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 		return ctx_drop(c);
 	}
 	if (p.family == FAMILY_INET)
-		return error_for(why, FAMILY_INET, &error) ? error_send(c, &t, &p, &error, bytes, FAMILY_INET)
-							    : ctx_drop(c);
-	return error_for(why, FAMILY_INET6, &error) ? error_send(c, &t, &p, &error, bytes, FAMILY_INET6)
-						     : ctx_drop(c);
+		return error_for(why, FAMILY_INET, &error)
+			       ? error_send(c, &t, &p, &error, bytes, FAMILY_INET)
+			       : ctx_drop(c);
+	return error_for(why, FAMILY_INET6, &error)
+		       ? error_send(c, &t, &p, &error, bytes, FAMILY_INET6)
+		       : ctx_drop(c);
 }
 
 __noinline int xdp_reject(struct xdp_md *raw, __u32 why, __u32 rest)
@@ -188,8 +203,8 @@ __noinline int tc_reject(struct __sk_buff *raw, __u32 why, __u32 rest)
 }
 
 /*
- * What forward() returns beside the kernel's verdicts: a cold path goes on. Functions that call each other share 512
- * bytes of stack, so they come back to the entry instead.
+ * What forward() returns beside the kernel's verdicts: a cold path goes on. Functions that call
+ * each other share 512 bytes of stack, so they come back to the entry instead.
  */
 enum verdict {
 	VERDICT_REJECT = 1 << 30, /* and the reason and `rest` */
@@ -199,14 +214,15 @@ enum verdict {
 };
 
 /* The end of each packet that is not sent on: counted once, answered if that is due. */
-static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason why, __u32 rest, __u32 bytes)
+static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason why, __u32 rest,
+				 __u32 bytes)
 {
 	struct icmp_start ignored;
 
 	count(why, bytes);
 	if (is_pass(why))
 		return ctx_pass(c);
-	if (p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
+	if (p->no_error || p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
 		return ctx_drop(c);
 	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The slow path: a namespace of ours behind a veth pair, where the kernel routes a packet straight back to us. Its
- * route's MTU makes it fragment what must be fragmented. Frames addressed to our own end are only turned round there, so that a
- * tc entry gets them (fib.h says why).
+ * The slow path: a namespace of ours behind a veth pair, where the kernel routes a packet straight
+ * back to us. Its route's MTU makes it fragment what must be fragmented. Frames addressed to our
+ * own end are only turned round there, so that a tc entry gets them (fib.h says why).
  */
 #ifndef SIXLANE_SLOW_H
 #define SIXLANE_SLOW_H
@@ -52,14 +52,16 @@ static __always_inline int slow_path(struct ctx c, const struct gateway *gw, con
 	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
-/* What the slow path returns and is not to be translated is a finished frame that lacked a neighbour. */
+/* What the slow path returns and is not to be translated is a finished frame that lacked a
+ * neighbour. */
 static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p)
 {
 	__u32 bytes = pkt_l3_bytes(p);
 	struct next_hop *hop;
-	enum reason why = p->family == FAMILY_INET
-				  ? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &hop)
-				  : next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &hop);
+	enum reason why =
+		p->family == FAMILY_INET
+			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &hop)
+			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &hop);
 
 	if (why) {
 		count(why, bytes);

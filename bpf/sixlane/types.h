@@ -2,8 +2,9 @@
 /*
  * Every struct and enum that C and Python share, and nothing else.
  *
- * Python's side (src/sixlane/datapath/layout.py) is generated from this file through BTF. Rules: big-endian
- * fields are __be*, units stand in names, padding is explicit and zero, no unions, no bit fields.
+ * Python's side (src/sixlane/datapath/layout.py) is generated from this file through BTF. Rules:
+ * big-endian fields are __be*, units stand in names, padding is explicit and zero, no unions, no
+ * bit fields.
  */
 #ifndef SIXLANE_TYPES_H
 #define SIXLANE_TYPES_H
@@ -46,7 +47,7 @@ struct label {
 
 /* The namespace in which the kernel does what BPF cannot: the veth pair that leads there. */
 struct slow_path {
-	__u32 ifindex;    /* our end; 0: there is none */
+	__u32 ifindex;	  /* our end; 0: there is none */
 	__u8 near_mac[6]; /* our end */
 	__u8 far_mac[6];  /* the end in the namespace */
 };
@@ -65,6 +66,8 @@ struct gateway {
 	__u32 icmp_errors_per_second; /* for each CPU */
 	__u32 flags;
 	__u32 pad;
+	__u64 digest; /* of all tables of the generation, for whoever configures: what is in force?
+		       */
 	struct slow_path slow;
 	struct addr icmp_source4;
 	struct addr icmp_source6;
@@ -77,14 +80,15 @@ struct gateway {
 };
 
 /*
- * What is known of each IPv4 address: a trie with strides 16, 8, 8 whose nodes are blocks of 256 words. Block n below
- * 256 is the n-th part of the root. A word is another block (RANGE_BLOCK and its number) or the answer.
+ * What is known of each IPv4 address: a trie with strides 16, 8, 8 whose nodes are blocks of 256
+ * words. Block n below 256 is the n-th part of the root. A word is another block (RANGE_BLOCK and
+ * its number) or the answer.
  */
 enum range_word {
 	RANGE_BLOCK = 1 << 30,
 	RANGE_NOT_GLOBAL = 1 << 29,
 	RANGE_ILLEGAL_SOURCE = 1 << 28,
-	RANGE_SOURCES_SHIFT = 8, /* 16 bits: index into source_sets */
+	RANGE_SOURCES_SHIFT = 8,  /* 16 bits: index into source_sets */
 	RANGE_SERVED_MASK = 0xff, /* index of the serving prefix + 1 */
 };
 
@@ -92,7 +96,8 @@ struct range_block {
 	__u32 words[256];
 };
 
-/* Explicit address mappings (RFC 7757), a hash for each family keyed by the masked address and its length. */
+/* Explicit address mappings (RFC 7757), a hash for each family keyed by the masked address and its
+ * length. */
 struct eam4_key {
 	__u32 len;
 	__be32 addr;
@@ -128,7 +133,8 @@ enum direction {
 	DIRECTION_COUNT = 2,
 };
 
-/* Why a packet left the pipeline as it did, or what else is worth counting; the index of `counters`. */
+/* Why a packet left the pipeline as it did, or what else is worth counting; the index of
+ * `counters`. */
 enum reason {
 	REASON_NONE,
 	/* sent on */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * RFC 7915 for one header: whose packet it is, what its addresses become, and the header of the other family. Pure over
- * struct pkt: the packet is not touched.
+ * RFC 7915 for one header: whose packet it is, what its addresses become, and the header of the
+ * other family. Pure over struct pkt: the packet is not touched.
  */
 #ifndef SIXLANE_XLAT_H
 #define SIXLANE_XLAT_H
@@ -15,14 +15,15 @@
 struct mapping {
 	struct addr src;
 	struct addr dst;
-	__u32 prefix;   /* index of the entry that serves the inside address */
+	__u32 prefix;	/* index of the entry that serves the inside address */
 	__u32 src_word; /* enum range_word */
 	__u32 dst_word;
 	bool dst_by_eam;
 };
 
 /* Is this IPv4 packet ours? Its destination is served by a prefix. */
-static __always_inline enum reason classify_46(const struct tables *t, const struct pkt *p, struct mapping *m)
+static __always_inline enum reason classify_46(const struct tables *t, const struct pkt *p,
+					       struct mapping *m)
 {
 	m->dst_word = range_of(t->ranges, addr_to_v4(p->dst));
 	m->prefix = range_server(m->dst_word);
@@ -30,8 +31,8 @@ static __always_inline enum reason classify_46(const struct tables *t, const str
 }
 
 /* One IPv4 address to IPv6, RFC 7757 before RFC 6052. */
-static __always_inline enum reason map_addr_46(const struct tables *t, const struct prefix *px, __u32 v4, __u32 word,
-					       struct addr *out)
+static __always_inline enum reason map_addr_46(const struct tables *t, const struct prefix *px,
+					       __u32 v4, __u32 word, struct addr *out)
 {
 	struct addr mapped;
 
@@ -43,7 +44,8 @@ static __always_inline enum reason map_addr_46(const struct tables *t, const str
 	return range_breaks_well_known(px, word) ? DROP_NOT_GLOBAL : REASON_NONE;
 }
 
-static __always_inline enum reason map_46(const struct tables *t, const struct pkt *p, struct mapping *m)
+static __always_inline enum reason map_46(const struct tables *t, const struct pkt *p,
+					  struct mapping *m)
 {
 	const struct prefix *px = prefix_at(t->gw, m->prefix);
 	enum reason why = map_addr_46(t, px, addr_to_v4(p->dst), m->dst_word, &m->dst);
@@ -61,7 +63,8 @@ enum mapped_by {
 };
 
 /* One IPv6 address to IPv4. *index: the pool6 prefix that matched, or MAX_PREFIXES. */
-static __always_inline enum mapped_by map_addr_64(const struct tables *t, struct addr a, __u32 *v4, __u32 *index)
+static __always_inline enum mapped_by map_addr_64(const struct tables *t, struct addr a, __u32 *v4,
+						  __u32 *index)
 {
 	*index = (__u32)pool6_find(t->slot, &a);
 	if (t->gw->eam6_lens_count) {
@@ -85,10 +88,11 @@ static __always_inline bool same_pool6(const struct prefix *a, const struct pref
 }
 
 /*
- * Is this IPv6 packet ours? Its destination is in pool6 or a mapping's outer side. What pool6 says of an address that a
- * prefix serves is just that node's own address: routing finds it.
+ * Is this IPv6 packet ours? Its destination is in pool6 or a mapping's outer side. What pool6 says
+ * of an address that a prefix serves is just that node's own address: routing finds it.
  */
-static __always_inline enum reason classify_64(const struct tables *t, const struct pkt *p, struct mapping *m)
+static __always_inline enum reason classify_64(const struct tables *t, const struct pkt *p,
+					       struct mapping *m)
 {
 	__u32 v4 = 0, index, server;
 	enum mapped_by by = map_addr_64(t, p->dst, &v4, &index);
@@ -114,7 +118,8 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 }
 
 /* The source, which a prefix must serve, and what RFC 6052 3.1 says of both. */
-static __always_inline enum reason map_64(const struct tables *t, const struct pkt *p, struct mapping *m)
+static __always_inline enum reason map_64(const struct tables *t, const struct pkt *p,
+					  struct mapping *m)
 {
 	__u32 v4 = 0, index;
 
@@ -143,8 +148,8 @@ struct ipv6_headers {
 };
 
 /* RFC 7915 4.1. `fragment.nexthdr` is valid for fragments only. */
-static __always_inline void header_46(const struct pkt *p, const struct mapping *m, __u32 payload_bytes, __u8 ttl,
-				      struct ipv6_headers *h)
+static __always_inline void header_46(const struct pkt *p, const struct mapping *m,
+				      __u32 payload_bytes, __u8 ttl, struct ipv6_headers *h)
 {
 	__u8 proto = p->proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : p->proto;
 
@@ -160,9 +165,11 @@ static __always_inline void header_46(const struct pkt *p, const struct mapping 
 	h->fragment.id = bpf_htonl(p->fragment_id);
 }
 
-/* RFC 7915 5.1 and 5.1.1. `segment_bytes`: layer 3 of one packet on the wire; `id`: ours, where the packet has none. */
-static __always_inline void header_64(const struct pkt *p, const struct mapping *m, __u32 payload_bytes, __u8 ttl,
-				      __u32 segment_bytes, __u16 id, struct iphdr *h)
+/* RFC 7915 5.1 and 5.1.1. `segment_bytes`: layer 3 of one packet on the wire; `id`: ours, where the
+ * packet has none. */
+static __always_inline void header_64(const struct pkt *p, const struct mapping *m,
+				      __u32 payload_bytes, __u8 ttl, __u32 segment_bytes, __u16 id,
+				      struct iphdr *h)
 {
 	__u16 frag = segment_bytes > IPV4_MTU_NO_DF ? IP4_DF : 0;
 
@@ -170,7 +177,8 @@ static __always_inline void header_64(const struct pkt *p, const struct mapping 
 		frag = (p->fragment & IP6_OFFSET) >> 3 | (p->fragment & IP6_MF ? IP4_MF : 0);
 		id = p->fragment_id;
 	}
-	*(__be32 *)h = bpf_htonl(0x45U << 24 | (__u32)p->tos << 16 | (__u16)(sizeof(*h) + payload_bytes));
+	*(__be32 *)h =
+		bpf_htonl(0x45U << 24 | (__u32)p->tos << 16 | (__u16)(sizeof(*h) + payload_bytes));
 	h->id = bpf_htons(id);
 	h->frag_off = bpf_htons(frag);
 	h->ttl = ttl;
@@ -181,7 +189,8 @@ static __always_inline void header_64(const struct pkt *p, const struct mapping 
 	h->check = ~csum_fold(csum_words(h, sizeof(*h)));
 }
 
-/* What the new addresses add to a pseudo-header's sum. The ::ffff: of a canonical IPv4 address adds nothing. */
+/* What the new addresses add to a pseudo-header's sum. The ::ffff: of a canonical IPv4 address adds
+ * nothing. */
 static __always_inline __u64 csum_addresses(const struct addr *src, const struct addr *dst)
 {
 	return csum_words(src, sizeof(*src)) + csum_words(dst, sizeof(*dst));
@@ -203,8 +212,10 @@ static __always_inline __u64 csum_delta_type(__u8 from, __u8 to)
 	return (__u64)bpf_htons((__u16)to << 8) + (__u16)~bpf_htons((__u16)from << 8);
 }
 
-/* ICMPv6 sums a pseudo-header (RFC 4443 2.3), ICMPv4 does not: enter or leave it, `l4_bytes` being its length. */
-static __always_inline __u64 csum_delta_pseudo(const struct pkt *p, const struct mapping *m, __u32 l4_bytes)
+/* ICMPv6 sums a pseudo-header (RFC 4443 2.3), ICMPv4 does not: enter or leave it, `l4_bytes` being
+ * its length. */
+static __always_inline __u64 csum_delta_pseudo(const struct pkt *p, const struct mapping *m,
+					       __u32 l4_bytes)
 {
 	__be32 rest[2] = { bpf_htonl(l4_bytes), bpf_htonl(IPPROTO_ICMPV6) };
 

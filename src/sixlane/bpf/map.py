@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 _ENOTSUPP = 524
-_BATCH = 1024  # elements a system call: 4,096 are no quicker, and 1,024 values still fit a cache
+_BATCH = 1024  # elements a system call; with 200,000 elements, more are no quicker
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class Map(Handle):
         """
         self._refuse_per_cpu()
         pairs = [(bytes(key), bytes(_value_bytes(value))) for key, value in items]
-        keys = self._sized(b"".join(key for key, _ in pairs), self.info.key_size * len(pairs))
-        values = self._sized(b"".join(value for _, value in pairs), self._slot_size * len(pairs))
+        keys = self._joined((key for key, _ in pairs), self.info.key_size)
+        values = self._joined((value for _, value in pairs), self.info.value_size)
         if not pairs:
             return 0
         count = ffi.new("__u32 *", len(pairs))
@@ -279,8 +279,20 @@ class Map(Handle):
         """`data` as C memory, once it is sure that the kernel will not read past its end."""
         memory = ffi.from_buffer(data)
         if ffi.sizeof(memory) != size:
-            raise ValueError(f"{self._label}: {ffi.sizeof(memory)} bytes where it takes {size}")
+            raise self._wrong_size(ffi.sizeof(memory), size)
         return memory
+
+    def _wrong_size(self, given: int, wanted: int) -> ValueError:
+        return ValueError(f"{self._label}: {given} bytes where it takes {wanted}")
+
+    def _joined(self, parts: Iterable[bytes], size: int) -> Any:
+        """Many keys or values as one block of C memory, each of them of the right size."""
+        block = bytearray()
+        for part in parts:
+            if len(part) != size:
+                raise self._wrong_size(len(part), size)
+            block += part
+        return ffi.from_buffer(block)
 
     def _found(self, result: int, action: str) -> bool:
         """True for success, False for ENOENT."""

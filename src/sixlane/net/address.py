@@ -57,7 +57,7 @@ def add(
     `prefix_route`: the kernel routes the prefix to the device.
     Raises `KernelError` (EEXIST) if the device has it already.
     """
-    what = f"add address {interface} to device {device}"
+    what = f"add address {interface} to device {link.name_of(device)}"
     flags = _F_NODAD if nodad and interface.version == 6 else 0
     flags |= 0 if prefix_route else _F_NOPREFIXROUTE
     ifindex = link.index(device)
@@ -75,7 +75,7 @@ def add(
 
 def remove(device: link.Device, interface: Interface) -> None:
     """Take an address from the device. Raises `KernelError` (EADDRNOTAVAIL) if it has it not."""
-    what = f"remove address {interface} from device {device}"
+    what = f"remove address {interface} from device {link.name_of(device)}"
     ifindex = link.index(device)
     fields, attributes = _fields(ifindex, interface), _attributes(interface)
     netlink.change(ifaddrmsg, _RTM_DELADDR, fields, attributes, what=what)

@@ -66,14 +66,14 @@ def attach(
     `ingress` qdisc or another filter at this place, since neither can be ours.
     """
     ifindex = link.index(device)
-    what = f"attach {name} to {direction} of device {device}"
-    add_qdisc(ifindex)
+    what = f"attach {name} to {direction} of device {link.name_of(device)}"
+    add_qdisc(device)
     present = _at(ifindex, direction, preference, handle)
     if present is not None and present.name != name:
         raise ConfigError(
-            f"device {device} has a filter of others at {direction} preference {preference}: "
-            f"{present.name or present.kind}",
-            f"see tc filter show dev {device} {direction}",
+            f"device {link.name_of(device)} has a filter of others at {direction} "
+            f"preference {preference}: {present.name or present.kind}",
+            f"see tc filter show dev {link.name_of(device)} {direction}",
         )
     options = [
         ("TCA_BPF_FD", program_fd),
@@ -103,7 +103,7 @@ def detach(
 ) -> None:
     """Remove the filter at this place; the qdisc stays. Raises `KernelError` if there is none."""
     ifindex = link.index(device)
-    what = f"detach filter {preference} from {direction} of device {device}"
+    what = f"detach filter {preference} from {direction} of device {link.name_of(device)}"
     fields = _filter_fields(ifindex, direction, preference, handle)
     netlink.change(tcmsg, _RTM_DELTFILTER, fields, [("TCA_KIND", "bpf")], what=what)
     if _at(ifindex, direction, preference, handle) is not None:
@@ -116,7 +116,7 @@ def list_filters(device: link.Device, direction: Direction = "ingress") -> list[
     if not has_qdisc(ifindex):
         return []
     fields = {"family": 0, "index": ifindex, "parent": _PARENTS[direction]}
-    what = f"list filters of device {device}"
+    what = f"list filters of device {link.name_of(device)}"
     messages = netlink.dump_raw(tcmsg, _RTM_GETTFILTER, fields, what=what)
     found = [_filter(message, direction) for message in messages]
     return [filter for filter in found if filter is not None]
@@ -135,10 +135,10 @@ def add_qdisc(device: link.Device) -> bool:
         return False
     if kind:
         raise ConfigError(
-            f"device {device} has a qdisc {kind}, which leaves no room for clsact",
-            f"tc qdisc del dev {device} {kind}, if nothing needs it",
+            f"device {link.name_of(device)} has a qdisc {kind}, which leaves no room for clsact",
+            f"tc qdisc del dev {link.name_of(device)} {kind}, if nothing needs it",
         )
-    what = f"add qdisc clsact to device {device}"
+    what = f"add qdisc clsact to device {link.name_of(device)}"
     flags = netlink.F_CREATE | netlink.F_EXCL
     fields, attributes = _qdisc_fields(ifindex), [("TCA_KIND", "clsact")]
     netlink.change(tcmsg, _RTM_NEWQDISC, fields, attributes, what=what, flags=flags)
@@ -147,20 +147,26 @@ def add_qdisc(device: link.Device) -> bool:
     return True
 
 
-def remove_qdisc(device: link.Device) -> None:
-    """Remove the clsact qdisc and whatever filters are on it."""
+def remove_qdisc(device: link.Device) -> bool:
+    """Remove the clsact qdisc, unless there is a filter on either side; whether it was removed.
+
+    Raises `KernelError` if the device has none.
+    """
+    if list_filters(device, "ingress") or list_filters(device, "egress"):
+        return False
     ifindex = link.index(device)
-    what = f"remove qdisc clsact from device {device}"
+    what = f"remove qdisc clsact from device {link.name_of(device)}"
     fields, attributes = _qdisc_fields(ifindex), [("TCA_KIND", "clsact")]
     netlink.change(tcmsg, _RTM_DELQDISC, fields, attributes, what=what)
     if has_qdisc(ifindex):
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
+    return True
 
 
 def _qdisc_kind(device: link.Device) -> str:
     """Which of the two qdiscs with room for ingress filters it has; "" for neither."""
     ifindex = link.index(device)
-    what = f"read qdiscs of device {device}"
+    what = f"read qdiscs of device {link.name_of(device)}"
     for message in netlink.dump_raw(tcmsg, _RTM_GETQDISC, {"family": 0}, what=what):
         index, _, parent, _ = _TCMSG.unpack_from(message, netlink.HEADER.size)
         if (index, parent) == (ifindex, _QDISC_PARENT):

@@ -54,7 +54,7 @@ def features(device: link.Device) -> dict[str, Feature]:
         _family(),
         {"cmd": _FEATURES_GET, "version": _VERSION},
         [_header(device)],
-        what=f"read features of device {device}",
+        what=f"read features of device {link.name_of(device)}",
         protocol=netlink.GENERIC,
     )
     known, changeable = _bits(message.get_attr("ETHTOOL_A_FEATURES_HW"))
@@ -89,11 +89,11 @@ def set_features(device: link.Device, wanted: Mapping[str, bool]) -> None:
     for name in to_change:
         if not before[name].changeable:
             state = "on" if before[name].active else "off"
-            raise ConfigError(f"feature {name} of device {device} is fixed: {state}")
+            raise ConfigError(f"feature {name} of device {link.name_of(device)} is fixed: {state}")
     if not to_change:
         return
     what = "set " + ", ".join(f"{name} {_on(on)}" for name, on in to_change.items())
-    what += f" on device {device}"
+    what += f" on device {link.name_of(device)}"
     bits = [("ETHTOOL_A_BITSET_BITS_BIT", _bit(name, on)) for name, on in to_change.items()]
     bitset = {"attrs": [("ETHTOOL_A_BITSET_BITS", {"attrs": bits})]}
     netlink.change(

@@ -98,6 +98,16 @@ def index(device: Device) -> int:
         raise _missing(device) from None
 
 
+def name_of(device: Device) -> str:
+    """The name of a device, for people: its index if there is none of this index."""
+    if isinstance(device, str):
+        return device
+    try:
+        return socket.if_indextoname(device)
+    except OSError:
+        return f"with index {device}"
+
+
 def create_veth(
     a: str,
     b: str,
@@ -159,7 +169,7 @@ def create_bridge(
 
 def delete(device: Device) -> None:
     """Remove a device (and, of a veth pair, the other end with it)."""
-    ifindex, what = index(device), f"remove device {device}"
+    ifindex, what = index(device), f"remove device {name_of(device)}"
     netlink.change(ifinfmsg, _RTM_DELLINK, {"index": ifindex}, [], what=what)
     if find(ifindex) is not None:
         raise _not_done(what)
@@ -199,7 +209,7 @@ def rename(device: Device, name: str) -> None:
 def set_alias(device: Device, alias: str) -> None:
     """Set the free text that `ip link` shows as alias; "" removes it."""
     if len(alias.encode()) > _LONGEST_ALIAS:
-        raise ConfigError(f"the alias for {device} is longer than {_LONGEST_ALIAS} bytes")
+        raise ConfigError(f"the alias for {name_of(device)} is longer than {_LONGEST_ALIAS} bytes")
     _set(device, {}, [("IFLA_IFALIAS", alias)], alias=alias)
 
 
@@ -266,7 +276,7 @@ def _set(
     """Change a device, and see that it now has all the `expected` attributes of a `Link`."""
     ifindex = index(device)
     (wanted,) = expected.items()
-    what = f"set {wanted[0]} of device {device}"
+    what = f"set {wanted[0]} of device {name_of(device)}"
     netlink.change(ifinfmsg, _RTM_SETLINK, {"index": ifindex, **fields}, attributes, what=what)
     found = get(ifindex)
     if getattr(found, wanted[0]) != wanted[1]:
@@ -301,8 +311,9 @@ def _checked_name(name: str) -> str:
 
 def _missing(device: Device) -> ConfigError:
     here = ", ".join(link.name for link in list_links()[:8])
-    what = device if isinstance(device, str) else f"with index {device}"
-    return ConfigError(f"no device {what} in this network namespace", f"there are: {here}")
+    return ConfigError(
+        f"no device {name_of(device)} in this network namespace", f"there are: {here}"
+    )
 
 
 def _not_done(what: str) -> SixlaneError:

@@ -58,7 +58,7 @@ def find(device: link.Device, address: IPAddress) -> Neighbour | None:
     """The neighbour with this address on the device, or None if the kernel knows none."""
     fields = {"family": int(_family(address)), "ifindex": link.index(device)}
     attributes = [("NDA_DST", str(address))]
-    what = f"read neighbour {address} on device {device}"
+    what = f"read neighbour {address} on device {link.name_of(device)}"
     try:
         return _neighbour(netlink.get(ndmsg, _RTM_GETNEIGH, fields, attributes, what=what))
     except KernelError as error:
@@ -69,7 +69,7 @@ def find(device: link.Device, address: IPAddress) -> Neighbour | None:
 
 def add_permanent(device: link.Device, address: IPAddress, mac: bytes) -> None:
     """Set the hardware address of a neighbour for good, in place of what the kernel found out."""
-    what = f"add neighbour {address} at {mac.hex(':')} on device {device}"
+    what = f"add neighbour {address} at {mac.hex(':')} on device {link.name_of(device)}"
     _add(device, address, PERMANENT, [("NDA_LLADDR", mac.hex(":"))], what)
     found = find(device, address)
     if found is None or found.mac != mac or not found.state & PERMANENT:
@@ -81,7 +81,7 @@ def add_managed(device: link.Device, address: IPAddress) -> None:
 
     Raises `NotSupported` on a kernel older than 5.16, which knows no managed neighbours.
     """
-    what = f"add managed neighbour {address} on device {device}"
+    what = f"add managed neighbour {address} on device {link.name_of(device)}"
     _add(device, address, 0, [("NDA_FLAGS_EXT", _NTF_EXT_MANAGED)], what)
     found = find(device, address)
     if found is None or not found.managed:
@@ -93,7 +93,7 @@ def remove(device: link.Device, address: IPAddress) -> None:
 
     A neighbour that something else holds may stay behind, unresolved.
     """
-    what = f"remove neighbour {address} from device {device}"
+    what = f"remove neighbour {address} from device {link.name_of(device)}"
     fields = {"family": int(_family(address)), "ifindex": link.index(device)}
     netlink.change(ndmsg, _RTM_DELNEIGH, fields, [("NDA_DST", str(address))], what=what)
     found = find(device, address)

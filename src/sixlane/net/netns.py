@@ -14,7 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 
@@ -142,7 +142,6 @@ def run(
     timeout: float = 30.0,
     check: bool = True,
     env: Mapping[str, str] | None = None,
-    stdin: int | IO[Any] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program in the namespace `name` to its end; its output as text.
 
@@ -152,7 +151,7 @@ def run(
     process = popen(
         name,
         argv,
-        stdin=subprocess.PIPE if input is not None else (stdin or subprocess.DEVNULL),
+        stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -206,7 +206,7 @@ def _family(address: Network | IPAddress) -> socket.AddressFamily:
 
 def _text(dst: Network, via: IPAddress | None, dev: link.Device | None) -> str:
     via_text = f" via {via}" if via is not None else ""
-    return f"{dst}{via_text}" + (f" dev {dev}" if dev is not None else "")
+    return f"{dst}{via_text}" + (f" dev {link.name_of(dev)}" if dev is not None else "")
 
 
 def _key(dst: Network, table: int) -> dict[str, int]:

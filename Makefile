@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` shows what sixlane does, `make test` proves it; `make help` tells the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON
+
+C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
+
+.PHONY: help demo test check format bpf deps venv clean
+
+help: ## What there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc
+	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
+
+test: deps venv bpf check ## The checks and every test that this machine can run; ARGS go to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: deps venv bpf ## Style, types, imports, generated files, size of the programs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	clang-format --dry-run --Werror $(C_FILES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m sixlane.datapath.generate --check
+	$(BIN)/python -m sixlane.datapath.sizes --check
+
+format: venv ## Format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(C_FILES)
+
+bpf: deps ## The data path
+	$(MAKE) --no-print-directory -C bpf
+
+deps: ## Debian's packages, those that are missing (needs root)
+	@packaging/install-deps
+
+venv: .venv/.installed ## The virtual environment in .venv
+
+.venv/.installed: pyproject.toml hatch_build.py | deps
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+clean: ## Remove what was built, the virtual environment too
+	$(MAKE) --no-print-directory -C bpf clean
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

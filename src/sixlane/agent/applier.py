@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one thread that changes anything: jobs from a queue, and tries again of what failed."""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+_log = logging.getLogger("sixlane.applier")
+_Result = TypeVar("_Result")
+_Work = tuple[Callable[[], Any], "Future[Any]"]
+
+
+class Applier:
+    """Runs jobs one after the other, in the order in which they were given."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="applier", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[[], _Result]) -> "Future[_Result]":
+        """Give a job; its result or exception comes with the future.
+
+        After `close` the future is cancelled.
+        """
+        future: Future[_Result] = Future()
+        with self._lock:
+            if self._closing:
+                future.cancel()
+                return future
+            self._jobs.put((job, future))
+        return future
+
+    def do(self, job: Callable[[], _Result]) -> _Result:
+        """Give a job and wait for it."""
+        return self.submit(job).result()
+
+    def after(self, seconds: float, job: Callable[[], object]) -> None:
+        """Give a job that waits first; nobody waits for it."""
+        with self._lock:
+            due = time.monotonic() + seconds
+            heapq.heappush(self._later, (due, next(self._numbers), job))
+            self._jobs.put((lambda: None, Future()))  # so that the thread looks at the clock
+
+    def close(self) -> None:
+        """Finish the job at hand and stop; those that wait are cancelled."""
+        with self._lock:
+            self._closing = True
+            self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing:
+            work = self._next()
+            if work is None:
+                continue
+            job, future = work
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._jobs.get_nowait()
+                if left is not None:
+                    left[1].cancel()
+
+    def _next(self) -> _Work | None:
+        with self._lock:
+            due = self._later[0][0] if self._later else None
+        try:
+            if due is None:
+                return self._jobs.get()
+            wait = due - time.monotonic()
+            return self._jobs.get(timeout=wait) if wait > 0 else self._jobs.get_nowait()
+        except queue.Empty:
+            with self._lock:
+                _, _, job = heapq.heappop(self._later)
+            return _logged(job), Future()
+
+
+def _logged(job: Callable[[], object]) -> Callable[[], object]:
+    def run() -> None:
+        try:
+            job()
+        except Exception:
+            _log.exception("a job failed that nobody waits for")
+
+    return run

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data path and the `Gateway` in it, as a part of the agent."""
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from sixlane.agent.part import Desired
+from sixlane.datapath import Counters, Datapath
+from sixlane.errors import ConfigError, SixlaneError
+from sixlane.model import Gateway
+from sixlane.nat64 import (
+    Observed,
+    Originals,
+    Plan,
+    apply_gateway,
+    gateway_status,
+    observe_gateway,
+    plan_gateway,
+    remove_slow_path,
+    restore_originals,
+)
+
+_log = logging.getLogger("sixlane.gateway")
+
+
+class GatewayPart:
+    """Opens the data path when it is first needed; closing it leaves it forwarding."""
+
+    name = "gateway"
+
+    def __init__(self, pins: Path, originals: Originals) -> None:
+        self._pins = pins
+        self._originals = originals
+        self._datapath: Datapath | None = None
+        self._lock = threading.RLock()
+        self._gateway: Gateway | None = None
+        self._seen: object = None
+
+    def open(self) -> None:
+        """Load the programs, or adopt what is pinned."""
+        self._open()
+
+    def plan(self, desired: Desired) -> Plan:
+        with self._lock:
+            gateway = _gateway_of(desired)
+            try:
+                return plan_gateway(gateway, observe_gateway(self._open()))
+            except ConfigError as error:
+                if gateway is None:
+                    raise
+                raise ConfigError(f"{gateway.key}: {error.message}", error.hint) from error
+
+    def apply(self, plan: Plan) -> None:
+        with self._lock:
+            apply_gateway(self._open(), plan, self._originals)
+
+    def settled(self, desired: Desired) -> None:
+        """Remember what the machine looks like now that `desired` is in force."""
+        with self._lock:
+            self._gateway = _gateway_of(desired)
+            self._seen = self._look()
+
+    def has_drifted(self) -> bool:
+        """Whether a device of ours, or another thing that the plan rests on, is not as it was."""
+        with self._lock:
+            return self._datapath is not None and self._look() != self._seen
+
+    def forget_next_hops(self) -> None:
+        with self._lock:
+            if self._datapath is not None:
+                self._datapath.forget_next_hops()
+
+    def counters(self) -> Counters | None:
+        """None while there is no data path."""
+        with self._lock:
+            return self._datapath.counters() if self._datapath is not None else None
+
+    def status(self, desired: Desired) -> dict[str, Any] | None:
+        """As nat64 tells it; None if there is neither a data path nor a Gateway."""
+        with self._lock:
+            gateway = _gateway_of(desired)
+            if self._datapath is None or gateway is None:
+                return None
+            return dict(gateway_status(self._datapath, gateway))
+
+    def remove(self) -> list[str]:
+        with self._lock:
+            lost = []
+            try:
+                if self._pins.exists() or self._datapath is not None:
+                    self.apply(self.plan(()))
+            except SixlaneError as error:  # such as tables of another version
+                _log.warning("the data path is removed without being read: %s", error)
+                remove_slow_path(f"{self._pins.name}-slow")
+            self.close()
+            Datapath.remove(self._pins)
+            lost += restore_originals(self._originals)
+            self._gateway, self._seen = None, None
+            return lost
+
+    def close(self) -> None:
+        with self._lock:
+            if self._datapath is not None:
+                self._datapath.close()
+                self._datapath = None
+
+    def _open(self) -> Datapath:
+        with self._lock:
+            if self._datapath is None:
+                self._datapath = Datapath.open(self._pins)
+            return self._datapath
+
+    def _look(self) -> object:
+        """All that the plan for the present gateway depends on, to compare with a later look."""
+        if self._gateway is None or self._datapath is None:
+            return None
+        observed: Observed = observe_gateway(self._datapath)
+        return (
+            [observed.devices.get(device.name) for device in self._gateway.spec.devices],
+            observed.attachments,
+            observed.slow_path,
+            observed.more_than_destination,
+        )
+
+
+def _gateway_of(desired: Desired) -> Gateway | None:
+    return next((one for one in desired if isinstance(one, Gateway)), None)

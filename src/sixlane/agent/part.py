@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the applier asks of each feature: plan is observed and pure, apply is small."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sixlane.model import AnyResource
+
+Desired = Sequence[AnyResource]
+
+
+class PartPlan(Protocol):
+    """What has to change for one feature."""
+
+    @property
+    def empty(self) -> bool: ...
+    def summary(self) -> list[str]: ...
+
+
+class Part(Protocol):
+    """One feature: it takes its own kinds out of all that is desired.
+
+    Called by the applier's thread, but for `status`, which any thread may call.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def plan(self, desired: Desired) -> Any:
+        """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot."""
+
+    def apply(self, plan: Any) -> None:
+        """Make it so. Raises `SixlaneError`; what has been done by then stays."""
+
+    def status(self, desired: Desired) -> Any:
+        """Plain data for people and programs."""
+
+    def remove(self) -> list[str]:
+        """Take away all that was ever made; what could not be restored, one line each."""
+
+    def close(self) -> None:
+        """Let go, and leave all of it in force."""

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an agent keeps what it needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SOCKET = Path("/run/sixlane/api.sock")
+BPFFS = Path("/sys/fs/bpf/sixlane")
+STATE_DIR = Path("/var/lib/sixlane")
+RUN_DIR = Path("/run/sixlane")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`bpffs`: the directory of the pins. `state_dir` survives a reboot, `run_dir` does not."""
+
+    bpffs: Path = BPFFS
+    state_dir: Path = STATE_DIR
+    run_dir: Path = RUN_DIR
+
+    @property
+    def store(self) -> Path:
+        return self.state_dir / "store.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one agent of this run directory."""
+        return self.run_dir / "sixlaned.lock"

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs on devices: XDP links, TCX links, or tc filters where the kernel has no TCX.
+
+A link is pinned and so outlives the agent; a tc filter stays with its device anyway.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sixlane.bpf import AttachType, Link, Program, XdpFlag, probe
+from sixlane.errors import ConfigError, KernelError
+from sixlane.net import clsact, link
+
+Entry = Literal["xdp", "xdp-generic", "tc"]
+Mode = Literal["xdp", "xdp-generic", "tcx", "clsact"]
+
+FILTER = "sixlane_uplink"
+_TURN = "turn"
+
+_FLAGS = {"xdp": XdpFlag.DRV_MODE, "xdp-generic": XdpFlag.SKB_MODE, "tcx": 0}
+_XDP_MISSING = (errno.EOPNOTSUPP, errno.EINVAL, 524)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """`device` is "" if it has gone; `program`: the id of the program that runs there."""
+
+    device: str
+    ifindex: int
+    mode: Mode
+    program: int
+
+    @property
+    def entry(self) -> Entry:
+        return "tc" if self.mode == "tcx" or self.mode == "clsact" else self.mode
+
+
+def attach(links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program) -> Mode:
+    """Puts the pipeline on a device that has none of ours.
+
+    ConfigError: the driver has no native XDP, or another program is there.
+    """
+    device = link.get_by_index(ifindex)
+    if entry == "tc" and not probe.has_tcx():
+        return _attach_filter(device, tc)
+    if entry == "tc":
+        _refuse_foreign_filters(device)
+    mode: Mode = "tcx" if entry == "tc" else entry
+    program, kind = (tc, AttachType.TCX_INGRESS) if mode == "tcx" else (xdp, AttachType.XDP)
+    try:
+        created = Link.create(program, ifindex, kind, _FLAGS[mode])
+    except KernelError as error:
+        raise _explained(error, device, entry) from error
+    with created:
+        created.pin(links / f"{mode}-{ifindex}")
+    return mode
+
+
+def attachments(links: Path) -> Iterator[Attachment]:
+    """What is attached, of pinned links and of filters in this network namespace."""
+    devices = {found.ifindex: found.name for found in link.list_links()}
+    for pin in sorted(links.iterdir()):
+        mode, _, index = pin.name.rpartition("-")
+        if mode not in _FLAGS:
+            continue
+        with Link.from_pin(pin) as pinned:
+            info = pinned.info
+        # A link without a device is dead: the device went, and took the attachment along.
+        device = devices.get(int(index), "") if info.ifindex else ""
+        yield Attachment(device, int(index), mode, info.program_id)  # type: ignore[arg-type]
+    if not probe.has_tcx():
+        for ifindex, name in devices.items():
+            for found in clsact.list_filters(ifindex) if clsact.has_qdisc(ifindex) else []:
+                if found.name == FILTER:
+                    yield Attachment(name, ifindex, "clsact", found.program_id or 0)
+
+
+def replace(links: Path, attachment: Attachment, xdp: Program, tc: Program) -> None:
+    """Swaps the program of an attachment between two packets."""
+    if attachment.mode == "clsact":
+        clsact.attach(attachment.ifindex, tc.fd, FILTER)
+        return
+    with Link.from_pin(_pin(links, attachment)) as pinned:
+        pinned.update(tc if attachment.mode == "tcx" else xdp)
+
+
+def detach(links: Path, attachment: Attachment) -> None:
+    """Takes the pipeline off a device at once."""
+    if attachment.mode == "clsact":
+        clsact.detach(attachment.ifindex)
+        if not clsact.list_filters(attachment.ifindex):
+            clsact.remove_qdisc(attachment.ifindex)
+        return
+    pin = _pin(links, attachment)
+    with Link.from_pin(pin) as pinned:
+        if pinned.info.ifindex:
+            pinned.detach()
+    Link.unpin(pin)
+
+
+def attach_turn(links: Path, ifindex: int, turn: Program) -> None:
+    """Puts the turning program on the slow path's far end, in place of what is there."""
+    if not probe.has_tcx():
+        _attach_filter(link.get_by_index(ifindex), turn)
+        return
+    pin = links / _TURN
+    Link.unpin(pin)
+    with Link.create(turn, ifindex, AttachType.TCX_INGRESS) as created:
+        created.pin(pin)
+
+
+def replace_turn(links: Path, turn: Program) -> None:
+    """Swaps the turning program, if it is attached by a link; else attach_turn() does."""
+    pin = links / _TURN
+    if pin.exists():
+        with Link.from_pin(pin) as pinned:
+            info = pinned.info
+            if info.ifindex and info.program_id != turn.info.id:
+                pinned.update(turn)
+
+
+def _pin(links: Path, attachment: Attachment) -> Path:
+    return links / f"{attachment.mode}-{attachment.ifindex}"
+
+
+def _attach_filter(device: link.Link, tc: Program) -> Mode:
+    _refuse_foreign_filters(device)
+    if not clsact.has_qdisc(device.ifindex):
+        clsact.add_qdisc(device.ifindex)
+    clsact.attach(device.ifindex, tc.fd, FILTER)
+    return "clsact"
+
+
+def _refuse_foreign_filters(device: link.Link) -> None:
+    filters = clsact.list_filters(device.ifindex) if clsact.has_qdisc(device.ifindex) else []
+    for found in filters:
+        if found.name != FILTER:
+            raise ConfigError(
+                f"device {device.name} has a tc filter of somebody else "
+                f"({found.kind} {found.name}, pref {found.preference})",
+                f"look: tc filter show dev {device.name} ingress",
+            )
+
+
+def _explained(error: KernelError, device: link.Link, entry: Entry) -> Exception:
+    if error.errno in (errno.EBUSY, errno.EEXIST):
+        return ConfigError(
+            f"device {device.name} has an XDP program of somebody else",
+            f"look: ip link show dev {device.name}",
+        )
+    if entry == "xdp" and error.errno in _XDP_MISSING:
+        return ConfigError(
+            f"device {device.name} takes no native XDP program ({error.what}: {error.hint})",
+            "attach: tc, or xdp-generic",
+        )
+    return error

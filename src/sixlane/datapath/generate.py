@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes layout.py from the BTF that clang wrote: C is the source of what both sides share.
+
+python -m sixlane.datapath.generate [--check]
+"""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sixlane.bpf import Object
+from sixlane.bpf.btf import Array, Btf, Enum, Int, MapDefinition, Section, Struct, Type, Typedef
+from sixlane.bpf.btf import Variable as BtfVariable
+from sixlane.datapath.objects import TYPES, UPLINK, object_path
+
+LAYOUT = Path(__file__).with_name("layout.py")
+
+HEAD = '''# SPDX-License-Identifier: Apache-2.0
+"""Generated from bpf/sixlane/types.h and the maps of uplink.bpf.c by sixlane.datapath.generate.
+
+Do not edit: change the C, run `make generate`. Big-endian fields are those of type __be* in C.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+@dataclass(frozen=True)
+class MapLayout:
+    """A map as the data path declares it. Sizes in bytes; `inner`: of a map of maps."""
+
+    type: int
+    key_bytes: int
+    value_bytes: int
+    max_entries: int
+    flags: int
+    inner: "MapLayout | None" = None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A constant of the data path that is set before load: where it lies in .rodata."""
+
+    offset: int
+    bytes: int
+
+'''
+
+
+def main() -> None:
+    text = _formatted(render(Btf.from_file(object_path(TYPES)), object_path(UPLINK)))
+    if "--check" not in sys.argv[1:]:
+        LAYOUT.write_text(text)
+    elif LAYOUT.read_text() != text:
+        sys.exit("src/sixlane/datapath/layout.py is not what the C says: run `make generate`")
+
+
+def render(types: Btf, uplink: Path) -> str:
+    """The text of layout.py, before formatting."""
+    body = "\n".join(
+        [
+            *(_enum(found) for found in types if isinstance(found, Enum)),
+            *(_struct(types, found) for found in _in_order(types)),
+            *_maps(Btf.from_file(uplink)),
+            *_config(uplink),
+        ]
+    )
+    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+    note = '"""Of all below: pinned maps of another layout are not adopted."""'
+    return f'{HEAD}\nDIGEST = "{digest}"\n{note}\n\n{body}\n'
+
+
+def _in_order(types: Btf) -> Iterator[Struct]:
+    """Each struct behind those that it contains."""
+    seen: set[str] = set()
+
+    def walk(found: Struct) -> Iterator[Struct]:
+        if found.name in seen:
+            return
+        seen.add(found.name)
+        for member in found.members:
+            inner = types.strip(_element(types, member.type))
+            if isinstance(inner, Struct):
+                yield from walk(inner)
+        yield found
+
+    for found in types:
+        if isinstance(found, Struct):
+            yield from walk(found)
+
+
+def _element(types: Btf, type: Type) -> Type:
+    stripped = types.strip(type)
+    return _element(types, stripped.type) if isinstance(stripped, Array) else type
+
+
+def _enum(enum: Enum) -> str:
+    lines = [f"class {_class_name(enum.name)}(IntEnum):"]
+    lines += [f"    {value.name} = {value.value}" for value in enum.values]
+    return "\n".join([*lines, "\n"])
+
+
+def _struct(types: Btf, struct: Struct) -> str:
+    if struct.union:
+        raise SystemExit(f"types.h: union {struct.name}: there are no unions in types.h")
+    fields = [f'        ("{m.name}", {_ctype(types, m.type)}),' for m in struct.members]
+    notes = [f"    {m.name}: {_annotation(types, m.type)}" for m in struct.members]
+    return "\n".join(
+        [
+            f"class {_class_name(struct.name)}(ctypes.Structure):",
+            "    _fields_ = (",
+            *fields,
+            "    )",
+            *notes,
+            "\n",
+            f"assert ctypes.sizeof({_class_name(struct.name)}) == {struct.size}",
+            "\n",
+        ]
+    )
+
+
+def _ctype(types: Btf, type: Type) -> str:
+    big = isinstance(type, Typedef) and type.name.startswith("__be")
+    match types.strip(type):
+        case Int(size=size):
+            return f"ctypes.c_uint{8 * size}" + (".__ctype_be__" if big else "")
+        case Array() as array:
+            return f"{_ctype(types, array.type)} * {array.length}"
+        case Struct(name=name):
+            return _class_name(name)
+        case other:
+            raise SystemExit(f"types.h: {other} has no place in a shared struct")
+
+
+def _annotation(types: Btf, type: Type) -> str:
+    match types.strip(type):
+        case Array() as array:
+            inner = types.strip(array.type)
+            name = _class_name(inner.name) if isinstance(inner, Struct) else _ctype(types, inner)
+            return f'"ctypes.Array[{name}]"'
+        case Struct(name=name):
+            return _class_name(name)
+        case _:
+            return "int"
+
+
+def _maps(uplink: Btf) -> Iterator[str]:
+    yield "MAPS = {"
+    for name, definition in uplink.maps().items():
+        yield f'    "{name}": {_map(definition)},'
+    yield "}\n"
+
+
+def _map(definition: MapDefinition) -> str:
+    inner = f", {_map(definition.inner)}" if definition.inner else ""
+    return (
+        f"MapLayout({definition.type}, {definition.key_size}, {definition.value_size}, "
+        f"{definition.max_entries}, {definition.flags}{inner})"
+    )
+
+
+def _config(uplink: Path) -> Iterator[str]:
+    with Object.open(uplink) as opened:
+        section = opened.btf.find(Section, ".rodata")
+        yield "CONFIG = {"
+        for placed in section.placed:
+            # Tables that the compiler puts beside them are named after their function: f.table.
+            if isinstance(placed.type, BtfVariable) and "." not in placed.type.name:
+                yield f'    "{placed.type.name}": Variable({placed.offset}, {placed.size}),'
+        yield "}"
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _formatted(text: str) -> str:
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(LAYOUT), "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generated from bpf/sixlane/types.h and the maps of uplink.bpf.c by sixlane.datapath.generate.
+
+Do not edit: change the C, run `make generate`. Big-endian fields are those of type __be* in C.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+@dataclass(frozen=True)
+class MapLayout:
+    """A map as the data path declares it. Sizes in bytes; `inner`: of a map of maps."""
+
+    type: int
+    key_bytes: int
+    value_bytes: int
+    max_entries: int
+    flags: int
+    inner: "MapLayout | None" = None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A constant of the data path that is set before load: where it lies in .rodata."""
+
+    offset: int
+    bytes: int
+
+
+DIGEST = "c70840524e33"
+"""Of all below: pinned maps of another layout are not adopted."""
+
+
+class Limit(IntEnum):
+    MAX_PREFIXES = 64
+    MAX_SOURCE_SETS = 1024
+    MAX_DEVICES = 16
+    MAX_EAM_LENGTHS = 32
+    NAME_BYTES = 32
+    NEXT_HOP_SLOTS = 16384
+
+
+class PrefixFlag(IntEnum):
+    PREFIX_WELL_KNOWN = 1
+    PREFIX_RESTRICTED = 2
+
+
+class GatewayFlag(IntEnum):
+    GATEWAY_NEXT_HOP_CACHE = 1
+
+
+class RangeWord(IntEnum):
+    RANGE_BLOCK = 1073741824
+    RANGE_NOT_GLOBAL = 536870912
+    RANGE_ILLEGAL_SOURCE = 268435456
+    RANGE_SOURCES_SHIFT = 8
+    RANGE_SERVED_MASK = 255
+
+
+class EamFlag(IntEnum):
+    EAM_REMOTE = 1
+
+
+class Direction(IntEnum):
+    DIRECTION_46 = 0
+    DIRECTION_64 = 1
+    DIRECTION_COUNT = 2
+
+
+class Reason(IntEnum):
+    REASON_NONE = 0
+    FORWARD_46 = 1
+    FORWARD_64 = 2
+    FORWARD_NATIVE = 3
+    FORWARD_SLOW_PATH = 4
+    PASS_NOT_CONFIGURED = 5
+    PASS_NOT_IP = 6
+    PASS_OTHER_HOST = 7
+    PASS_NOT_OURS = 8
+    PASS_NATIVE = 9
+    DROP_TRUNCATED = 10
+    DROP_MALFORMED = 11
+    DROP_BAD_HEADER_CHECKSUM = 12
+    DROP_PROTOCOL = 13
+    DROP_EXTENSION_HEADERS = 14
+    DROP_SOURCE_ROUTE = 15
+    DROP_ICMP_FRAGMENT = 16
+    DROP_ICMP_TYPE = 17
+    DROP_ICMP_NESTED = 18
+    DROP_ILLEGAL_SOURCE = 19
+    DROP_NOT_GLOBAL = 20
+    DROP_SOURCE_NOT_ALLOWED = 21
+    DROP_SOURCE_NOT_MAPPABLE = 22
+    DROP_DESTINATION_NOT_MAPPABLE = 23
+    DROP_TTL_EXPIRED = 24
+    DROP_UDP_ZERO_CHECKSUM = 25
+    DROP_NO_ROUTE = 26
+    DROP_BLACKHOLE = 27
+    DROP_FORWARDING_OFF = 28
+    DROP_TOO_BIG = 29
+    DROP_NO_SLOW_PATH = 30
+    DROP_RESIZE_FAILED = 31
+    ICMP_ERROR_SENT = 32
+    ICMP_ERROR_LIMITED = 33
+    REASON_COUNT = 34
+
+
+class SlowPath(ctypes.Structure):
+    _fields_ = (
+        ("ifindex", ctypes.c_uint32),
+        ("near_mac", ctypes.c_uint8 * 6),
+        ("far_mac", ctypes.c_uint8 * 6),
+    )
+    ifindex: int
+    near_mac: "ctypes.Array[ctypes.c_uint8]"
+    far_mac: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(SlowPath) == 16
+
+
+class Addr(ctypes.Structure):
+    _fields_ = (
+        ("hi", ctypes.c_uint64.__ctype_be__),
+        ("lo", ctypes.c_uint64.__ctype_be__),
+    )
+    hi: int
+    lo: int
+
+
+assert ctypes.sizeof(Addr) == 16
+
+
+class Prefix(ctypes.Structure):
+    _fields_ = (
+        ("addr", Addr),
+        ("mask", Addr),
+        ("id", ctypes.c_uint32),
+        ("len", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("pad", ctypes.c_uint16),
+    )
+    addr: Addr
+    mask: Addr
+    id: int
+    len: int
+    flags: int
+    pad: int
+
+
+assert ctypes.sizeof(Prefix) == 40
+
+
+class Label(ctypes.Structure):
+    _fields_ = (("text", ctypes.c_uint8 * 32),)
+    text: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Label) == 32
+
+
+class Gateway(ctypes.Structure):
+    _fields_ = (
+        ("prefix_count", ctypes.c_uint32),
+        ("device_count", ctypes.c_uint32),
+        ("eam4_lens_count", ctypes.c_uint32),
+        ("eam6_lens_count", ctypes.c_uint32),
+        ("lowest_ipv6_mtu_bytes", ctypes.c_uint32),
+        ("icmp_errors_per_second", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("digest", ctypes.c_uint64),
+        ("slow", SlowPath),
+        ("icmp_source4", Addr),
+        ("icmp_source6", Addr),
+        ("eam4_lens", ctypes.c_uint8 * 32),
+        ("eam6_lens", ctypes.c_uint8 * 32),
+        ("macs", ctypes.c_uint64 * 16),
+        ("prefixes", Prefix * 64),
+        ("source_sets", ctypes.c_uint64 * 1024),
+        ("names", Label * 64),
+    )
+    prefix_count: int
+    device_count: int
+    eam4_lens_count: int
+    eam6_lens_count: int
+    lowest_ipv6_mtu_bytes: int
+    icmp_errors_per_second: int
+    flags: int
+    pad: int
+    digest: int
+    slow: SlowPath
+    icmp_source4: Addr
+    icmp_source6: Addr
+    eam4_lens: "ctypes.Array[ctypes.c_uint8]"
+    eam6_lens: "ctypes.Array[ctypes.c_uint8]"
+    macs: "ctypes.Array[ctypes.c_uint64]"
+    prefixes: "ctypes.Array[Prefix]"
+    source_sets: "ctypes.Array[ctypes.c_uint64]"
+    names: "ctypes.Array[Label]"
+
+
+assert ctypes.sizeof(Gateway) == 13080
+
+
+class RangeBlock(ctypes.Structure):
+    _fields_ = (("words", ctypes.c_uint32 * 256),)
+    words: "ctypes.Array[ctypes.c_uint32]"
+
+
+assert ctypes.sizeof(RangeBlock) == 1024
+
+
+class Eam4Key(ctypes.Structure):
+    _fields_ = (
+        ("len", ctypes.c_uint32),
+        ("addr", ctypes.c_uint32.__ctype_be__),
+    )
+    len: int
+    addr: int
+
+
+assert ctypes.sizeof(Eam4Key) == 8
+
+
+class Eam6Key(ctypes.Structure):
+    _fields_ = (
+        ("addr", Addr),
+        ("len", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    addr: Addr
+    len: int
+    pad: int
+
+
+assert ctypes.sizeof(Eam6Key) == 24
+
+
+class Eam(ctypes.Structure):
+    _fields_ = (
+        ("addr6", Addr),
+        ("addr4", ctypes.c_uint32.__ctype_be__),
+        ("len4", ctypes.c_uint8),
+        ("len6", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
+    )
+    addr6: Addr
+    addr4: int
+    len4: int
+    len6: int
+    flags: int
+    pad: int
+
+
+assert ctypes.sizeof(Eam) == 24
+
+
+class Counter(ctypes.Structure):
+    _fields_ = (
+        ("pkts", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+    )
+    pkts: int
+    bytes: int
+
+
+assert ctypes.sizeof(Counter) == 16
+
+
+class ErrorBucket(ctypes.Structure):
+    _fields_ = (
+        ("filled_jiffies", ctypes.c_uint64),
+        ("tokens", ctypes.c_uint64),
+    )
+    filled_jiffies: int
+    tokens: int
+
+
+assert ctypes.sizeof(ErrorBucket) == 16
+
+
+class NextHop(ctypes.Structure):
+    _fields_ = (
+        ("dst", Addr),
+        ("expires_jiffies", ctypes.c_uint64),
+        ("epoch", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("mtu_bytes", ctypes.c_uint32),
+        ("dst_mac", ctypes.c_uint8 * 6),
+        ("src_mac", ctypes.c_uint8 * 6),
+        ("resolved", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    dst: Addr
+    expires_jiffies: int
+    epoch: int
+    ifindex: int
+    mtu_bytes: int
+    dst_mac: "ctypes.Array[ctypes.c_uint8]"
+    src_mac: "ctypes.Array[ctypes.c_uint8]"
+    resolved: int
+    pad: int
+
+
+assert ctypes.sizeof(NextHop) == 56
+
+
+MAPS = {
+    "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
+    "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
+    "generation": MapLayout(2, 4, 4, 1, 0),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 13080, 1, 0)),
+    "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
+    "counters": MapLayout(6, 4, 16, 34, 0),
+    "prefix_counters": MapLayout(6, 4, 16, 128, 0),
+    "error_buckets": MapLayout(6, 4, 16, 1, 0),
+    "next_hops": MapLayout(6, 4, 56, 16384, 0),
+    "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
+    "error_works": MapLayout(6, 4, 456, 1, 0),
+}
+
+CONFIG = {
+    "jiffies_per_second": Variable(0, 4),
+}

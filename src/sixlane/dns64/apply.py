@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry out a plan for the resolvers."""
+
+import errno
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from sixlane.dns64 import process
+from sixlane.dns64.conf import server_id
+from sixlane.dns64.place import Place
+from sixlane.dns64.plan import Action, Change, Plan
+from sixlane.dns64.query import answered_server_id
+from sixlane.errors import ConfigError, KernelError, SixlaneError
+
+_READY_S = 10.0
+_ADDRESS_S = 2.0  # how long a new IPv6 address may be looked for on the link (RFC 4862 5.4)
+_POLL_S = 0.03
+
+
+def check_dns64(plan: Plan) -> None:
+    """See before anything is changed that it can be: BIND is there and takes the configuration,
+    the addresses are this machine's, and nobody else listens on them.
+
+    Raises `NotSupported` and `ConfigError`.
+    """
+    for change in plan.changes:
+        if change.action is Action.STOP:
+            continue
+        process.program("named")
+        _check_configuration(change)
+        for address, port in sorted(change.listeners - plan.held):
+            _check_listener(change.name, address, port)
+
+
+def apply_dns64(plan: Plan, place: Place) -> None:
+    """Make the changes; returns when each resolver answers with its new configuration.
+
+    Raises `SixlaneError` if one does not; it is left as it is, for the log to be read.
+    """
+    for change in plan.changes:
+        if change.action in (Action.STOP, Action.RESTART):
+            pid = process.find(place.configuration(change.name))
+            if pid is not None:
+                process.stop(pid)
+        if change.action is Action.STOP:
+            _remove(place, change.name)
+            continue
+        _write(place, change)
+        if change.action is Action.RELOAD:
+            _reload(place, change)
+        else:
+            _start(place, change)
+
+
+def _check_configuration(change: Change) -> None:
+    done = subprocess.run(
+        [process.program("named-checkconf"), "/dev/stdin"],
+        input=change.text,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+        raise ConfigError(
+            f"Dns64 {change.name}: BIND does not take the configuration: {said[0] if said else '?'}"
+        )
+
+
+def _check_listener(name: str, address: str, port: int) -> None:
+    deadline = time.monotonic() + _ADDRESS_S
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        while (error := _bind(address, port, kind)) is not None:
+            if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > deadline:
+                raise _cannot_listen(name, address, port, error)
+            time.sleep(_POLL_S)
+
+
+def _bind(address: str, port: int, kind: socket.SocketKind) -> OSError | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:  # closed connections of a named before it do not matter
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _cannot_listen(name: str, address: str, port: int, error: OSError) -> SixlaneError:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(
+            f"{address} is not an address of this machine: Dns64 {name}: spec.listen",
+            f"ip address add {address} dev DEVICE",
+        )
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"port {port} of {address} is taken by another program: Dns64 {name}: spec.listen",
+            f"see which: ss -lunpt sport = :{port}",
+        )
+    return KernelError(error.errno or 0, f"Dns64 {name}: listen on {address} port {port}")
+
+
+def _write(place: Place, change: Change) -> None:
+    """Put the configuration in place at once: named never reads half of it."""
+    path = place.configuration(change.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(change.text)
+        new.chmod(0o644)
+        os.replace(new, path)
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"write {path}") from error
+
+
+def _start(place: Place, change: Change) -> None:
+    state = place.state(change.name)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        user, _ = process.unprivileged_user(place.configuration(change.name).parent, state)
+        _give_to(state, user)
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"make {state}") from error
+    pid = process.start(place.configuration(change.name), user)
+    _await(place, change, pid)
+
+
+def _give_to(directory: Path, user: str | None) -> None:
+    """named's files are its own: they may be left from one that ran as another user."""
+    account = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _reload(place: Place, change: Change) -> None:
+    pid = process.find(place.configuration(change.name))
+    if pid is None:  # it has just ended
+        _start(place, change)
+        return
+    process.reload(pid)
+    _await(place, change, pid)
+
+
+def _await(place: Place, change: Change, pid: int) -> None:
+    """Until it answers on each address with its new configuration."""
+    wanted, waiting = server_id(change.text), sorted(change.listeners)
+    deadline = time.monotonic() + _READY_S
+    while waiting:
+        address, port = waiting[0]
+        if answered_server_id(address, port, _POLL_S * 10) == wanted:
+            waiting.pop(0)
+            continue
+        if process.has_ended(pid):
+            raise _failed(place, change, "named ended at once")
+        if time.monotonic() > deadline:
+            raise _failed(
+                place,
+                change,
+                f"named does not answer on {address} port {port} after {_READY_S:g} s",
+            )
+        time.sleep(_POLL_S)
+
+
+def _failed(place: Place, change: Change, what: str) -> SixlaneError:
+    log = place.log(change.name)
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = [line for line in lines[-50:] if " error: " in line or " critical: " in line][-1:]
+    return SixlaneError(f"Dns64 {change.name}: {what}", said[0] if said else f"see {log}")
+
+
+def _remove(place: Place, name: str) -> None:
+    for directory in (place.state(name), place.configuration(name).parent):
+        try:
+            shutil.rmtree(directory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise KernelError(error.errno or 0, f"remove {directory}") from error

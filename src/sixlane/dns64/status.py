@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the resolvers are, for people."""
+
+from collections.abc import Iterable
+
+from sixlane.dns64 import process
+from sixlane.dns64.conf import listeners, named_conf, server_id
+from sixlane.dns64.place import Place
+from sixlane.dns64.query import answered_server_id
+from sixlane.model import Dns64
+
+
+def dns64_status(desired: Iterable[Dns64], place: Place) -> list[dict[str, object]]:
+    """For each resource: `name`, `state` (running, stale, silent, stopped), `pid`, `user`, `note`
+    and `listen`: for each address whether it `answers`.
+
+    Stale: it answers with an older configuration. Silent: it runs, and does not answer.
+    """
+    return [_one(resource, place) for resource in desired]
+
+
+def _one(resource: Dns64, place: Place) -> dict[str, object]:
+    name = resource.name
+    pid = process.find(place.configuration(name))
+    text = named_conf(resource, str(place.state(name)), str(place.log(name)))
+    answers = {
+        listener: answered_server_id(*listener) if pid is not None else None
+        for listener in sorted(listeners(text))
+    }
+    return {
+        "name": name,
+        "state": _state(pid, list(answers.values()), server_id(text)),
+        "pid": pid,
+        "user": process.user_of(pid) if pid is not None else "",
+        "note": _note(pid, place, name),
+        "listen": [
+            {"address": address, "port": port, "answers": answer is not None}
+            for (address, port), answer in answers.items()
+        ],
+    }
+
+
+def _state(pid: int | None, answers: list[str | None], wanted: str) -> str:
+    if pid is None:
+        return "stopped"
+    if any(answer is None for answer in answers):
+        return "silent"
+    return "running" if all(answer == wanted for answer in answers) else "stale"
+
+
+def _note(pid: int | None, place: Place, name: str) -> str:
+    if pid is None or process.user_of(pid) == process.USER:
+        return ""
+    _, why = process.unprivileged_user(place.configuration(name).parent, place.state(name))
+    return f"not as user {process.USER}: {why}" if why else ""

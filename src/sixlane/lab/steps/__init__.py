@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the lab shows, step by step, with real programs. Each step checks what they print."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sixlane.lab.session import Seen, Session
+from sixlane.lab.steps import access, inside, names, reach, sizes, speed, web
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    take: Callable[[Session], Seen]
+
+
+STEPS = (
+    Step("No IPv4 address inside the cluster", inside.no_ipv4_address),
+    Step("IPv4-only client, IPv6-only page", web.client_fetches_service),
+    Step("IPv6-only pod, IPv4-only page by name", names.pod_fetches_by_name),
+    Step("Ping, IPv4 to IPv6", reach.ping_46),
+    Step("Ping, IPv6 to IPv4", reach.ping_64),
+    Step("Traceroute, IPv4 to IPv6", reach.traceroute_46),
+    Step("Traceroute, IPv6 to IPv4", reach.traceroute_64),
+    Step("Path-MTU discovery, IPv4 to IPv6", sizes.discovery_46),
+    Step("Path-MTU discovery, IPv6 to IPv4", sizes.discovery_64),
+    Step("Large datagram and back, IPv4 to IPv6", sizes.datagram_46),
+    Step("Large datagram and back, IPv6 to IPv4", sizes.datagram_64),
+    Step("Stranger refused, client served", access.stranger_refused),
+    Step("TCP stream, IPv4 to IPv6", speed.stream_46),
+    Step("TCP stream, IPv6 to IPv4", speed.stream_64),
+)

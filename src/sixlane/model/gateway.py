@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kind `Gateway`: the stateless translator between the IPv4 world and an IPv6-only inside."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sixlane.model.addresses import (
+    Ipv4,
+    Ipv4Range,
+    Ipv4Ranges,
+    Ipv6,
+    Ipv6Range,
+    Pool6,
+    never_a_source,
+    not_global,
+)
+from sixlane.model.problem import Path, path_text, shown, wrong
+from sixlane.model.resource import Model, Resource, checked_name
+from sixlane.rfc import rfc6052
+
+MIN_IPV6_MTU = 1280
+_LONGEST_DEVICE_NAME = 15
+
+
+def _check_device_name(name: str) -> str:
+    if not 0 < len(name.encode()) <= _LONGEST_DEVICE_NAME:
+        raise wrong(
+            f"{shown(name)} is not the name of a device",
+            f"1 to {_LONGEST_DEVICE_NAME} bytes, as in `ip link`",
+        )
+    if name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
+        raise wrong(f"{shown(name)} is not the name of a device", "see `ip link`")
+    return name
+
+
+class Device(Model):
+    """One network device on which packets are translated as they come in.
+
+    `attach`: `auto` takes native XDP on a NIC that can do it, tc on veth; the others insist.
+    """
+
+    name: Annotated[str, AfterValidator(_check_device_name)]
+    attach: Literal["auto", "xdp", "xdp-generic", "tc"] = "auto"
+
+
+class Eam(Model):
+    """One explicit address mapping (RFC 7757): `ipv4` and `ipv6` stand for each other.
+
+    `remote`: the nodes are outside and have the IPv4 addresses; else inside, with the IPv6 ones.
+    """
+
+    ipv4: Ipv4Range
+    ipv6: Ipv6Range
+    remote: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> "Eam":
+        if self.ipv4.prefixlen == 0 or self.ipv6.prefixlen == 0:
+            which = "ipv4" if self.ipv4.prefixlen == 0 else "ipv6"
+            raise wrong(f"a mapping of all {which} addresses", "give a longer prefix", (which,))
+        longest = 128 - (32 - self.ipv4.prefixlen)
+        if self.ipv6.prefixlen > longest:
+            raise wrong(
+                f"the suffix of {self.ipv4} does not fit behind {self.ipv6}",
+                f"RFC 7757: an IPv6 prefix of at most /{longest} for /{self.ipv4.prefixlen}",
+                ("ipv6",),
+            )
+        illegal = never_a_source(self.ipv4)
+        if illegal:
+            raise wrong(f"{self.ipv4} overlaps {illegal}, which no node has", "", ("ipv4",))
+        return self
+
+
+class Prefix(Model):
+    """One translation prefix, and the IPv4 addresses that stand for IPv6 nodes inside under it.
+
+    `load_balancer_source_ranges`: the IPv4 sources let in; None: all, (): none.
+    """
+
+    name: Annotated[str, checked_name(31)]
+    prefix: Pool6
+    ipv4: Ipv4Ranges = ()
+    load_balancer_source_ranges: Ipv4Ranges | None = None
+    eam: tuple[Eam, ...] = Field(default=(), strict=False)
+
+    @property
+    def is_well_known(self) -> bool:
+        return self.prefix == rfc6052.WELL_KNOWN
+
+    @model_validator(mode="after")
+    def _check(self) -> "Prefix":
+        if not self.model_fields_set & {"ipv4", "eam"}:
+            raise wrong(
+                "ipv4 is missing",
+                "the IPv4 addresses that stand for nodes inside, as in ipv4: [192.175.48.0/25]; "
+                "[] if there are none",
+            )
+        for index, network in enumerate(self.ipv4):
+            self._check_range(network, ("ipv4", index))
+        return self
+
+    def _check_range(self, network: IPv4Network, path: Path) -> None:
+        if network.prefixlen == 0:
+            raise wrong("0.0.0.0/0 would take all IPv4 addresses", "give what you own", path)
+        illegal = never_a_source(network)
+        if illegal:
+            raise wrong(f"{network} overlaps {illegal}, which no node has", "", path)
+        private = not_global(network) if self.is_well_known else None
+        if private:
+            part = (
+                f"{network} is" if private.supernet_of(network) else f"{network} holds {private},"
+            )
+            raise wrong(
+                f"{part} not global, so {self.prefix} cannot stand for it",
+                "RFC 6052 section 3.1: take a part of 64:ff9b:1::/48 or a prefix of your own",
+                path,
+            )
+
+
+class IcmpErrors(Model):
+    """ICMP errors that the gateway itself sends, a second; 0: none."""
+
+    rate: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+
+
+class IcmpSource(Model):
+    """Where those errors come from. Left out: the first global address of the devices."""
+
+    ipv4: Ipv4 | None = None
+    ipv6: Ipv6 | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "IcmpSource":
+        if self.ipv4 is not None and never_a_source(IPv4Network(self.ipv4)):
+            raise wrong(f"{self.ipv4} is no address of a node", "", ("ipv4",))
+        if self.ipv6 is not None and (
+            self.ipv6.is_multicast
+            or self.ipv6.is_loopback
+            or self.ipv6.is_unspecified
+            or self.ipv6.is_link_local
+            or self.ipv6.ipv4_mapped
+        ):
+            raise wrong(f"{self.ipv6} is no routed address of a node", "", ("ipv6",))
+        return self
+
+
+class GatewaySpec(Model):
+    """See the fields' types. `lowest_ipv6_mtu`: bytes, RFC 7915 section 4."""
+
+    devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=16, strict=False)]
+    prefixes: Annotated[tuple[Prefix, ...], Field(min_length=1, max_length=64, strict=False)]
+    lowest_ipv6_mtu: Annotated[int, Field(ge=MIN_IPV6_MTU, le=65535, alias="lowestIPv6MTU")] = (
+        MIN_IPV6_MTU
+    )
+    icmp_errors: IcmpErrors = IcmpErrors()
+    icmp_source: IcmpSource = IcmpSource()
+
+    @model_validator(mode="after")
+    def _check(self) -> "GatewaySpec":
+        _refuse_twice((device.name for device in self.devices), "devices", "device")
+        _refuse_twice((prefix.name for prefix in self.prefixes), "prefixes", "name")
+        _refuse_equal_mappings(self.prefixes)
+        _refuse_shared_ipv4(self.prefixes)
+        return self
+
+
+class Gateway(Resource):
+    """One a machine."""
+
+    kind: Literal["Gateway"]
+    spec: GatewaySpec
+
+
+def _refuse_twice(names: Iterable[str], key: str, what: str) -> None:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            raise wrong(
+                f"{what} {name} stands twice",
+                f"already in {key}[{first[name]}]",
+                (key, index, "name"),
+            )
+        first[name] = index
+
+
+def _refuse_equal_mappings(prefixes: Iterable[Prefix]) -> None:
+    """One IPv4 or IPv6 prefix can be mapped to one other only (RFC 7757 section 5)."""
+    first: dict[object, str] = {}
+    for at, prefix in enumerate(prefixes):
+        for index, eam in enumerate(prefix.eam):
+            for key, network in (("ipv4", eam.ipv4), ("ipv6", eam.ipv6)):
+                if network in first:
+                    raise wrong(
+                        f"{network} is mapped twice",
+                        f"already in {first[network]}",
+                        ("prefixes", at, "eam", index, key),
+                    )
+                first[network] = f"prefixes[{at}].eam[{index}]"
+
+
+def _refuse_shared_ipv4(prefixes: Iterable[Prefix]) -> None:
+    """An IPv4 address is served by one entry, or none: sources and counters are the entry's."""
+    served = sorted(
+        (int(network.network_address), int(network.broadcast_address), at, network, path)
+        for at, prefix in enumerate(prefixes)
+        for path, network in _served(at, prefix)
+    )
+    furthest: dict[int, tuple[int, IPv4Network, Path]] = {}  # of each entry, so far
+    for first, last, at, network, path in served:
+        for other, (end, other_network, other_path) in furthest.items():
+            if other != at and end >= first:
+                raise wrong(
+                    f"{network} is served by another prefix too",
+                    f"{other_network} in {path_text(other_path)}",
+                    path,
+                )
+        if at not in furthest or last > furthest[at][0]:
+            furthest[at] = (last, network, path)
+
+
+def _served(at: int, prefix: Prefix) -> Iterator[tuple[Path, IPv4Network]]:
+    for index, network in enumerate(prefix.ipv4):
+        yield ("prefixes", at, "ipv4", index), network
+    for index, eam in enumerate(prefix.eam):
+        if not eam.remote:
+            yield ("prefixes", at, "eam", index, "ipv4"), eam.ipv4

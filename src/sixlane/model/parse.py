@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain data into resources."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from sixlane.model.dns64 import Dns64
+from sixlane.model.gateway import Gateway
+from sixlane.model.problem import ResourceError, from_pydantic, likely, shown
+from sixlane.model.resource import API_VERSION, Key
+
+AnyResource = Gateway | Dns64
+
+KINDS: dict[str, type[Gateway] | type[Dns64]] = {"Gateway": Gateway, "Dns64": Dns64}
+
+
+def parse_resource(data: object, where: str = "", index: int = 0) -> AnyResource:
+    """One resource. Raises `ResourceError`, which calls the resource's place `where`."""
+    try:
+        return _parse(data)
+    except ResourceError as error:
+        raise error.at(where, index) from None
+
+
+def parse_resources(
+    items: Sequence[object], where: Sequence[str] | None = None
+) -> tuple[AnyResource, ...]:
+    """Many, each checked by itself, and none named twice. `where`: what to call their places."""
+    resources: list[AnyResource] = []
+    first: dict[Key, str] = {}
+    for index, item in enumerate(items):
+        place = where[index] if where else ""
+        resource = parse_resource(item, place, index)
+        if resource.key in first:
+            raise ResourceError(
+                f"{resource.key} stands twice",
+                ("metadata", "name"),
+                f"already in {first[resource.key] or 'the same request'}",
+                where=place,
+                index=index,
+            )
+        first[resource.key] = place
+        resources.append(resource)
+    return tuple(resources)
+
+
+def check_together(resources: Iterable[AnyResource]) -> None:
+    """What must hold between all resources of one machine. Raises `ResourceError`."""
+    gateways = []
+    listeners: dict[tuple[object, int], str] = {}
+    for resource in resources:
+        if isinstance(resource, Gateway):
+            gateways.append(resource.name)
+            continue
+        for at, address in enumerate(resource.spec.listen):
+            other = listeners.setdefault((address, resource.spec.port), resource.name)
+            if other != resource.name:
+                raise ResourceError(
+                    f"Dns64 {other} listens on {address} port {resource.spec.port} already",
+                    ("spec", "listen", at),
+                    "give each its own address",
+                    where=str(resource.key),
+                )
+    if len(gateways) > 1:
+        one, two = sorted(gateways)[:2]
+        raise ResourceError(
+            f"a machine has one Gateway, and here are {one} and {two}",
+            hint="give both parts one name, or take the other away (sixlane teardown)",
+        )
+
+
+def _parse(data: Any) -> AnyResource:
+    if not isinstance(data, dict):
+        raise ResourceError(
+            f"{shown(data)} is not a resource",
+            hint="a mapping with apiVersion, kind, metadata, spec",
+        )
+    version, kind = data.get("apiVersion"), data.get("kind")
+    if version != API_VERSION:
+        what = "apiVersion is missing" if version is None else f"unknown version {shown(version)}"
+        path = () if version is None else ("apiVersion",)
+        raise ResourceError(what, path, f"write apiVersion: {API_VERSION}")
+    if kind is None:
+        raise ResourceError("kind is missing", hint=likely(None, KINDS))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ResourceError(f"unknown kind {shown(kind)}", ("kind",), likely(kind, KINDS))
+    try:
+        return KINDS[kind].model_validate(data)
+    except ValidationError as error:
+        raise from_pydantic(error) from None

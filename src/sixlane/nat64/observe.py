@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is there now: devices, what is attached to them, what the data path has in force."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from sixlane.datapath import Attachment, Datapath, SlowPath
+from sixlane.nat64.slowpath import observe_slow_path
+from sixlane.net import address, link, policy
+
+
+@dataclass(frozen=True)
+class Device:
+    """`kind` as in net.link; `mac`: 6 bytes on Ethernet; `addresses`: of global scope."""
+
+    name: str
+    ifindex: int
+    kind: str
+    is_ethernet: bool
+    mac: bytes
+    mtu: int
+    up: bool
+    addresses: tuple[IPv4Address | IPv6Address, ...]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that a plan depends on beside the resource."""
+
+    devices: dict[str, Device]
+    attachments: tuple[Attachment, ...]
+    slow_path: SlowPath | None
+    generation: int
+    digest: int | None
+    prefix_ids: dict[str, int]
+    more_than_destination: str | None  # why next hops must not be remembered
+
+
+def observe_gateway(datapath: Datapath) -> Observed:
+    """Reads the calling thread's network namespace and the data path's maps."""
+    addresses = address.list_addresses()
+    devices = {
+        found.name: Device(
+            found.name,
+            found.ifindex,
+            found.kind,
+            found.type == link.ARPHRD_ETHER,
+            found.mac,
+            found.mtu,
+            found.up,
+            tuple(
+                held.interface.ip
+                for held in addresses
+                if held.ifindex == found.ifindex and held.scope == address.SCOPE_GLOBAL
+            ),
+        )
+        for found in link.list_links()
+    }
+    return Observed(
+        devices,
+        tuple(datapath.attachments()),
+        observe_slow_path(),
+        datapath.generation(),
+        datapath.digest(),
+        datapath.prefix_ids(),
+        policy.depends_on_more_than_destination(),
+    )

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a Gateway and what is observed to what has to change. Pure."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import TypeVar
+
+from sixlane.bpf import possible_cpus
+from sixlane.datapath import Attachment, EamEntry, Entry, PrefixEntry, Tables
+from sixlane.datapath.layout import Limit, RangeWord
+from sixlane.datapath.ranges import Interval, Layers, build_trie
+from sixlane.errors import ConfigError
+from sixlane.model import Gateway
+from sixlane.model.gateway import Prefix
+from sixlane.nat64.observe import Device, Observed
+from sixlane.rfc import rfc6052
+
+_Address = TypeVar("_Address", IPv4Address, IPv6Address)
+
+_ILLEGAL_SOURCES = tuple(
+    IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
+)
+"""RFC 7915 4.1: no node's addresses. 240/4 holds the broadcast address."""
+
+
+@dataclass(frozen=True)
+class Attach:
+    """One device to attach to; `fallback`: tc if the driver has no native XDP."""
+
+    device: Device
+    entry: Entry
+    fallback: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, in this order. `tables` come without a slow path: apply fills it in.
+
+    `tables` is None if there is to be no gateway. `keep`: the devices in use afterwards.
+    """
+
+    tables: Tables | None
+    detach: tuple[Attachment, ...] = ()
+    attach: tuple[Attach, ...] = ()
+    keep: tuple[Device, ...] = ()
+    raise_slow_path: bool = False
+    flip: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def empty(self) -> bool:
+        """True if nothing has to change (settings of devices apart, which apply checks itself)."""
+        return not (self.detach or self.attach or self.raise_slow_path or self.flip)
+
+    def summary(self) -> list[str]:
+        """One line for each change."""
+        return [
+            *(f"detach {one.entry} from {one.device or one.ifindex}" for one in self.detach),
+            *(f"attach {one.entry} to {one.device.name}" for one in self.attach),
+            *(["raise the slow path"] if self.raise_slow_path else []),
+            *self.notes,
+        ]
+
+
+def plan_gateway(gateway: Gateway | None, observed: Observed) -> Plan:
+    """ConfigError if a device is not there or cannot be used."""
+    if gateway is None:
+        return Plan(
+            None,
+            detach=observed.attachments,
+            flip=observed.digest is not None,
+            notes=("no gateway: packets pass to the kernel",) if observed.digest else (),
+        )
+    devices = [_device(observed, wanted.name) for wanted in gateway.spec.devices]
+    detach, attach = _attachments(gateway, devices, observed)
+    tables = _tables(gateway, devices, observed)
+    in_force = replace(tables, slow=observed.slow_path).digest == observed.digest
+    return Plan(
+        tables,
+        detach=tuple(detach),
+        attach=tuple(attach),
+        keep=tuple(devices),
+        raise_slow_path=observed.slow_path is None,
+        flip=not in_force or observed.slow_path is None,
+        notes=() if in_force else tuple(_table_notes(tables, observed)),
+    )
+
+
+def _device(observed: Observed, name: str) -> Device:
+    device = observed.devices.get(name)
+    if device is None:
+        there = ", ".join(sorted(set(observed.devices) - {"lo"})) or "none"
+        raise ConfigError(f"no device {name}", f"there are: {there}")
+    if not device.is_ethernet:
+        raise ConfigError(f"device {name} is not an Ethernet device", "give one that is")
+    return device
+
+
+def _attachments(
+    gateway: Gateway, devices: list[Device], observed: Observed
+) -> tuple[list[Attachment], list[Attach]]:
+    """What is there and wanted stays as it is."""
+    there = {one.ifindex: one for one in observed.attachments if one.device}
+    detach = [one for one in observed.attachments if not one.device]
+    attach = []
+    for wanted, device in zip(gateway.spec.devices, devices, strict=True):
+        present = there.pop(device.ifindex, None)
+        automatic = wanted.attach == "auto"
+        entry: Entry = _automatic_entry(device) if wanted.attach == "auto" else wanted.attach
+        if present and (present.entry == entry or (automatic and present.entry == "tc")):
+            continue
+        if present:
+            detach.append(present)
+        attach.append(Attach(device, entry, fallback=automatic and entry == "xdp"))
+    return [*detach, *there.values()], attach
+
+
+def _automatic_entry(device: Device) -> Entry:
+    """XDP for NICs. A virtual device carries GSO packets and partial checksums: tc."""
+    return "tc" if device.kind else "xdp"
+
+
+def _tables(gateway: Gateway, devices: list[Device], observed: Observed) -> Tables:
+    spec = gateway.spec
+    prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
+    ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
+    own = [held for device in devices for held in device.addresses]
+    words, source_sets = _ranges(prefixes, own)
+    narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
+    rate = spec.icmp_errors.rate
+    return Tables(
+        prefixes=[
+            PrefixEntry(
+                prefix.name,
+                prefix.prefix,
+                ids[prefix.name],
+                well_known=prefix.is_well_known,
+                restricted=prefix.load_balancer_source_ranges is not None,
+            )
+            for prefix in prefixes
+        ],
+        source_sets=source_sets,
+        ranges=words,
+        eam=[EamEntry(eam.ipv4, eam.ipv6, eam.remote) for prefix in prefixes for eam in prefix.eam],
+        macs=[device.mac for device in devices],
+        slow=None,
+        icmp_source4=spec.icmp_source.ipv4 or _first(own, IPv4Address),
+        icmp_source6=spec.icmp_source.ipv6 or _first(own, IPv6Address),
+        icmp_errors_per_second=-(-rate // possible_cpus()),
+        lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
+        next_hop_cache=observed.more_than_destination is None,
+    )
+
+
+def _prefix_ids(names: list[str], present: dict[str, int]) -> dict[str, int]:
+    """A prefix keeps its counters as long as it keeps its name."""
+    kept = {name: present[name] for name in names if name in present}
+    free = iter(sorted(set(range(Limit.MAX_PREFIXES)) - set(kept.values())))
+    return {name: kept[name] if name in kept else next(free) for name in names}
+
+
+def _first(addresses: Iterable[IPv4Address | IPv6Address], kind: type[_Address]) -> _Address | None:
+    return next((held for held in addresses if isinstance(held, kind)), None)
+
+
+def _ranges(
+    prefixes: list[Prefix], own: list[IPv4Address | IPv6Address]
+) -> tuple["array[int]", list[int]]:
+    """The trie of what is known of each IPv4 address, and the source sets it points to."""
+    layers = Layers()
+    not_global = layers.add(_not_global())
+    illegal = layers.add(_ILLEGAL_SOURCES)
+    ours = layers.add(IPv4Network(held) for held in own if isinstance(held, IPv4Address))
+    served = {layers.add(_served(prefix)): index + 1 for index, prefix in enumerate(prefixes)}
+    allowed = {
+        layers.add(prefix.load_balancer_source_ranges): index
+        for index, prefix in enumerate(prefixes)
+        if prefix.load_balancer_source_ranges is not None
+    }
+    sets = {0: 0}  # bit mask of prefixes -> index; set 0 lets nobody in
+    words: dict[int, int] = {}  # by layer mask: there are few, and many intervals
+
+    def word(mask: int) -> int:
+        active = [layer for layer in range(mask.bit_length()) if mask >> layer & 1]
+        lets_in = sum(1 << allowed[layer] for layer in active if layer in allowed)
+        result = sets.setdefault(lets_in, len(sets)) << RangeWord.RANGE_SOURCES_SHIFT
+        if not mask >> ours & 1:  # our own addresses stay ours
+            result |= sum(served[layer] for layer in active if layer in served)
+        if mask >> not_global & 1:
+            result |= RangeWord.RANGE_NOT_GLOBAL
+        if mask >> illegal & 1:
+            result |= RangeWord.RANGE_ILLEGAL_SOURCE
+        return result
+
+    def intervals() -> Iterator[Interval]:
+        for first, behind, mask in layers.walk():
+            if mask not in words:
+                words[mask] = word(mask)
+            yield first, behind, words[mask]
+
+    trie = build_trie(intervals())
+    if len(sets) > Limit.MAX_SOURCE_SETS:
+        raise ConfigError(
+            f"loadBalancerSourceRanges overlap in {len(sets)} ways, {Limit.MAX_SOURCE_SETS} fit",
+            "let prefixes share lists",
+        )
+    return trie, list(sets)
+
+
+def _not_global() -> Iterator[IPv4Network]:
+    for network in rfc6052.NOT_GLOBAL:
+        rest = [network]
+        for exception in rfc6052.GLOBAL_EXCEPTIONS:
+            alone = IPv4Network(exception)
+            rest = [
+                part
+                for one in rest
+                for part in (one.address_exclude(alone) if alone.subnet_of(one) else [one])
+            ]
+        yield from rest
+
+
+def _served(prefix: Prefix) -> list[IPv4Network]:
+    return [*prefix.ipv4, *(eam.ipv4 for eam in prefix.eam if not eam.remote)]
+
+
+def _table_notes(tables: Tables, observed: Observed) -> Iterator[str]:
+    names = {entry.name for entry in tables.prefixes}
+    for entry in tables.prefixes:
+        verb = "change" if entry.name in observed.prefix_ids else "add"
+        yield f"{verb} prefix {entry.name}: {entry.network}"
+    for name in observed.prefix_ids:
+        if name not in names:
+            yield f"remove prefix {name}"

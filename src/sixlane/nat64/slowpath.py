@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slow path's namespace: a veth pair, two routes that lead straight back, and nothing else.
+
+The kernel in there does for the data path what BPF cannot: it cuts IPv4 packets into fragments (the
+route's MTU says how large) and turns frames round so that a tc entry sees them. The host's own
+routes, rules and sysctls stay out of it.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from sixlane.datapath import Datapath, SlowPath
+from sixlane.net import ethtool, link, neigh, netns, route, sysctl
+
+NEAR = "sixlane0"
+FAR = "far0"
+ALIAS = "sixlane slow path"
+
+# Our end as the namespace's router. 192.0.0.8 is the IPv4 dummy address (RFC 7600).
+_ROUTER4 = IPv4Address("192.0.0.8")
+_ROUTER6 = IPv6Address("fe80::1")
+_MTU = 65535
+
+_IPV6_AND_FRAGMENT_HEADER_GROW = 28
+"""By how much an IPv4 fragment grows when it is translated."""
+
+
+def namespace_name(datapath: Datapath) -> str:
+    """The namespace that belongs to these pins."""
+    return f"{datapath.root.name}-slow"
+
+
+def observe_slow_path() -> SlowPath | None:
+    """The veth pair in this network namespace, if it is there and whole."""
+    near = link.find(NEAR)
+    if near is None or near.alias.partition(":")[0] != ALIAS or not near.up:
+        return None
+    far_mac = bytes.fromhex(near.alias.partition(":")[2])
+    return SlowPath(near.ifindex, near.mac, far_mac) if len(far_mac) == 6 else None
+
+
+def raise_slow_path(datapath: Datapath) -> SlowPath:
+    """Makes namespace and veth pair anew, and puts the turning program at the far end."""
+    name = namespace_name(datapath)
+    remove_slow_path(name)
+    netns.create(name)
+    near, far = link.create_veth(NEAR, FAR, netns_b=name, mtu=_MTU, up=True)
+    # The alias tells a later agent the far end's address without entering the namespace.
+    link.set_alias(NEAR, f"{ALIAS}:{far.mac.hex()}")
+    for family in ("ipv4", "ipv6"):
+        sysctl.set(("net", family, "conf", NEAR, "forwarding"), "1")
+    with netns.inside(name):
+        _settle_far_end(near)
+        datapath.attach_slow_turn(far.ifindex)
+    return SlowPath(near.ifindex, near.mac, far.mac)
+
+
+def set_fragment_size(datapath: Datapath, lowest_ipv6_mtu: int) -> None:
+    """Fragments will, once translated, be of at most `lowest_ipv6_mtu` bytes."""
+    with netns.inside(namespace_name(datapath)):
+        route.add(
+            IPv4Network("0.0.0.0/0"),
+            via=_ROUTER4,
+            dev=FAR,
+            onlink=True,
+            mtu=lowest_ipv6_mtu - _IPV6_AND_FRAGMENT_HEADER_GROW,
+            replace=True,
+        )
+
+
+def remove_slow_path(name: str) -> None:
+    """Removes the veth pair of this network namespace and the namespace `name`."""
+    near = link.find(NEAR)
+    if near is not None and near.alias.startswith(ALIAS):
+        link.delete(near.ifindex)
+    netns.remove(name, missing_ok=True)
+
+
+def _settle_far_end(near: link.Link) -> None:
+    ethtool.set_feature(FAR, "rx-gro", True)  # XDP_REDIRECT reaches a veth with NAPI only
+    for scope in ("all", "default", FAR):
+        sysctl.set(("net", "ipv4", "conf", scope, "rp_filter"), "0")
+        sysctl.set(("net", "ipv4", "conf", scope, "send_redirects"), "0")
+    sysctl.set("net.ipv4.ip_forward", "1")
+    sysctl.set("net.ipv6.conf.all.forwarding", "1")
+    neigh.add_permanent(FAR, _ROUTER4, near.mac)
+    neigh.add_permanent(FAR, _ROUTER6, near.mac)
+    route.add(IPv6Network("::/0"), via=_ROUTER6, dev=FAR, onlink=True)

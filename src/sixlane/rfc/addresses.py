@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which addresses are translated, and into which (RFC 7915 section 6, RFC 6052, RFC 7757)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from sixlane.rfc import rfc6052
+from sixlane.rfc.rfc7757 import Eam, Eamt
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """One entry: a translation prefix and the IPv4 addresses that stand for IPv6 nodes inside.
+
+    `network`: a prefix of RFC 6052; entries may share it. `ipv4`: the IPv4 addresses served by
+    embedding. `sources`: IPv4 sources that may come in, None for all. `eam`: explicit mappings.
+    ValueError when `network` is no valid prefix.
+    """
+
+    name: str
+    network: IPv6Network
+    ipv4: tuple[IPv4Network, ...]
+    sources: tuple[IPv4Network, ...] | None
+    eam: tuple[Eam, ...]
+
+    def __post_init__(self) -> None:
+        if not rfc6052.is_valid_prefix(self.network):
+            raise ValueError(f"{self.network} is no translation prefix of RFC 6052")
+
+    def serves(self) -> tuple[IPv4Network, ...]:
+        """Return the IPv4 destinations that this entry translates."""
+        return self.ipv4 + tuple(eam.ipv4 for eam in self.eam if not eam.remote)
+
+    def allows(self, source: IPv4Address) -> bool:
+        """Tell whether packets from `source` may come in."""
+        return self.sources is None or any(source in network for network in self.sources)
+
+
+class AddressMap:
+    """The address translation that all entries of a translator make together."""
+
+    def __init__(self, prefixes: tuple[Prefix, ...]) -> None:
+        self._prefixes = prefixes
+        self._eamt = Eamt(eam for prefix in prefixes for eam in prefix.eam)
+        self._served = sorted(
+            ((network, prefix) for prefix in prefixes for network in prefix.serves()),
+            key=lambda served: -served[0].prefixlen,
+        )
+        self._pool6 = sorted(
+            {prefix.network for prefix in prefixes},
+            key=lambda network: (-network.prefixlen, network),
+        )
+
+    def serving(self, address: IPv4Address) -> Prefix | None:
+        """Return the entry that serves `address`: the one with the longest matching range."""
+        return next((prefix for network, prefix in self._served if address in network), None)
+
+    def is_ours(self, address: IPv6Address) -> bool:
+        """Tell whether packets to `address` come to the translator."""
+        eam = self._eamt.match_ipv6(address)
+        return self._pool6_of(address) is not None or (eam is not None and eam.remote)
+
+    def is_native(self, address: IPv6Address) -> bool:
+        """Tell whether `address` is the IPv4-translatable address of a node inside.
+
+        Native routing delivers to it (RFC 7915 section 5.6).
+        """
+        pool6 = self._pool6_of(address)
+        if pool6 is None:
+            return False
+        ipv4 = rfc6052.extract(pool6, address)
+        return self._eamt.match_ipv4(ipv4) is None and any(
+            ipv4 in network
+            for prefix in self._prefixes
+            if prefix.network == pool6
+            for network in prefix.ipv4
+        )
+
+    def to_ipv6(self, address: IPv4Address, prefix: Prefix) -> IPv6Address:
+        """Map by the longest EAM of all entries, else by embedding in `prefix`."""
+        return self._eamt.to_ipv6(address) or rfc6052.embed(prefix.network, address)
+
+    def to_ipv4(self, address: IPv6Address) -> IPv4Address | None:
+        """Map by the longest EAM, else by extraction from the longest prefix; None: neither."""
+        return self._eamt.to_ipv4(address) or self._extract(address)
+
+    def breaks_well_known_46(self, address: IPv4Address, prefix: Prefix) -> bool:
+        """Tell whether a non-global address would go into 64:ff9b::/96 (RFC 6052 section 3.1)."""
+        if prefix.network != rfc6052.WELL_KNOWN or rfc6052.is_global(address):
+            return False
+        return self._eamt.match_ipv4(address) is None
+
+    def breaks_well_known_64(self, address: IPv6Address) -> bool:
+        """Tell whether a non-global address would come out of 64:ff9b::/96."""
+        if self._pool6_of(address) != rfc6052.WELL_KNOWN or self._eamt.match_ipv6(address):
+            return False
+        return not rfc6052.is_global(rfc6052.extract(rfc6052.WELL_KNOWN, address))
+
+    def _pool6_of(self, address: IPv6Address) -> IPv6Network | None:
+        return next((network for network in self._pool6 if address in network), None)
+
+    def _extract(self, address: IPv6Address) -> IPv4Address | None:
+        pool6 = self._pool6_of(address)
+        return rfc6052.extract(pool6, address) if pool6 else None

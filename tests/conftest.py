@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every test runs apart from the machine, and fails if it leaves something behind.
+
+Run as root, the session gets a mount namespace with a /run/netns and a /sys/fs/bpf of its own: it
+neither sees nor leaves namespaces and pins on the machine, and whatever appears there is its doing.
+"""
+
+import ctypes
+import gc
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]  # for the test of this file's own checks
+
+_CLONE_NEWNS = 0x00020000
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_PATIENCE_S = 2.0  # how long what is being closed may take to go
+
+
+def _mount(kind: str, target: str, flags: int = 0) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(kind.encode(), target.encode(), kind.encode(), flags, None) != 0:
+        raise OSError(ctypes.get_errno(), f"mount {kind} at {target}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leaves the machine's mounts, while there is but one thread to leave with."""
+    if os.geteuid() != 0 or session.config.option.collectonly:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare the mount namespace")
+    _mount("none", "/", _MS_REC | _MS_PRIVATE)
+    Path("/run/netns").mkdir(exist_ok=True)
+    _mount("tmpfs", "/run/netns")
+    _mount("bpf", "/sys/fs/bpf")
+
+
+@dataclass(frozen=True)
+class _Traces:
+    """What a test may leave behind."""
+
+    descriptors: frozenset[str]
+    children: frozenset[str]
+    namespaces: frozenset[str]
+    pins: frozenset[str]
+
+    @classmethod
+    def observe(cls) -> "_Traces":
+        mounts = [
+            line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        ]
+        kinds = [(left.split()[4], right.split()[0]) for left, right in mounts]
+        return cls(
+            descriptors=frozenset(_descriptors()),
+            children=frozenset(_children()),
+            namespaces=frozenset(at for at, kind in kinds if kind == "nsfs")
+            | frozenset(str(path) for path in Path("/run/netns").glob("*")),
+            pins=frozenset(
+                str(path) for at, kind in kinds if kind == "bpf" for path in Path(at).rglob("*")
+            ),
+        )
+
+    def beyond(self, before: "_Traces") -> list[str]:
+        return [
+            *(f"file descriptor {name}" for name in sorted(self.descriptors - before.descriptors)),
+            *(f"process {name}" for name in sorted(self.children - before.children)),
+            *(f"network namespace {name}" for name in sorted(self.namespaces - before.namespaces)),
+            *(f"pin {name}" for name in sorted(self.pins - before.pins)),
+        ]
+
+
+def _descriptors() -> Iterator[str]:
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            yield f"{number} ({os.readlink(f'/proc/self/fd/{number}')})"
+        except FileNotFoundError:  # the one that listed the directory
+            continue
+
+
+def _children() -> Iterator[str]:
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            try:
+                yield f"{pid} ({Path('/proc', pid, 'comm').read_text().strip()})"
+            except (FileNotFoundError, ProcessLookupError):  # ended since
+                continue
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fails a test after which a descriptor, a process, a namespace or a pin is left.
+
+    What fixtures of a wider scope hold is there before, and so is not counted.
+    """
+    before = _Traces.observe()
+    yield
+    deadline = time.monotonic() + _PATIENCE_S
+    while left := _Traces.observe().beyond(before):
+        if time.monotonic() > deadline:
+            pytest.fail("left behind: " + ", ".join(left), pytrace=False)
+        gc.collect()
+        time.sleep(0.05)

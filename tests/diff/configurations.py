@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Translators that together use all that a configuration can say."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
+
+
+def _prefix(
+    name: str,
+    network: str,
+    *ipv4: str,
+    sources: Sequence[str] | None = None,
+    eam: Sequence[Eam] = (),
+) -> Prefix:
+    return Prefix(
+        name=name,
+        network=IPv6Network(network),
+        ipv4=tuple(map(IPv4Network, ipv4)),
+        sources=None if sources is None else tuple(map(IPv4Network, sources)),
+        eam=tuple(eam),
+    )
+
+
+def _eam(ipv4: str, ipv6: str, *, remote: bool = False) -> Eam:
+    return Eam(IPv4Network(ipv4), IPv6Network(ipv6), remote)
+
+
+def _translator(*prefixes: Prefix, lowest_ipv6_mtu: int = 1280) -> Translator:
+    return Translator(
+        prefixes, IPv4Address("192.31.196.1"), IPv6Address("2001:db8::1"), lowest_ipv6_mtu
+    )
+
+
+WELL_KNOWN = _translator(
+    _prefix("services", "64:ff9b::/96", "192.175.48.0/25", sources=["192.31.196.0/25"]),
+    _prefix("nodes", "64:ff9b::/96", "192.175.48.128/25", "192.0.0.9/32"),
+)
+NETWORK_SPECIFIC = _translator(
+    _prefix("n32", "3fff:32::/32", "198.51.100.0/27"),
+    _prefix("n40", "3fff:40:4000::/40", "198.51.100.32/27", "10.40.0.0/16"),
+    _prefix("n48", "3fff:48:4848::/48", "198.51.100.64/27"),
+    _prefix("n56", "3fff:56:5656:5600::/56", "198.51.100.96/27", sources=[]),
+    _prefix("n64", "3fff:64:6464:6464::/64", "198.51.100.128/27", sources=["192.52.193.0/24"]),
+    _prefix("n96", "3fff:96:9696:9696:96:9696::/96", "198.51.100.160/27"),
+)
+EXPLICIT = _translator(
+    _prefix(
+        "embedded",
+        "2001:db8:64::/96",
+        "203.0.113.0/25",
+        eam=[
+            _eam("203.0.113.9/32", "2001:db8:1::9/128"),
+            _eam("198.18.24.0/24", "2001:db8:24::/120"),
+            _eam("198.18.24.128/28", "2001:db8:28::/120"),
+            _eam("198.18.26.64/26", "2001:db8:26:26::/64"),
+            _eam("198.18.24.130/31", "2001:db8:24::fe/127"),
+        ],
+    ),
+    _prefix(
+        "remote",
+        "2001:db8:46:4600::/56",
+        "203.0.113.128/26",
+        sources=["192.0.2.64/26", "192.31.196.0/24"],
+        eam=[
+            _eam("192.0.2.64/26", "2001:db8:ffff::/122", remote=True),
+            _eam("192.0.2.7/32", "2001:db8:fffe::7/128", remote=True),
+            _eam("203.0.113.144/28", "2001:db8:28:1::/100"),
+        ],
+    ),
+)
+MIXED = _translator(
+    _prefix(
+        "wide",
+        "64:ff9b::/96",
+        "192.175.48.0/24",
+        eam=[
+            _eam("10.64.0.0/24", "2001:db8:64:64::/120"),
+            _eam("172.16.3.0/24", "2001:db8:64:3::/96", remote=True),
+        ],
+    ),
+    _prefix("outer", "2001:db8:100:100::/64", "100.64.1.0/24"),
+    _prefix("nested", "2001:db8:100:100:64::/96", "100.64.2.0/24", sources=["192.168.0.0/16"]),
+    lowest_ipv6_mtu=1400,
+)
+
+CONFIGURATIONS: list[Translator] = [WELL_KNOWN, NETWORK_SPECIFIC, EXPLICIT, MIXED]

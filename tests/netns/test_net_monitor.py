@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Word of changes: each kind, losses, and closing from another thread."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from sixlane.net import address, link, monitor, neigh, netns, route, sysctl
+from sixlane.net.monitor import Monitor
+from tests import needs
+from tests.netns import spaces
+
+pytestmark = [pytest.mark.netns, needs.root]
+
+
+@pytest.fixture(autouse=True)
+def here() -> Iterator[str]:
+    with spaces.inside_new() as name:
+        sysctl.set("net.ipv6.conf.default.addr_gen_mode", 1)  # no addresses of the kernel's own
+        link.create_veth("left", "right", up=True)
+        address.add("left", ip_interface("192.31.196.1/24"))
+        address.add("left", ip_interface("2001:db8::1/64"))
+        yield name
+
+
+def _news(watch: Monitor) -> set[str]:
+    """What is told until all is quiet: some changes have others in their wake, a bit later."""
+    told: set[str] = set()
+    while watch.wait(0.05):
+        told |= watch.drain()
+    return told
+
+
+def test_each_kind_of_change_is_told_once() -> None:
+    with Monitor() as watch:
+        _news(watch)
+        for change in ("192.31.196.9/32", "2001:db8::9/128"):
+            address.add("left", ip_interface(change))
+            assert _news(watch) == {"address", "route"}  # the kernel's own route to it
+            route.add(ip_network(change), dev="right", metric=9)
+            assert _news(watch) == {"route"}
+            neigh.add_permanent("right", ip_address(change.split("/")[0]), b"\2\0\0\0\0\1")
+            assert _news(watch) == {"neighbour"}
+        for version in (4, 6):
+            spaces.command("ip", f"-{version}", "rule", "add", "pref", "9", "table", "9")
+            assert _news(watch) == {"rule"}
+        link.set_alias("left", "news")
+        assert watch.drain() == {"link"}
+        assert (watch.wait(0), watch.drain()) == (False, set())
+
+
+def test_next_hop_objects_count_as_routes() -> None:
+    with Monitor() as watch:
+        _news(watch)
+        spaces.command("ip", "nexthop", "add", "id", "1", "via", "192.31.196.2", "dev", "left")
+        assert _news(watch) == {"route"}
+
+
+def test_other_namespaces_are_not_heard() -> None:
+    with Monitor() as watch, spaces.new() as elsewhere, netns.inside(elsewhere):
+        _news(watch)
+        link.set_up("lo")
+        assert watch.drain() == set()
+
+
+def test_a_loss_means_that_everything_changed() -> None:
+    with Monitor() as watch:
+        watch._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        for number in range(200):
+            link.set_alias("left", f"number {number}")
+        assert watch.drain() == monitor.KINDS
+        _news(watch)
+        link.set_alias("left", "and it goes on")
+        assert watch.drain() == {"link"}
+
+
+def test_it_is_readable_when_there_is_news() -> None:
+    with Monitor() as watch:
+        assert watch.fileno() >= 0
+        os.fstat(watch.fileno())
+        link.set_alias("left", "news")
+        assert watch.wait()
+
+
+def test_closing_wakes_who_waits_in_another_thread() -> None:
+    watch = Monitor()
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(watch.wait(20)))
+    thread.start()
+    while not watch._users:
+        time.sleep(0.001)
+    watch.close()
+    thread.join(5)
+    assert answers == [False]
+    watch.close()
+    assert (watch.fileno(), watch.wait(0), watch.drain()) == (-1, False, set())
+
+
+def test_draining_and_closing_at_once_is_safe() -> None:
+    failures: list[BaseException] = []
+
+    def drain(watch: Monitor) -> None:
+        try:
+            while watch.fileno() >= 0:
+                watch.drain()
+                watch.wait(0.001)
+        except BaseException as error:
+            failures.append(error)
+
+    for _ in range(20):
+        watch = Monitor()
+        threads = [threading.Thread(target=drain, args=(watch,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        link.set_alias("left", "news")
+        watch.close()
+        for thread in threads:
+            thread.join(5)
+    assert failures == []
