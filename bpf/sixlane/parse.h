@@ -293,32 +293,44 @@ static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p,
 	return why;
 }
 
-/* Loose (131) or strict (137) source routes that have not come to their end (RFC 791 3.1). */
-static __always_inline bool walk_options(struct ctx c, __u32 offset, __u32 end)
-{
-	for (__u32 i = 0; i < 40; i++) {
-		__u8 *option = ctx_at(c, offset, 1);
+#define OPTION_END  0
+#define OPTION_NOP  1
+#define OPTION_LSRR 131
+#define OPTION_SSRR 137
 
-		if (!option || offset >= end || *option == 0)
-			return false;
-		if (*option == 1) {
+/* Loose or strict source routes that have not come to their end (RFC 791 3.1). Garbled options end
+ * the search. */
+static __always_inline int walk_options(struct ctx c, __u32 offset, __u32 end)
+{
+	for (__u32 i = 0; i < 40 && offset < end; i++) {
+		offset &= CTX_OFFSET_MAX;
+		barrier_var(offset); /* alike in each round, so that the verifier walks one of them */
+
+		__u8 *type = ctx_at(c, offset, 1);
+
+		if (!type || *type == OPTION_END)
+			break;
+		if (*type == OPTION_NOP) {
 			offset++;
 			continue;
 		}
 
-		__u8 *header = ctx_at(c, offset, 2);
+		__u8 *option =
+			ctx_at(c, offset, 3); /* behind the last option there is the payload */
 
-		if (!header || offset + 2 > end || header[1] < 2 || offset + header[1] > end)
-			return false;
-		if (header[0] == 131 || header[0] == 137) {
-			__u8 *pointer = ctx_at(c, offset + 2, 1);
+		if (!option)
+			break;
 
-			if (pointer && header[1] >= 3 && *pointer <= header[1])
-				return true;
-		}
-		offset += header[1];
+		__u32 length = option[1];
+
+		if (length < 2 || offset + length > end)
+			break;
+		if ((option[0] == OPTION_LSRR || option[0] == OPTION_SSRR) && length >= 3 &&
+		    option[2] <= length)
+			return 1;
+		offset += length;
 	}
-	return false;
+	return 0;
 }
 
 __noinline int xdp_source_routed(struct xdp_md *raw, __u32 offset, __u32 end)

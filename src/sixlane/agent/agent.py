@@ -43,6 +43,7 @@ class Agent:
         self._in_force = 0  # the generation that all parts have reached
         self._problems: dict[str, str] = {}
         self._backoff = {part.name: Backoff() for part in self._parts}
+        self._waiting: set[str] = set()  # parts that will be tried again
         self._since = time.time()
         self._applier = Applier()
         self._follower: Follower | None = None
@@ -214,9 +215,16 @@ class Agent:
         self._gateway.settled(_resources(self._objects))
 
     def _teardown(self) -> list[str]:
-        self._store.save(self._generation + 1, (), list(self._objects))
-        self._generation, self._objects = self._generation + 1, {}
-        lost = [line for part in self._parts for line in part.remove()]
+        self._generation, self._objects = self._store.clear(), {}
+        lost: list[str] = []
+        failed: list[SixlaneError] = []
+        for part in self._parts:
+            try:
+                lost += part.remove()
+            except SixlaneError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
         self._settled()
         _log.info("torn down")
         return lost
@@ -224,8 +232,15 @@ class Agent:
     # ---- what happens by itself ----
 
     def _try_again(self, part: Part) -> None:
-        wait = self._backoff[part.name].next()
-        self._applier.after(wait, lambda: self._reconcile_part(part))
+        if part.name in self._waiting:
+            return
+        self._waiting.add(part.name)
+
+        def job() -> None:
+            self._waiting.discard(part.name)
+            self._reconcile_part(part)
+
+        self._applier.after(self._backoff[part.name].next(), job)
 
     def _on_change(self, kinds: set[str]) -> None:
         """Called by the follower's thread."""

@@ -45,6 +45,8 @@ class GatewayPart:
     def plan(self, desired: Desired) -> Plan:
         with self._lock:
             gateway = _gateway_of(desired)
+            if gateway is None and self._datapath is None and not self._pins.exists():
+                return Plan(None)  # after a teardown: nothing is there, and nothing is to be
             try:
                 return plan_gateway(gateway, observe_gateway(self._open()))
             except ConfigError as error:
@@ -54,7 +56,8 @@ class GatewayPart:
 
     def apply(self, plan: Plan) -> None:
         with self._lock:
-            apply_gateway(self._open(), plan, self._originals)
+            if plan.tables is not None or self._datapath is not None:
+                apply_gateway(self._open(), plan, self._originals)
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine looks like now that `desired` is in force."""

@@ -100,6 +100,15 @@ class Store:
                 "UPDATE counter SET value = ? WHERE name = 'generation'", (generation,)
             )
 
+    def clear(self) -> int:
+        """Forget all resources, also those that cannot be read; the new generation."""
+        with self._explained(), self._transaction():
+            self._db.execute("DELETE FROM object")
+            row = self._db.execute(
+                "UPDATE counter SET value = value + 1 WHERE name = 'generation' RETURNING value"
+            ).fetchone()
+        return int(row[0])
+
     # ---- what the machine was before ----
 
     def remember(self, key: str, value: str) -> None:

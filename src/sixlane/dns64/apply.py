@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from sixlane.dns64 import process
-from sixlane.dns64.conf import server_id
+from sixlane.dns64.conf import checkable, server_id
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Action, Change, Plan
 from sixlane.dns64.query import answered_server_id
@@ -60,7 +60,7 @@ def apply_dns64(plan: Plan, place: Place) -> None:
 def _check_configuration(change: Change) -> None:
     done = subprocess.run(
         [process.program("named-checkconf"), "/dev/stdin"],
-        input=change.text,
+        input=checkable(change.text),
         capture_output=True,
         text=True,
         timeout=30,

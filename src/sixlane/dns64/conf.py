@@ -4,7 +4,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.model import Dns64, Dns64Prefix
 from sixlane.rfc import rfc6052
@@ -34,7 +34,7 @@ options {{
 {forwarders}
 {prefixes}
 }};
-controls {{ }};
+{own_zones}controls {{ }};
 logging {{
     channel sixlane {{
         file "{log}" versions 1 size 1m;
@@ -47,7 +47,11 @@ logging {{
 }};
 """
 
+IPV4ONLY_ADDRESSES = (IPv4Address("192.0.0.170"), IPv4Address("192.0.0.171"))
+"""The A records of ipv4only.arpa (RFC 7050): every prefix stands for them, 64:ff9b::/96 too."""
+
 _SERVER_ID = re.compile(r'^    server-id "(.*)";$', re.MULTILINE)
+_DIRECTORY = re.compile(r'^(    (?:managed-keys-)?directory )".*";$', re.MULTILINE)
 _LISTEN = re.compile(r"^    listen-on(?:-v6)? port (\d+) \{ (.*) \};$", re.MULTILINE)
 
 
@@ -57,10 +61,12 @@ def named_conf(resource: Dns64, directory: str, log: str) -> str:
     Its server id tells this text from any other: a named that answers with it has it in force.
     """
     spec = resource.spec
-    forwarders = ""
+    forwarders = own_zones = ""
     if spec.forwarders:
-        # "only" also keeps named's own empty zones (10.in-addr.arpa ...) out of the way.
+        # "only" also keeps named's own empty zones (10.in-addr.arpa ...) out of the way. It would
+        # keep ipv4only.arpa out too, were that name not excepted from forwarding.
         forwarders = f"    forwarders {{ {_acl(spec.forwarders)} }};\n    forward only;\n"
+        own_zones = 'zone "ipv4only.arpa" { type forward; forwarders { }; };\n'
     text = _TEMPLATE.format(
         name=resource.name,
         server_id="{server_id}",
@@ -72,6 +78,7 @@ def named_conf(resource: Dns64, directory: str, log: str) -> str:
         clients=_acl(spec.clients),
         validation=spec.dnssec_validation,
         forwarders=forwarders,
+        own_zones=own_zones,
         prefixes="\n".join(_dns64(prefix, resource) for prefix in spec.prefixes),
     )
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -82,6 +89,11 @@ def server_id(text: str) -> str:
     """The server id in a named.conf of ours; "" if there is none."""
     found = _SERVER_ID.search(text)
     return found.group(1) if found else ""
+
+
+def checkable(text: str) -> str:
+    """The same for named-checkconf, which goes to the directory; it is not made before a start."""
+    return _DIRECTORY.sub(r'\g<1>"/";', text)
 
 
 def listeners(text: str) -> frozenset[tuple[str, int]]:
@@ -96,31 +108,32 @@ def listeners(text: str) -> frozenset[tuple[str, int]]:
 
 def _dns64(prefix: Dns64Prefix, resource: Dns64) -> str:
     clients = resource.spec.clients if prefix.clients is None else prefix.clients
+    # A prefix for some ranges only is not what clients should discover, if there is another.
+    for_all = [one for one in resource.spec.prefixes if _is_for_all(one)]
+    tells = prefix in for_all or not for_all
     return (
         f"    dns64 {prefix.prefix} {{\n"
         f"        clients {{ {_acl(clients) or 'none;'} }};\n"
-        f"        mapped {{ {_mapped(prefix)} }};\n"
+        f"        mapped {{ {_mapped(prefix, tells)} }};\n"
         f"        exclude {{ {_acl(prefix.exclude) or 'none;'} }};\n"
         f"    }};"
     )
 
 
-def _mapped(prefix: Dns64Prefix) -> str:
-    """First match wins: what the well-known prefix may not stand for (RFC 6052 3.1) goes first."""
-    refused = ""
-    if prefix.is_well_known:
-        exceptions = _acl(
-            address
-            for address in sorted(rfc6052.GLOBAL_EXCEPTIONS)
-            if any(address in network for network in prefix.mapped)
-        )
-        refused = f"{exceptions} " + " ".join(f"!{block};" for block in rfc6052.NOT_GLOBAL) + " "
-        refused = refused.lstrip()
-    return refused + " ".join(_range(network) for network in prefix.mapped)
+def _mapped(prefix: Dns64Prefix, tells: bool) -> str:
+    """First match wins. `tells`: clients discover the prefix by asking for ipv4only.arpa."""
+    rules = list(map(str, IPV4ONLY_ADDRESSES)) if tells else []
+    if prefix.is_well_known:  # what it may not stand for (RFC 6052 3.1)
+        for address in sorted(rfc6052.GLOBAL_EXCEPTIONS):
+            if any(address in network for network in prefix.mapped):
+                rules.append(str(address))
+        rules += [f"!{block}" for block in rfc6052.NOT_GLOBAL]
+    rules += ["any" if network.prefixlen == 0 else str(network) for network in prefix.mapped]
+    return _acl(rules)
 
 
-def _range(network: IPv4Network) -> str:
-    return "any;" if network.prefixlen == 0 else f"{network};"
+def _is_for_all(prefix: Dns64Prefix) -> bool:
+    return any(network.prefixlen == 0 for network in prefix.mapped)
 
 
 def _acl(items: Iterable[object]) -> str:

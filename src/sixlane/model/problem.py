@@ -19,11 +19,18 @@ class ResourceError(ConfigError):
 
     `what`: one clause. `path`: keys and indices that lead to the value, from the resource's top.
     `hint`: how to mend it, or "". `where`: what the reader of the resources calls the place of
-    this one ("edge.yaml:2"), or "". `index`: the resource's place in the list that was parsed.
+    this one ("edge.yaml:2"), or "". `index`: the resource's place in the list that was parsed;
+    None: it is not about one of them.
     """
 
     def __init__(
-        self, what: str, path: Path = (), hint: str = "", *, where: str = "", index: int = 0
+        self,
+        what: str,
+        path: Path = (),
+        hint: str = "",
+        *,
+        where: str = "",
+        index: int | None = None,
     ) -> None:
         place = ":".join(part for part in (where, path_text(path)) if part)
         super().__init__(f"{what}: {place}" if place else what, hint)

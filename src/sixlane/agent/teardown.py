@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remove everything without an agent, so that nobody is ever stuck."""
+
+from sixlane.agent.gateway import GatewayPart
+from sixlane.agent.lock import only_one
+from sixlane.agent.resolvers import ResolversPart
+from sixlane.agent.settings import Settings
+from sixlane.agent.store import Store
+from sixlane.dns64 import Place
+from sixlane.errors import SixlaneError
+
+
+def teardown_without_agent(settings: Settings) -> list[str]:
+    """Take away all that an agent with these settings made; what could not be, one line each.
+
+    Raises `Held` if such an agent runs, and `SixlaneError` if something could not be removed; all
+    else has been, even then.
+    """
+    if not settings.run_dir.is_dir():
+        settings.run_dir.mkdir(parents=True)
+    with only_one(settings.lock):
+        return _remove(settings)
+
+
+def _remove(settings: Settings) -> list[str]:
+    lost: list[str] = []
+    failed: list[SixlaneError] = []
+    store = _open_store(settings, lost)
+    originals = store if store is not None else _Nothing()
+    place = Place(settings.run_dir, settings.state_dir)
+    for part in (GatewayPart(settings.bpffs, originals), ResolversPart(place)):
+        try:
+            lost += part.remove()
+        except SixlaneError as error:
+            failed.append(error)
+    if store is not None:
+        with store:
+            store.clear()
+    if failed:
+        raise failed[0]
+    return lost
+
+
+def _open_store(settings: Settings, lost: list[str]) -> Store | None:
+    if not settings.store.exists():
+        return None
+    try:
+        return Store(settings.store)
+    except SixlaneError as error:
+        lost.append(f"what the machine was set to before is not known: {error}")
+        return None
+
+
+class _Nothing:
+    """Originals, where there are none to be had."""
+
+    def remember(self, key: str, value: str) -> None:
+        pass
+
+    def items(self) -> list[tuple[str, str]]:
+        return []
+
+    def forget(self, key: str) -> None:
+        pass

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verifier says of each program: instructions, states walked, stack.
+
+    python -m sixlane.datapath.sizes [--check]
+
+The stack is that of the largest function; the kernel allows a chain of calls 512 bytes together. A
+jump over the limits below is a change to think about, not to pass by.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+
+from sixlane.bpf import LogLevel, Object
+from sixlane.datapath.objects import UPLINK, object_path
+
+
+@dataclass(frozen=True)
+class Size:
+    """`instructions`: after the verifier's rewriting; `walked`: by the verifier; stack in bytes."""
+
+    instructions: int
+    walked: int
+    stack_bytes: int
+
+    def within(self, limit: "Size") -> bool:
+        return (
+            self.instructions <= limit.instructions
+            and self.walked <= limit.walked
+            and self.stack_bytes <= limit.stack_bytes
+        )
+
+
+# A quarter above what clang 14 and 19 made when this was last looked at.
+LIMITS = {
+    "uplink_xdp": Size(13_000, 155_000, 400),
+    "uplink_tc": Size(12_000, 130_000, 400),
+    "slow_turn": Size(20, 30, 0),
+}
+
+
+def measure() -> dict[str, Size]:
+    """Loads the data path without attaching it. KernelError if the kernel refuses it."""
+    with Object.open(object_path(UPLINK)) as opened:
+        for program in opened.programs.values():
+            program.keep_log(LogLevel.STATS)
+        opened.load()
+        return {
+            name: Size(
+                program.info.instructions,
+                program.info.verified_instructions,
+                _largest_frame(program.log),
+            )
+            for name, program in opened.programs.items()
+        }
+
+
+def _largest_frame(log: str) -> int:
+    """The verifier prints each function's frame: "stack depth 0+368+8+72"."""
+    found = re.search(r"stack depth ([\d+]+)", log)
+    return max(int(part) for part in found[1].split("+")) if found else 0
+
+
+def main() -> None:
+    failed = False
+    print(f"{'program':12} {'instructions':>12} {'walked':>8} {'stack':>6}")
+    for name, size in measure().items():
+        print(f"{name:12} {size.instructions:12} {size.walked:8} {size.stack_bytes:6}")
+        failed |= not size.within(LIMITS[name])
+    if failed and "--check" in sys.argv[1:]:
+        sys.exit("a program has grown beyond LIMITS in src/sixlane/datapath/sizes.py")
+
+
+if __name__ == "__main__":
+    main()
