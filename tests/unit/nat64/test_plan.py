@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is planned for a Gateway, without a kernel."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+import pytest
+
+from sixlane.datapath import Attachment, SlowPath
+from sixlane.datapath.layout import RangeWord
+from sixlane.datapath.ranges import look_up
+from sixlane.errors import ConfigError
+from sixlane.model import Gateway, parse_resource
+from sixlane.nat64.observe import Device, Observed
+from sixlane.nat64.plan import plan_gateway
+
+SLOW = SlowPath(9, b"\2\0\0\0\0\1", b"\2\0\0\0\0\2")
+
+
+def gateway(**spec: Any) -> Gateway:
+    default = {
+        "devices": [{"name": "wan0"}, {"name": "lan0"}],
+        "prefixes": [
+            {"name": "services", "prefix": "64:ff9b::/96", "ipv4": ["192.175.48.0/25"]},
+            {"name": "own", "prefix": "2001:db8:1::/48", "ipv4": ["198.51.100.0/24"]},
+        ],
+    }
+    parsed = parse_resource(
+        {
+            "apiVersion": "sixlane.dev/v1alpha1",
+            "kind": "Gateway",
+            "metadata": {"name": "edge"},
+            "spec": default | spec,
+        }
+    )
+    assert isinstance(parsed, Gateway)
+    return parsed
+
+
+def device(name: str, ifindex: int, *addresses: str, kind: str = "", mtu: int = 1500) -> Device:
+    mac = bytes([2, 0, 0, 0, 1, ifindex])
+    held = tuple(map(ip_address, addresses))
+    return Device(name, ifindex, kind, name != "tun0", mac, mtu, True, held)
+
+
+def observed(*devices: Device, **more: Any) -> Observed:
+    found = devices or (
+        device("wan0", 2, "192.175.48.1", "192.31.196.1"),
+        device("lan0", 3, "2001:db8::1"),
+    )
+    return replace(Observed({one.name: one for one in found}, (), SLOW, 0, None, {}, None), **more)
+
+
+def word(plan: Any, address: str) -> int:
+    return look_up(plan.tables.ranges, int(IPv4Address(address)))
+
+
+def served_by(plan: Any, address: str) -> str | None:
+    index = word(plan, address) & RangeWord.RANGE_SERVED_MASK
+    return plan.tables.prefixes[index - 1].name if index else None
+
+
+def test_prefixes_go_by_falling_length() -> None:
+    plan = plan_gateway(gateway(), observed())
+    assert plan.tables is not None
+    assert [entry.name for entry in plan.tables.prefixes] == ["services", "own"]
+    assert served_by(plan, "192.175.48.127") == "services"
+    assert served_by(plan, "192.175.48.128") is None
+    assert served_by(plan, "198.51.100.0") == "own"
+
+
+def test_the_gateways_own_addresses_are_never_translated() -> None:
+    plan = plan_gateway(gateway(), observed())
+    assert served_by(plan, "192.175.48.1") is None
+    assert served_by(plan, "192.175.48.2") == "services"
+
+
+@pytest.mark.conformance(67)
+def test_addresses_that_are_not_global() -> None:
+    plan = plan_gateway(gateway(), observed())
+    for address, is_global in {
+        "9.255.255.255": True,
+        "10.0.0.0": False,
+        "192.0.0.8": False,
+        "192.0.0.9": True,
+        "192.0.0.10": True,
+        "192.0.0.11": False,
+        "192.31.196.1": True,
+        "203.0.113.1": False,
+        "255.255.255.255": False,
+    }.items():
+        assert (not word(plan, address) & RangeWord.RANGE_NOT_GLOBAL) is is_global, address
+
+
+def test_mappings_are_served_unless_they_are_remote() -> None:
+    prefix = {
+        "name": "services",
+        "prefix": "64:ff9b::/96",
+        "ipv4": [],
+        "eam": [
+            {"ipv4": "192.175.49.1/32", "ipv6": "2001:db8:2::1/128"},
+            {"ipv4": "192.175.49.2/32", "ipv6": "2001:db8:2::2/128", "remote": True},
+        ],
+    }
+    plan = plan_gateway(gateway(prefixes=[prefix]), observed())
+    assert served_by(plan, "192.175.49.1") == "services"
+    assert served_by(plan, "192.175.49.2") is None
+
+
+def test_sets_of_source_ranges() -> None:
+    prefixes = [
+        {"name": name, "prefix": "64:ff9b::/96", "ipv4": [ipv4], "loadBalancerSourceRanges": ranges}
+        for name, ipv4, ranges in (
+            ("a", "192.175.48.0/25", ["8.0.0.0/8", "9.0.0.0/8"]),
+            ("b", "192.175.48.128/25", ["9.0.0.0/8"]),
+            ("c", "192.175.49.0/24", []),
+        )
+    ]
+    plan = plan_gateway(gateway(prefixes=prefixes), observed())
+    tables = plan.tables
+    assert tables is not None
+
+    def allowed(address: str) -> int:
+        return plan.tables.source_sets[
+            word(plan, address) >> RangeWord.RANGE_SOURCES_SHIFT & 0xFFFF
+        ]
+
+    assert allowed("8.1.2.3") == 0b001
+    assert allowed("9.1.2.3") == 0b011
+    assert allowed("7.255.255.255") == 0
+
+
+def test_counters_stay_with_names() -> None:
+    plan = plan_gateway(gateway(), observed(prefix_ids={"own": 0, "gone": 1}))
+    assert plan.tables is not None
+    assert {entry.name: entry.id for entry in plan.tables.prefixes} == {"own": 0, "services": 1}
+
+
+def test_errors_come_from_the_first_address_of_the_devices() -> None:
+    plan = plan_gateway(gateway(), observed())
+    assert plan.tables is not None
+    assert plan.tables.icmp_source4 == IPv4Address("192.175.48.1")
+    assert plan.tables.icmp_source6 == IPv6Address("2001:db8::1")
+
+
+def test_or_from_the_one_that_is_given() -> None:
+    plan = plan_gateway(gateway(icmpSource={"ipv4": "192.31.196.1"}), observed())
+    assert plan.tables is not None
+    assert plan.tables.icmp_source4 == IPv4Address("192.31.196.1")
+
+
+@pytest.mark.conformance(24)
+@pytest.mark.parametrize(("wanted", "mtu", "effective"), [(1280, 1500, 1280), (9000, 1500, 1500)])
+def test_lowest_ipv6_mtu_is_no_more_than_the_devices(wanted: int, mtu: int, effective: int) -> None:
+    devices = (device("wan0", 2, mtu=mtu), device("lan0", 3, mtu=9000))
+    plan = plan_gateway(gateway(lowestIPv6MTU=wanted), observed(*devices))
+    assert plan.tables is not None
+    assert plan.tables.lowest_ipv6_mtu_bytes == effective
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "entry", "fallback"),
+    [
+        ("", "auto", "xdp", True),
+        ("veth", "auto", "tc", False),
+        ("bridge", "auto", "tc", False),
+        ("veth", "xdp", "xdp", False),
+        ("", "xdp-generic", "xdp-generic", False),
+    ],
+)
+def test_how_a_device_is_attached(kind: str, wanted: str, entry: str, fallback: bool) -> None:
+    one = gateway(devices=[{"name": "wan0", "attach": wanted}])
+    (attach,) = plan_gateway(one, observed(device("wan0", 2, kind=kind))).attach
+    assert (attach.device.name, attach.entry, attach.fallback) == ("wan0", entry, fallback)
+
+
+def test_what_is_in_force_is_left_alone() -> None:
+    first = plan_gateway(gateway(), observed())
+    assert first.tables is not None
+    attachments = (Attachment("wan0", 2, "xdp", 1), Attachment("lan0", 3, "xdp", 1))
+    again = observed(
+        attachments=attachments,
+        digest=replace(first.tables, slow=SLOW).digest,
+        prefix_ids={"services": 0, "own": 1},
+    )
+    plan = plan_gateway(gateway(), again)
+    assert plan.empty
+    assert plan.summary() == []
+
+
+def test_a_device_that_fell_back_to_tc_is_left_alone() -> None:
+    there = (Attachment("wan0", 2, "tcx", 1), Attachment("lan0", 3, "clsact", 1))
+    plan = plan_gateway(gateway(), observed(attachments=there))
+    assert not plan.attach
+    assert not plan.detach
+
+
+def test_another_mode_is_attached_anew() -> None:
+    there = (Attachment("wan0", 2, "xdp", 1),)
+    one = gateway(devices=[{"name": "wan0", "attach": "tc"}])
+    plan = plan_gateway(one, observed(device("wan0", 2), attachments=there))
+    assert plan.detach == there
+    assert [attach.entry for attach in plan.attach] == ["tc"]
+
+
+def test_what_is_no_longer_wanted_or_there_is_detached() -> None:
+    there = (Attachment("lan0", 3, "xdp", 1), Attachment("", 17, "xdp", 1))
+    one = gateway(devices=[{"name": "wan0"}])
+    plan = plan_gateway(one, observed(attachments=there))
+    assert set(plan.detach) == set(there)
+
+
+def test_no_gateway() -> None:
+    there = (Attachment("wan0", 2, "xdp", 1),)
+    plan = plan_gateway(None, observed(attachments=there, digest=5))
+    assert (plan.tables, plan.detach, plan.flip) == (None, there, True)
+
+
+def test_next_hops_are_not_remembered_where_rules_decide() -> None:
+    plan = plan_gateway(gateway(), observed(more_than_destination="a rule by source"))
+    assert plan.tables is not None
+    assert not plan.tables.next_hop_cache
+
+
+def test_a_missing_device_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no device lan0.*there are: eth0, wan0"):
+        plan_gateway(gateway(), observed(device("wan0", 2), device("eth0", 3)))
+
+
+def test_a_device_that_is_not_ethernet() -> None:
+    one = gateway(devices=[{"name": "tun0"}])
+    with pytest.raises(ConfigError, match="tun0 is not an Ethernet device"):
+        plan_gateway(one, observed(device("tun0", 4)))
