@@ -148,8 +148,8 @@ static __always_inline int forward(struct ctx c)
 	if (c.entry == ENTRY_TC && (why == PASS_NOT_OURS || why == PASS_NATIVE) &&
 	    is_from_slow_path(c, t.gw))
 		return forward_native(c, &t, &p);
-	if (why)
-		return leave(c, &p, why, p.pointer, pkt_l3_bytes(&p));
+	if (why) /* not parsed, it is as long as its frame says */
+		return leave(c, &p, why, p.pointer, p.l4 ? pkt_l3_bytes(&p) : ctx_bytes(c) - p.l3);
 	if (!proto_is_translatable(p.proto, p.family))
 		return leave(c, &p, DROP_PROTOCOL, 0, pkt_l3_bytes(&p));
 

@@ -13,6 +13,7 @@ from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
+from sixlane.agent.home import remember_home
 from sixlane.agent.part import Part, PartPlan
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
@@ -55,6 +56,7 @@ class Agent:
         Raises `SixlaneError` for what no later try can mend. Whatever else does not succeed is in
         the status and tried again.
         """
+        remember_home(settings.run_dir)
         with ExitStack() as stack:
             store = stack.enter_context(Store(settings.store))
             gateway = GatewayPart(settings.bpffs, store)

@@ -2,6 +2,7 @@
 """Remove everything without an agent, so that nobody is ever stuck."""
 
 from sixlane.agent.gateway import GatewayPart
+from sixlane.agent.home import inside_home
 from sixlane.agent.lock import only_one
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
@@ -18,7 +19,7 @@ def teardown_without_agent(settings: Settings) -> list[str]:
     """
     if not settings.run_dir.is_dir():
         settings.run_dir.mkdir(parents=True)
-    with only_one(settings.lock):
+    with only_one(settings.lock), inside_home(settings.run_dir):
         return _remove(settings)
 
 

@@ -18,7 +18,6 @@ Entry = Literal["xdp", "xdp-generic", "tc"]
 Mode = Literal["xdp", "xdp-generic", "tcx", "clsact"]
 
 FILTER = "sixlane_uplink"
-_TURN = "turn"
 
 _FLAGS = {"xdp": XdpFlag.DRV_MODE, "xdp-generic": XdpFlag.SKB_MODE, "tcx": 0}
 _XDP_MISSING = (errno.EOPNOTSUPP, errno.EINVAL, 524)
@@ -101,25 +100,43 @@ def detach(links: Path, attachment: Attachment) -> None:
     Link.unpin(pin)
 
 
-def attach_turn(links: Path, ifindex: int, turn: Program) -> None:
-    """Puts the turning program on the slow path's far end, in place of what is there."""
+End = Literal["near", "far"]
+"""Of the slow path's veth pair: ours, and the one in its namespace."""
+
+
+def attach_slow(links: Path, end: End, ifindex: int, program: Program) -> None:
+    """Puts a program on one end of the slow path, in that end's namespace, in place of what is
+    there."""
     if not probe.has_tcx():
-        _attach_filter(link.get_by_index(ifindex), turn)
+        clsact.attach(ifindex, program.fd, f"sixlane_{end}")
         return
-    pin = links / _TURN
+    pin = _slow_pin(links, end)
     Link.unpin(pin)
-    with Link.create(turn, ifindex, AttachType.TCX_INGRESS) as created:
+    with Link.create(program, ifindex, AttachType.TCX_INGRESS) as created:
         created.pin(pin)
 
 
-def replace_turn(links: Path, turn: Program) -> None:
-    """Swaps the turning program, if it is attached by a link; else attach_turn() does."""
-    pin = links / _TURN
-    if pin.exists():
-        with Link.from_pin(pin) as pinned:
-            info = pinned.info
-            if info.ifindex and info.program_id != turn.info.id:
-                pinned.update(turn)
+def slow_program(links: Path, end: End) -> int | None:
+    """The id of the program on one end; None if that end has gone, 0 if no link tells."""
+    if not probe.has_tcx():
+        return 0
+    pin = _slow_pin(links, end)
+    if not pin.exists():
+        return None
+    with Link.from_pin(pin) as pinned:
+        info = pinned.info
+    return info.program_id if info.ifindex else None
+
+
+def replace_slow(links: Path, end: End, program: Program) -> None:
+    """Swaps the program of one end, if a link holds it and it is another one."""
+    if slow_program(links, end) not in (None, 0, program.info.id):
+        with Link.from_pin(_slow_pin(links, end)) as pinned:
+            pinned.update(program)
+
+
+def _slow_pin(links: Path, end: End) -> Path:
+    return links / f"slow-{end}"
 
 
 def _pin(links: Path, attachment: Attachment) -> Path:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from sixlane.bpf import Map, MapType, Object, Program
 from sixlane.datapath import attach, layout
-from sixlane.datapath.attach import Attachment, Entry, Mode
+from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.counters import Counters, clear_prefix, read_counters
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.pins import Pins, build_id
@@ -21,6 +21,7 @@ _ZERO = bytes(4)
 _SLOTS = 2
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
 _PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn")
+_SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
 _OUTER = ("gateways", "ranges", "eam4", "eam6")
 
 
@@ -158,9 +159,14 @@ class Datapath:
     def detach(self, attachment: Attachment) -> None:
         attach.detach(self._pins.links, attachment)
 
-    def attach_slow_turn(self, ifindex: int) -> None:
-        """Puts the turning program on the far end of the slow path, in that end's namespace."""
-        attach.attach_turn(self._pins.links, ifindex, self._programs["slow_turn"])
+    def attach_slow(self, end: End, ifindex: int) -> None:
+        """Puts the slow path's programs on its ends; the calling thread is in that end's
+        namespace."""
+        attach.attach_slow(self._pins.links, end, ifindex, self._programs[_SLOW[end]])
+
+    def slow_path_is_attached(self) -> bool:
+        """Both ends are there and have their programs."""
+        return all(attach.slow_program(self._pins.links, end) is not None for end in _SLOW)
 
     # ---- reading ----
 
@@ -190,7 +196,8 @@ class Datapath:
             if attachment.device and attachment.program not in current:
                 xdp, tc = self._programs["uplink_xdp"], self._programs["uplink_tc"]
                 attach.replace(self._pins.links, attachment, xdp, tc)
-        attach.replace_turn(self._pins.links, self._programs["slow_turn"])
+        for end, name in _SLOW.items():
+            attach.replace_slow(self._pins.links, end, self._programs[name])
         self._pins.remove_other_programs()
 
 

@@ -2,6 +2,7 @@
 """The demo: every step with its commands and what they print, and a table of them all."""
 
 import contextlib
+import shlex
 import signal
 import sys
 import time
@@ -118,7 +119,8 @@ def _show_ways_in(place: Place, printer: Printer) -> None:
     for host in LAB.hosts:
         command = f"ip netns exec {place.namespace(host.name)} bash"
         printer.line(f"  {command:36} # {host.what}")
-    printer.line(f"  {gateway.command_line(place, 'status')}")
+    status = shlex.join(gateway.command(place, "status"))
+    printer.line(f"  {status}")
     printer.line(f"  {sys.executable} -m sixlane.lab down --prefix {place.prefix}")
 
 
@@ -163,7 +165,7 @@ def _table(rows: list[Row]) -> Table:
     table = Table(title="What the gateway did")
     table.add_column("step")
     table.add_column("seen", overflow="fold")
-    for name in ("round trip", "throughput", "packets"):
+    for name in ("round trip", "throughput", "packets 46 / 64"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("drops by reason")
     for number, row in enumerate(rows, 1):
@@ -172,7 +174,7 @@ def _table(rows: list[Row]) -> Table:
             row.seen.text,
             _round_trip(row.seen),
             _throughput(row.seen),
-            f"{row.counts.forwarded:,}",
+            f"{row.counts.forwarded_46:,} / {row.counts.forwarded_64:,}",
             "\n".join(f"{count} {reason}" for reason, count in row.counts.drops.items()),
         )
     return table

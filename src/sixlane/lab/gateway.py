@@ -6,14 +6,14 @@ The agent starts as `nsenter --net` starts programs, in gw's network namespace a
 """
 
 import json
+import re
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from sixlane.errors import SixlaneError
 from sixlane.lab import offloads, programs
@@ -23,16 +23,19 @@ from sixlane.lab.session import Narrator
 from sixlane.net import netns
 
 HOST = offloads.GATEWAY
-LOG = "sixlaned"
-_READY = "ready"
-_XDP = ("xdp", "xdp-generic")
+EDGE = Path(__file__).with_name("edge.yaml")
+_LOG = "sixlaned"
+_READY = "ready: the API listens"
+_DEVICE_LINE = re.compile(r"^( *)- name: (?:wan0|lan0)\b.*$", re.MULTILINE)
+_DROP = "drop_"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Packets that the gateway translated, and those that it dropped, by reason."""
+    """Packets that the gateway translated in either direction, and dropped, by reason."""
 
-    forwarded: int
+    forwarded_46: int
+    forwarded_64: int
     drops: dict[str, int]
 
     def __sub__(self, before: "Counts") -> "Counts":
@@ -40,13 +43,14 @@ class Counts:
             reason: count - before.drops.get(reason, 0) for reason, count in self.drops.items()
         }
         return Counts(
-            self.forwarded - before.forwarded,
+            self.forwarded_46 - before.forwarded_46,
+            self.forwarded_64 - before.forwarded_64,
             {reason: count for reason, count in drops.items() if count},
         )
 
 
 def start(place: Place, narrator: Narrator) -> int:
-    """Start sixlaned in gw's namespace; its process id once its API answers."""
+    """Start sixlaned in gw's namespace; its process id once its API listens."""
     argv = [
         _program("sixlaned"),
         f"--socket={place.socket}",
@@ -56,4 +60,99 @@ def start(place: Place, narrator: Narrator) -> int:
     ]
     namespace = place.namespace(HOST)
     narrator.command(shlex.join(["nsenter", f"--net={netns.DIRECTORY / namespace}", *argv]))
-    return programs.launch(place, namespace, LOG, argv, ready=_READY)
+    return programs.launch(place, namespace, _LOG, argv, ready=_READY)
+
+
+def apply_edge(place: Place, attach: str, narrator: Narrator) -> None:
+    """Suit the hosts to the way in which the devices are to be attached, and apply edge.yaml."""
+    if attach.startswith("xdp"):
+        offloads.suit_xdp(place)
+    file = EDGE if attach == "auto" else _write_edge(place, attach)
+    _need_success(_shown(command(place, "apply", "-f", str(file)), narrator))
+    _need_success(_shown(command(place, "status"), narrator))
+
+
+def command(place: Place, *arguments: str) -> list[str]:
+    """`sixlane` with these arguments, for this lab's agent."""
+    return [_program("sixlane"), "--socket", str(place.socket), *arguments]
+
+
+def run(place: Place, *arguments: str) -> Ran:
+    """Run `sixlane` to its end, whatever its exit status."""
+    return programs.run_here(command(place, *arguments))
+
+
+def tear_down(place: Place) -> Ran:
+    """`sixlane teardown`, in gw's namespace: it does the work itself if no agent runs."""
+    paths = [
+        f"--bpffs={place.bpffs}",
+        f"--state-dir={place.agent_state_dir}",
+        f"--run-dir={place.agent_run_dir}",
+    ]
+    with netns.inside(place.namespace(HOST)):
+        return run(place, "teardown", *paths)
+
+
+def read_status(place: Place) -> dict[str, Any]:
+    """What `sixlane status` tells."""
+    return _read(place, "status")
+
+
+def read_counts(place: Place) -> Counts:
+    """What `sixlane counters` tells."""
+    reasons = _read(place, "counters")["reasons"]
+    packets = {reason: int(count["packets"]) for reason, count in reasons.items()}
+    return Counts(
+        packets["forward_46"],
+        packets["forward_64"],
+        {
+            reason.removeprefix(_DROP).replace("_", " "): count
+            for reason, count in packets.items()
+            if reason.startswith(_DROP)
+        },
+    )
+
+
+def show_counters(place: Place, narrator: Narrator) -> None:
+    """All counters that are not zero, for whoever looks for the cause of a failure."""
+    _shown(command(place, "counters"), narrator)
+
+
+def take_down(place: Place) -> None:
+    """Remove all that sixlane made outside of gw's namespace, with no help of its own."""
+    slow_path = f"{place.bpffs.name}-slow"
+    netns.remove(slow_path, missing_ok=True)
+    shutil.rmtree(place.bpffs, ignore_errors=True)
+
+
+def _write_edge(place: Place, attach: str) -> Path:
+    path = place.run_dir / EDGE.name
+    text = _DEVICE_LINE.sub(rf"\g<0>\n\1  attach: {attach}", EDGE.read_text())
+    path.write_text(text)
+    return path
+
+
+def _read(place: Place, what: str) -> dict[str, Any]:
+    ran = _need_success(run(place, what, "-o", "json"))
+    found = json.loads(ran.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def _shown(argv: Sequence[str], narrator: Narrator) -> Ran:
+    narrator.command(shlex.join(argv))
+    ran = programs.run_here(argv)
+    narrator.output(ran.text)
+    return ran
+
+
+def _need_success(ran: Ran) -> Ran:
+    if ran.status != 0:
+        raise SixlaneError(f"{ran.command}: exit status {ran.status}: {ran.text}")
+    return ran
+
+
+def _program(name: str) -> str:
+    """The installed command beside this Python, else the one on the path."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else name

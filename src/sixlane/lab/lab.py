@@ -64,7 +64,7 @@ def raise_lab(place: Place, attach: str = "auto", narrator: Narrator | None = No
 
 def take_down(place: Place) -> None:
     """Remove whatever there is of this lab; fine if there is nothing."""
-    gateway.take_down(place)
     raising.take_down_hosts(place)
-    for directory in (place.bpffs, place.run_dir, place.nameserver_dir):
+    gateway.take_down(place)
+    for directory in (place.run_dir, place.nameserver_dir):
         shutil.rmtree(directory, ignore_errors=True)

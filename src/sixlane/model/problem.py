@@ -73,7 +73,7 @@ def likely(word: object, known: Iterable[str]) -> str:
 
 def from_pydantic(error: ValidationError) -> ResourceError:
     """The first problem, in the order of the resource; the number of the others is in the hint."""
-    details = error.errors(include_url=False)
+    details = _causes(error.errors(include_url=False))
     first = details[0]
     path: Path = tuple(first["loc"])
     if first["type"] == "sixlane":
@@ -87,6 +87,20 @@ def from_pydantic(error: ValidationError) -> ResourceError:
         others = f"and {len(details) - 1} more after this one"
         hint = f"{hint}; {others}" if hint else others
     return ResourceError(what, path, hint)
+
+
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow: pydantic counts an item that is wrong as absent."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(
+            place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"]
+            for place in places
+        )
+    ]
 
 
 _WANTED = {

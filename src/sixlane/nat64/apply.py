@@ -31,7 +31,7 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
 
     for device in plan.keep:
         _settle_device(device, originals)
-    slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path()
+    slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
     if plan.flip:
         set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
         datapath.commit(replace(plan.tables, slow=slow))

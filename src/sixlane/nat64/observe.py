@@ -59,7 +59,7 @@ def observe_gateway(datapath: Datapath) -> Observed:
     return Observed(
         devices,
         tuple(datapath.attachments()),
-        observe_slow_path(),
+        observe_slow_path(datapath),
         datapath.generation(),
         datapath.digest(),
         datapath.prefix_ids(),

@@ -29,17 +29,19 @@ def namespace_name(datapath: Datapath) -> str:
     return f"{datapath.root.name}-slow"
 
 
-def observe_slow_path() -> SlowPath | None:
+def observe_slow_path(datapath: Datapath) -> SlowPath | None:
     """The veth pair in this network namespace, if it is there and whole."""
     near = link.find(NEAR)
     if near is None or near.alias.partition(":")[0] != ALIAS or not near.up:
+        return None
+    if not datapath.slow_path_is_attached():
         return None
     far_mac = bytes.fromhex(near.alias.partition(":")[2])
     return SlowPath(near.ifindex, near.mac, far_mac) if len(far_mac) == 6 else None
 
 
 def raise_slow_path(datapath: Datapath) -> SlowPath:
-    """Makes namespace and veth pair anew, and puts the turning program at the far end."""
+    """Makes namespace and veth pair anew, and puts the programs on its ends."""
     name = namespace_name(datapath)
     remove_slow_path(name)
     netns.create(name)
@@ -50,7 +52,8 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
         sysctl.set(("net", family, "conf", NEAR, "forwarding"), "1")
     with netns.inside(name):
         _settle_far_end(near)
-        datapath.attach_slow_turn(far.ifindex)
+        datapath.attach_slow("far", far.ifindex)
+    datapath.attach_slow("near", near.ifindex)
     return SlowPath(near.ifindex, near.mac, far.mac)
 
 
@@ -76,6 +79,7 @@ def remove_slow_path(name: str) -> None:
 
 
 def _settle_far_end(near: link.Link) -> None:
+    link.set_up("lo")  # brings the table of local routes, without which no gateway is valid
     ethtool.set_feature(FAR, "rx-gro", True)  # XDP_REDIRECT reaches a veth with NAPI only
     for scope in ("all", "default", FAR):
         sysctl.set(("net", "ipv4", "conf", scope, "rp_filter"), "0")

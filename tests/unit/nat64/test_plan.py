@@ -118,13 +118,12 @@ def test_sets_of_source_ranges() -> None:
         )
     ]
     plan = plan_gateway(gateway(prefixes=prefixes), observed())
-    tables = plan.tables
-    assert tables is not None
+    assert plan.tables is not None
+    sets = plan.tables.source_sets
 
     def allowed(address: str) -> int:
-        return plan.tables.source_sets[
-            word(plan, address) >> RangeWord.RANGE_SOURCES_SHIFT & 0xFFFF
-        ]
+        index = (word(plan, address) >> RangeWord.RANGE_SOURCES_SHIFT) & 0xFFFF
+        return sets[index]
 
     assert allowed("8.1.2.3") == 0b001
     assert allowed("9.1.2.3") == 0b011
