@@ -102,7 +102,7 @@ class Agent:
         problems = [f"{part}: {problem}" for part, problem in sorted(self._problems.items())]
         problems += [f"gateway: {problem}" for problem in (gateway or {}).get("problems", ())]
         problems += [
-            f"dns64: {one['name']} is {one['state']}"
+            f"dns64: {one['name']} is {one['state']}" + (f" ({one['note']})" if one["note"] else "")
             for one in resolvers
             if one["state"] != "running" and "dns64" not in self._problems
         ]
@@ -204,11 +204,12 @@ class Agent:
             self._in_force = self._generation
 
     def _note_failure(self, part: Part, error: Exception) -> None:
-        if isinstance(error, SixlaneError):
-            _log.error("%s: %s", part.name, error)
-        else:
-            _log.exception("%s: a defect of sixlane", part.name, exc_info=error)
-        self._problems[part.name] = str(error) or type(error).__name__
+        problem = str(error) or type(error).__name__
+        if not isinstance(error, SixlaneError):
+            _log.error("%s: a defect of sixlane", part.name, exc_info=error)
+        elif self._problems.get(part.name) != problem:
+            _log.error("%s: %s", part.name, problem)
+        self._problems[part.name] = problem
         self._try_again(part)
 
     def _settled(self) -> None:

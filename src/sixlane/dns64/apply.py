@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carry out a plan for the resolvers."""
 
+import contextlib
 import errno
 import os
 import pwd
@@ -35,6 +36,12 @@ def check_dns64(plan: Plan) -> None:
         _check_configuration(change)
         for address, port in sorted(change.listeners - plan.held):
             _check_listener(change.name, address, port)
+
+
+def is_local(address: str) -> bool:
+    """Whether this machine has an address, one that is still being looked for on the link apart."""
+    error = _bind(address, 0, socket.SOCK_DGRAM)
+    return error is None or error.errno != errno.EADDRNOTAVAIL
 
 
 def apply_dns64(plan: Plan, place: Place) -> None:
@@ -187,3 +194,5 @@ def _remove(place: Place, name: str) -> None:
             pass
         except OSError as error:
             raise KernelError(error.errno or 0, f"remove {directory}") from error
+        with contextlib.suppress(OSError):  # others are in there
+            directory.parent.rmdir()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the resolvers are, for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sixlane.dns64 import process
+from sixlane.dns64.apply import is_local
 from sixlane.dns64.conf import listeners, named_conf, server_id
 from sixlane.dns64.place import Place
 from sixlane.dns64.query import answered_server_id
@@ -32,7 +33,7 @@ def _one(resource: Dns64, place: Place) -> dict[str, object]:
         "state": _state(pid, list(answers.values()), server_id(text)),
         "pid": pid,
         "user": process.user_of(pid) if pid is not None else "",
-        "note": _note(pid, place, name),
+        "note": "; ".join(_notes(pid, [address for address, _ in answers], place, name)),
         "listen": [
             {"address": address, "port": port, "answers": answer is not None}
             for (address, port), answer in answers.items()
@@ -48,8 +49,11 @@ def _state(pid: int | None, answers: list[str | None], wanted: str) -> str:
     return "running" if all(answer == wanted for answer in answers) else "stale"
 
 
-def _note(pid: int | None, place: Place, name: str) -> str:
-    if pid is None or process.user_of(pid) == process.USER:
-        return ""
-    _, why = process.unprivileged_user(place.configuration(name).parent, place.state(name))
-    return f"not as user {process.USER}: {why}" if why else ""
+def _notes(pid: int | None, addresses: list[str], place: Place, name: str) -> Iterator[str]:
+    for address in addresses:
+        if not is_local(address):
+            yield f"{address} is not an address of this machine"
+    if pid is not None and process.user_of(pid) != process.USER:
+        directories = (place.configuration(name).parent, place.state(name))
+        _, why = process.unprivileged_user(*directories)
+        yield f"not as user {process.USER}: {why or 'it was not possible when it was started'}"

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from sixlane.errors import SixlaneError
 from sixlane.lab import gateway, raising, servers
@@ -38,15 +39,27 @@ def need_machine() -> None:
 @contextlib.contextmanager
 def held(place: Place) -> Iterator[None]:
     """Nobody else raises or removes this lab meanwhile. Raises `SixlaneError` if somebody does."""
-    with place.lock.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SixlaneError(
-                f"the lab {place.prefix} is in use by another process",
-                "wait for it, or choose another --prefix",
-            ) from None
+    with contextlib.ExitStack() as stack:
+        while True:
+            lock = stack.enter_context(place.lock.open("a"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SixlaneError(
+                    f"the lab {place.prefix} is in use by another process",
+                    "wait for it, or choose another --prefix",
+                ) from None
+            if _is_file_of(lock.fileno(), place.lock):  # else its holder of before removed it
+                break
+        stack.callback(place.lock.unlink)
         yield
+
+
+def _is_file_of(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def raise_lab(place: Place, attach: str = "auto", narrator: Narrator | None = None) -> None:

@@ -80,7 +80,7 @@ def launch(
     ready: str,
     timeout: float = 10.0,
 ) -> int:
-    """The same in a network namespace, with the mounts of the caller: /sys/fs/bpf stays in sight."""
+    """The same in a network namespace, with the mounts of here: /sys/fs/bpf stays in sight."""
     log = place.log(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -113,6 +113,12 @@ def tail(place: Place, name: str) -> str:
     """The last lines of a log."""
     text = place.log(name).read_text(errors="replace")
     return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+
+def kill(pid: int) -> None:
+    """End a process without asking, as a crash does; it has ended when this returns."""
+    os.kill(pid, signal.SIGKILL)
+    end_all([pid])
 
 
 def end_all(pids: Iterable[int], patience: float = 3.0) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the hosts of the topology and take them down again: namespaces, links, addresses, routes."""
+"""Build the topology's hosts, and take them down: namespaces, links, addresses, routes."""
 
 import contextlib
 import shutil
@@ -12,6 +12,8 @@ from sixlane.lab.topology import LAB, Family, Host
 from sixlane.net import address, link, netns, route, sysctl
 
 _IPV4_LOOPBACK = ip_interface("127.0.0.1/8")
+# sixlaned may start a resolver again that ends before it does.
+_ROUNDS = 3
 _EVERYTHING = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
@@ -42,7 +44,8 @@ def take_down_hosts(place: Place) -> None:
     """End what runs on the hosts, then remove them and their files. Fine if some are missing."""
     names = [place.namespace(host.name) for host in LAB.hosts]
     there = [name for name in names if netns.exists(name)]
-    programs.end_all(pid for name in there for pid in netns.pids(name))
+    for _ in range(_ROUNDS):
+        programs.end_all(pid for name in there for pid in netns.pids(name))
     for name in there:
         netns.remove(name, missing_ok=True)
     for host in LAB.hosts:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step works with: commands on hosts, shown as they are typed, and checks of their output."""
+"""What a step works with: commands on hosts, shown as they are typed, and checks of output."""
 
 import shlex
 from collections.abc import Sequence

@@ -29,8 +29,8 @@ _ROUND_TRIP = re.compile(r"^round trip ([\d.]+) ms", re.MULTILINE)
 def discovery_46(session: Session) -> Seen:
     """The gateway itself answers what is too large for it, and translates what leaf answers."""
     pinged = POD_IPV4["pod1"]
-    _too_big(session, "client", pinged, packet=ETHERNET_MTU, mtu=GATEWAY_46)
-    _too_big(session, "client", pinged, packet=GATEWAY_46, mtu=LEARNED_46)
+    need_too_big(session, "client", pinged, packet=ETHERNET_MTU, mtu=GATEWAY_46)
+    need_too_big(session, "client", pinged, packet=GATEWAY_46, mtu=LEARNED_46)
     fits = _ping_unfragmented(session, "client", pinged, LEARNED_46)
     session.need(fits.status == 0, f"{LEARNED_46} bytes do not get through", fits)
     _upload_learns(session, "client", SERVICE4, SERVICE4, LEARNED_46)
@@ -43,7 +43,7 @@ def discovery_64(session: Session) -> Seen:
     No ping of 1420 bytes here: the answer to it may be fragmented on its way, as IPv4 hosts leave
     DF off in echo replies, and fragments of ICMP are not translated (RFC 7915 1.2).
     """
-    _too_big(session, "pod2", embed("192.31.196.49"), packet=ETHERNET_MTU, mtu=LEARNED_64)
+    need_too_big(session, "pod2", embed("192.31.196.49"), packet=ETHERNET_MTU, mtu=LEARNED_64)
     _upload_learns(session, "pod2", embed(WEB4), f"[{embed(WEB4)}]", LEARNED_64)
     return Seen(_found(LEARNED_64, "IPv4"))
 
@@ -63,7 +63,8 @@ def learned_mtu(session: Session, host: str, to: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _too_big(session: Session, host: str, to: str, *, packet: int, mtu: int) -> None:
+def need_too_big(session: Session, host: str, to: str, *, packet: int, mtu: int) -> None:
+    """A packet of `packet` bytes is answered with "too big", and an MTU of `mtu` bytes."""
     ran = _ping_unfragmented(session, host, to, packet)
     found = _MTU.search(ran.text)
     told = int(found[1]) if found else None

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of an agent that remember what was asked of them, in place of a kernel and of named."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sixlane.agent.agent import Agent
+from sixlane.agent.gateway import GatewayPart
+from sixlane.agent.part import Desired
+from sixlane.agent.resolvers import ResolversPart
+from sixlane.agent.store import Store
+from sixlane.datapath import Counter, Counters
+from sixlane.model import AnyResource, parse_resource
+
+GATEWAY: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Gateway",
+    "metadata": {"name": "edge"},
+    "spec": {
+        "devices": [{"name": "wan0"}],
+        "prefixes": [{"name": "pods", "prefix": "64:ff9b::/96", "ipv4": ["192.175.48.0/24"]}],
+    },
+}
+DNS64: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Dns64",
+    "metadata": {"name": "cluster"},
+    "spec": {
+        "listen": ["2001:db8:64::1"],
+        "clients": ["2001:db8:64::/48"],
+        "prefixes": [{"prefix": "64:ff9b::/96"}],
+    },
+}
+
+
+def gateway(**spec: Any) -> AnyResource:
+    return parse_resource({**GATEWAY, "spec": {**GATEWAY["spec"], **spec}})
+
+
+def dns64(**spec: Any) -> AnyResource:
+    return parse_resource({**DNS64, "spec": {**DNS64["spec"], **spec}})
+
+
+@dataclass
+class FakePlan:
+    wanted: list[AnyResource]
+    lines: list[str]
+
+    @property
+    def empty(self) -> bool:
+        return not self.lines
+
+    def summary(self) -> list[str]:
+        return self.lines
+
+
+@dataclass
+class FakePart:
+    """`in_force` is what it was given last. `fail` may hold what `plan` or `apply` raises."""
+
+    name: str
+    kind: str
+    in_force: list[AnyResource] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    fail: dict[str, Callable[[Desired], None]] = field(default_factory=dict)
+    removed: bool = False
+
+    def plan(self, desired: Desired) -> Any:
+        self._may_fail("plan", desired)
+        wanted = [one for one in desired if one.kind == self.kind]
+        return FakePlan(wanted, [f"set {one.name}" for one in wanted if one not in self.in_force])
+
+    def apply(self, plan: Any) -> None:
+        self.in_force = plan.wanted  # what fails has half been done
+        self.done += plan.lines
+        self._may_fail("apply", plan.wanted)
+
+    def status(self, desired: Desired) -> Any:
+        return None if self.kind == "Gateway" else []
+
+    def remove(self) -> list[str]:
+        self.in_force, self.removed = [], True
+        return [f"{self.name} lost something"]
+
+    def close(self) -> None: ...
+    def open(self) -> None: ...
+    def settled(self, desired: Desired) -> None: ...
+
+    def has_drifted(self) -> bool:
+        return False
+
+    def forget_next_hops(self) -> None: ...
+
+    def counters(self) -> Counters:
+        return Counters({"forward_46": Counter(2, 80)}, {"pods": {46: Counter(2, 80)}})
+
+    def _may_fail(self, where: str, desired: Desired) -> None:
+        if where in self.fail:
+            self.fail[where](desired)
+
+
+class FakeGateway(FakePart, GatewayPart):
+    def __init__(self) -> None:
+        FakePart.__init__(self, "gateway", "Gateway")
+
+
+class FakeResolvers(FakePart, ResolversPart):
+    def __init__(self) -> None:
+        FakePart.__init__(self, "dns64", "Dns64")
+
+
+class World:
+    """An agent over fakes and a real store."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "store.db"
+        self.gateway, self.resolvers = FakeGateway(), FakeResolvers()
+        self.agent = Agent(Store(self.path), self.gateway, self.resolvers)
+
+    def close(self) -> None:
+        self.agent.close()
