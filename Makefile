@@ -7,7 +7,7 @@ export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 
-.PHONY: help demo test check format bpf deps venv clean
+.PHONY: help demo test check generate format bpf deps venv clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,6 +26,9 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m sixlane.datapath.generate --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
+
+generate: deps venv bpf ## Python's side of the shared structs, from the C
+	$(BIN)/python -m sixlane.datapath.generate
 
 format: venv ## Format the sources
 	$(BIN)/ruff check --fix .

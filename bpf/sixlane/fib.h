@@ -99,8 +99,10 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 
 	if (why)
 		return why;
-	if (hop->mtu_bytes == 0) /* a kernel that does not say it: bpf_fib_lookup before 5.12 */
+	if (hop->mtu_bytes == 0) /* the device has gone meanwhile */
 		return DROP_NO_ROUTE;
+	if (c.entry == ENTRY_XDP && !hop->resolved && !gw->slow.ifindex)
+		return DROP_NO_SLOW_PATH;
 	if (hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE) {
 		hop->epoch = asked;
 		hop->expires_jiffies = now + jiffies_per_second;
@@ -114,18 +116,12 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
  */
 static __always_inline int send(struct ctx c, const struct gateway *gw, const struct next_hop *hop)
 {
-	if (hop->resolved) {
-		if (ctx_set_macs(c, hop->dst_mac, hop->src_mac))
-			return ctx_drop(c);
-		return bpf_redirect(hop->ifindex, 0);
-	}
-	if (c.entry == ENTRY_TC)
+	if (c.entry == ENTRY_TC && !hop->resolved)
 		return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
-	if (!gw->slow.ifindex || ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac)) {
-		count(DROP_NO_SLOW_PATH, 0);
-		return ctx_drop(c);
-	}
-	return bpf_redirect(gw->slow.ifindex, 0);
+	if (hop->resolved ? ctx_set_macs(c, hop->dst_mac, hop->src_mac)
+			  : ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac))
+		return ctx_drop(c); /* a frame without room for its own link header: cannot be */
+	return bpf_redirect(hop->resolved ? hop->ifindex : gw->slow.ifindex, 0);
 }
 
 #endif

@@ -108,7 +108,7 @@ static __always_inline enum reason parse_ipv4(struct ctx c, struct pkt *p)
 	p->dst = addr_from_v4(bpf_ntohl(ip->daddr));
 	p->header_bytes = ip->ihl * 4;
 	p->l4 = p->l3 + p->header_bytes;
-	/* Less than the header: parse_ipv4_lengths() will say so. */
+	/* Less than the header: check_ipv4() will say so. */
 	p->payload_bytes = bpf_ntohs(ip->tot_len) - p->header_bytes;
 	p->proto = ip->protocol;
 	p->tos = ip->tos;
@@ -304,7 +304,8 @@ static __always_inline int walk_options(struct ctx c, __u32 offset, __u32 end)
 {
 	for (__u32 i = 0; i < 40 && offset < end; i++) {
 		offset &= CTX_OFFSET_MAX;
-		barrier_var(offset); /* alike in each round, so that the verifier walks one of them */
+		barrier_var(
+			offset); /* alike in each round, so that the verifier walks one of them */
 
 		__u8 *type = ctx_at(c, offset, 1);
 

@@ -147,22 +147,24 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 		family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
 	__u32 quoted = min_u32(packet_bytes, most - head);
 	struct next_hop *hop;
+	int sum;
 
 	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &hop))
-		return ctx_drop(c);
+		goto failed;
 	if (ctx_cut(c, p->l3 + quoted))
-		return ctx_drop(c);
+		goto failed;
 	ctx_pull(c, p->l3 + quoted);
-
-	int sum = ctx_csum_range(c, p->l3, quoted);
-
+	sum = ctx_csum_range(c, p->l3, quoted);
 	if (sum < 0 || ctx_grow_front(c, p->l3, head))
-		return ctx_drop(c);
+		goto failed;
 	if (family == FAMILY_INET ? error4_write(c, t->gw, p, error, quoted, sum)
 				  : error6_write(c, t->gw, p, error, quoted, sum))
-		return ctx_drop(c);
+		goto failed;
 	count(ICMP_ERROR_SENT, quoted + head);
 	return send(c, t->gw, hop);
+failed:
+	count(ICMP_ERROR_FAILED, packet_bytes);
+	return ctx_drop(c);
 }
 
 /* Drops an untouched packet for `why` and answers it where that is due. `rest`: MTU or pointer. */

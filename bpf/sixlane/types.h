@@ -174,6 +174,7 @@ enum reason {
 	/* beside a drop: what became of the ICMP error */
 	ICMP_ERROR_SENT,
 	ICMP_ERROR_LIMITED,
+	ICMP_ERROR_FAILED,
 	REASON_COUNT,
 };
 

@@ -2,14 +2,17 @@
 """Labs for tests, each with a prefix of its own, and a check that nothing of them remains."""
 
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from sixlane.lab import lab
+from sixlane.lab import lab, programs
 from sixlane.lab.place import Place
+from sixlane.lab.topology import SERVICE4
 from sixlane.net import netns
 from tests import needs
 
@@ -33,6 +36,20 @@ def place_for(word: str) -> Iterator[Place]:
         lab.take_down(place)
         place.lock.unlink(missing_ok=True)
     assert traces(place) == []
+
+
+@contextmanager
+def pinging(place: Place) -> Iterator[None]:
+    """Echo requests all the time, of which none may be lost."""
+    argv = ["ping", "-n", "-q", "-i", "0.05", "-W", "1", SERVICE4]
+    command = programs.on_host(place, "client", argv)
+    with netns.popen(None, command, stdout=subprocess.PIPE, text=True) as ping:
+        try:
+            yield
+        finally:
+            ping.send_signal(signal.SIGINT)  # ping prints its statistics
+            out, _ = ping.communicate(timeout=5)
+    assert " 0% packet loss" in out, out
 
 
 def traces(place: Place) -> list[str]:

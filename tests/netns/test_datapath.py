@@ -152,6 +152,17 @@ def test_somebody_elses_filter_is_refused(devices: tuple[link.Link, link.Link]) 
             datapath.attach(wan.ifindex, "tc")
 
 
+def test_somebody_elses_tcx_program_is_refused(devices: tuple[link.Link, link.Link]) -> None:
+    wan, _ = devices
+    with (
+        Program.load(ProgramType.SCHED_CLS, "other", PASS_ALL) as other,
+        Link.create(other, wan.ifindex, AttachType.TCX_INGRESS),
+        Datapath.open(PINS) as datapath,
+        pytest.raises(ConfigError, match=r"wan0 has a tc program of somebody else \(other\)"),
+    ):
+        datapath.attach(wan.ifindex, "tc")
+
+
 class TestWithoutTcx:
     """What Debian 12's own kernel needs: filters instead of links."""
 

@@ -17,12 +17,11 @@ from sixlane.lab.session import Session, Silent
 from sixlane.lab.steps import names, web
 from sixlane.lab.topology import CLIENT4, SERVICE4, WEB4, WEB4_NAME, embed
 from sixlane.net import ethtool, link, netns, route
-from tests.netns.labs import ATTACHMENTS, needs_lab
+from tests.netns.labs import ATTACHMENTS, needs_lab, pinging
 
 pytestmark = [*needs_lab, pytest.mark.parametrize("attach", ATTACHMENTS)]
 
 TRANSFER_BYTES = 3_000_000
-BYTES_PER_SECOND = 1_000_000
 DEVICES = ("wan0", "lan0")
 
 
@@ -31,14 +30,15 @@ def test_killed_agent_leaves_forwarding_and_names(
 ) -> None:
     session, agent = _raise(place, attach)
     with (
-        _slow_download(place, "client", f"http://{SERVICE4}", tmp_path / "46"),
-        _slow_download(place, "pod2", f"http://[{embed(WEB4)}]", tmp_path / "64"),
+        _slow_download(place, "client", f"http://{SERVICE4}", tmp_path / "46") as to_client,
+        _slow_download(place, "pod2", f"http://[{embed(WEB4)}]", tmp_path / "64") as to_pod,
     ):
         time.sleep(0.5)
         programs.kill(agent)
         time.sleep(1.2)  # longer than a next hop is remembered
         assert gateway.run(place, "status").status == 3
         _both_ways(session)
+        assert to_client.poll() is None and to_pod.poll() is None  # still under way
 
 
 def test_new_agent_adopts_what_is_there(place: Place, attach: str) -> None:
@@ -48,7 +48,7 @@ def test_new_agent_adopts_what_is_there(place: Place, attach: str) -> None:
     status = gateway.read_status(place)
 
     programs.kill(agent)
-    with _pinging(place):
+    with pinging(place):
         gateway.start(place, Silent())
         assert _attached(place) == attached
         adopted = gateway.read_status(place)
@@ -61,7 +61,7 @@ def test_new_agent_adopts_what_is_there(place: Place, attach: str) -> None:
 def test_stopped_agent_leaves_forwarding(place: Place, attach: str) -> None:
     session, agent = _raise(place, attach)
     attached = _attached(place)
-    with _pinging(place):
+    with pinging(place):
         programs.end_all([agent])
         assert _attached(place) == attached
     _both_ways(session)
@@ -88,7 +88,7 @@ def test_teardown_puts_back_what_was_there(place: Place, attach: str, with_agent
     assert torn_down.err == ""
     with netns.inside(place.namespace(gateway.HOST)):
         assert _settings() == before
-        pids = netns.pids(place.namespace(gateway.HOST))
+    pids = netns.pids(place.namespace(gateway.HOST))
     assert pids == ([agent] if with_agent else [])
     assert not place.bpffs.exists()
     assert [name for name in netns.names() if place.name in name] == []
@@ -113,36 +113,18 @@ def _both_ways(session: Session) -> None:
 
 
 @contextmanager
-def _slow_download(place: Place, host: str, url: str, to: Path) -> Iterator[None]:
-    """A transfer over one connection that takes about three seconds, and has to arrive whole."""
-    argv = [
-        *web.curl(),
-        *("--limit-rate", str(BYTES_PER_SECOND)),
-        *("-o", str(to)),
-        f"{url}/bytes/{TRANSFER_BYTES}",
-    ]
+def _slow_download(
+    place: Place, host: str, url: str, to: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A transfer over one connection that takes three seconds, and has to arrive whole."""
+    argv = [*web.curl(), "-o", str(to), f"{url}/slowly/{TRANSFER_BYTES}"]
     with netns.popen(None, programs.on_host(place, host, argv)) as transfer:
         try:
-            yield
-            assert transfer.poll() is None, "over too soon to prove anything"
+            yield transfer
             assert transfer.wait(15) == 0
         finally:
             transfer.kill()
     assert to.read_bytes() == content(TRANSFER_BYTES)
-
-
-@contextmanager
-def _pinging(place: Place) -> Iterator[None]:
-    """Echo requests all the time, of which none may be lost."""
-    argv = ["ping", "-n", "-q", "-i", "0.05", "-W", "1", SERVICE4]
-    command = programs.on_host(place, "client", argv)
-    with netns.popen(None, command, stdout=subprocess.PIPE, text=True) as ping:
-        try:
-            yield
-        finally:
-            ping.send_signal(2)  # ping prints its statistics
-            out, _ = ping.communicate(timeout=5)
-    assert " 0% packet loss" in out, out
 
 
 def _attached(place: Place) -> list[Attachment]:

@@ -41,7 +41,7 @@ class Agent:
         self._resolvers = resolvers
         self._parts: tuple[Part, ...] = (gateway, resolvers)
         self._generation, self._objects = store.load()
-        self._in_force = 0  # the generation that all parts have reached
+        self._reached = {part.name: 0 for part in self._parts}  # the last generation in force
         self._problems: dict[str, str] = {}
         self._backoff = {part.name: Backoff() for part in self._parts}
         self._waiting: set[str] = set()  # parts that will be tried again
@@ -111,7 +111,7 @@ class Agent:
             "pid": os.getpid(),
             "uptimeSeconds": round(time.time() - self._since),
             "generation": self._generation,
-            "observedGeneration": self._in_force,
+            "observedGeneration": min(self._reached.values()),
             "resources": [
                 {"kind": key.kind, "name": key.name, "generation": stored.generation}
                 for key, stored in sorted(objects.items())
@@ -200,8 +200,7 @@ class Agent:
             _log.info("%s", line)
         if self._problems.pop(part.name, None):
             _log.info("%s: well again", part.name)
-        if not self._problems:
-            self._in_force = self._generation
+        self._reached[part.name] = self._generation
 
     def _note_failure(self, part: Part, error: Exception) -> None:
         problem = str(error) or type(error).__name__
@@ -214,7 +213,7 @@ class Agent:
 
     def _settled(self) -> None:
         self._problems.clear()
-        self._in_force = self._generation
+        self._reached = dict.fromkeys(self._reached, self._generation)
         self._gateway.settled(_resources(self._objects))
 
     def _teardown(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
-from sixlane.errors import ConfigError, SixlaneError
+from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import Gateway
 from sixlane.nat64 import (
     Observed,
@@ -36,6 +36,7 @@ class GatewayPart:
         self._datapath: Datapath | None = None
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
+        self._planned_from: Observed | None = None
         self._seen: object = None
 
     def open(self) -> None:
@@ -47,8 +48,9 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if gateway is None and self._datapath is None and not self._pins.exists():
                 return Plan(None)  # after a teardown: nothing is there, and nothing is to be
+            self._planned_from = observe_gateway(self._open())
             try:
-                return plan_gateway(gateway, observe_gateway(self._open()))
+                return plan_gateway(gateway, self._planned_from)
             except ConfigError as error:
                 if gateway is None:
                     raise
@@ -60,10 +62,10 @@ class GatewayPart:
                 apply_gateway(self._open(), plan, self._originals)
 
     def settled(self, desired: Desired) -> None:
-        """Remember what the machine looks like now that `desired` is in force."""
+        """Remember what the machine was like when the last plan, for `desired`, was made."""
         with self._lock:
             self._gateway = _gateway_of(desired)
-            self._seen = self._look()
+            self._seen = self._look(self._planned_from)
 
     def has_drifted(self) -> bool:
         """Whether a device of ours, or another thing that the plan rests on, is not as it was."""
@@ -100,7 +102,7 @@ class GatewayPart:
             self.close()
             Datapath.remove(self._pins)
             lost += restore_originals(self._originals)
-            self._gateway, self._seen = None, None
+            self._gateway, self._planned_from, self._seen = None, None, None
             return lost
 
     def close(self) -> None:
@@ -112,19 +114,27 @@ class GatewayPart:
     def _open(self) -> Datapath:
         with self._lock:
             if self._datapath is None:
-                self._datapath = Datapath.open(self._pins)
+                try:
+                    self._datapath = Datapath.open(self._pins)
+                except OSError as error:
+                    raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
             return self._datapath
 
-    def _look(self) -> object:
-        """All that the plan for the present gateway depends on, to compare with a later look."""
+    def _look(self, then: Observed | None = None) -> object:
+        """All that the plan for the present gateway depends on, to compare with a later look.
+
+        `then`: what that plan was made from. The apply behind it changed the attachments and the
+        slow path; whatever else is different now has changed meanwhile, and must not be missed.
+        """
         if self._gateway is None or self._datapath is None:
             return None
-        observed: Observed = observe_gateway(self._datapath)
+        now = observe_gateway(self._datapath)
+        then = then or now
         return (
-            [observed.devices.get(device.name) for device in self._gateway.spec.devices],
-            observed.attachments,
-            observed.slow_path,
-            observed.more_than_destination,
+            [then.devices.get(device.name) for device in self._gateway.spec.devices],
+            then.more_than_destination,
+            now.attachments,
+            now.slow_path,
         )
 
 

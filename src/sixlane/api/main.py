@@ -70,6 +70,13 @@ def main(socket: Path, bpffs: Path, state_dir: Path, run_dir: Path, log_level: s
     except SixlaneError as error:
         click.echo(f"sixlaned: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        _log.debug("a defect of sixlane", exc_info=True)
+        what = f"{type(error).__name__}: {error}"
+        click.echo(
+            f"sixlaned: {what}: a defect of sixlane (--log-level debug shows more)", err=True
+        )
+        sys.exit(1)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -91,6 +91,17 @@ def links() -> Iterator[LinkInfo]:
         yield info
 
 
+def attached_programs(ifindex: int, attach_type: AttachType) -> list[int]:
+    """Ids of the TCX programs on a device of the caller's network namespace, in running order."""
+    room = 64  # the kernel lets no more on one device
+    ids = ffi.new(f"__u32[{room}]")
+    count = ffi.new("__u32 *", room)
+    flags = ffi.new("__u32 *")
+    result = libbpf().bpf_prog_query(ifindex, attach_type, 0, flags, ids, count)
+    check(result, f"list the programs of device {ifindex} at {attach_type.name}")
+    return [ids[index] for index in range(count[0])]
+
+
 def _attach_type(link_type: int, of_tcx: int) -> int:
     match link_type:
         case LinkType.XDP:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sixlane.bpf import AttachType, Link, Program, XdpFlag, probe
-from sixlane.errors import ConfigError, KernelError
+from sixlane.bpf import AttachType, Link, Program, XdpFlag, attached_programs, probe
+from sixlane.errors import ConfigError, KernelError, NotSupported
 from sixlane.net import clsact, link
 
 Entry = Literal["xdp", "xdp-generic", "tc"]
@@ -40,13 +40,14 @@ class Attachment:
 def attach(links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program) -> Mode:
     """Puts the pipeline on a device that has none of ours.
 
-    ConfigError: the driver has no native XDP, or another program is there.
+    ConfigError: another program is there. NotSupported: the driver has no native XDP.
     """
     device = link.get_by_index(ifindex)
     if entry == "tc" and not probe.has_tcx():
         return _attach_filter(device, tc)
     if entry == "tc":
         _refuse_foreign_filters(device)
+        _refuse_foreign_tcx(device)
     mode: Mode = "tcx" if entry == "tc" else entry
     program, kind = (tc, AttachType.TCX_INGRESS) if mode == "tcx" else (xdp, AttachType.XDP)
     try:
@@ -162,6 +163,15 @@ def _refuse_foreign_filters(device: link.Link) -> None:
             )
 
 
+def _refuse_foreign_tcx(device: link.Link) -> None:
+    for program_id in attached_programs(device.ifindex, AttachType.TCX_INGRESS):
+        with Program.from_id(program_id) as program:
+            raise ConfigError(
+                f"device {device.name} has a tc program of somebody else ({program.name})",
+                f"look: bpftool net show dev {device.name}",
+            )
+
+
 def _explained(error: KernelError, device: link.Link, entry: Entry) -> Exception:
     if error.errno in (errno.EBUSY, errno.EEXIST):
         return ConfigError(
@@ -169,8 +179,7 @@ def _explained(error: KernelError, device: link.Link, entry: Entry) -> Exception
             f"look: ip link show dev {device.name}",
         )
     if entry == "xdp" and error.errno in _XDP_MISSING:
-        return ConfigError(
-            f"device {device.name} takes no native XDP program ({error.what}: {error.hint})",
-            "attach: tc, or xdp-generic",
+        return NotSupported(
+            f"native XDP on device {device.name}", f"attach: tc, or xdp-generic; {error}"
         )
     return error

@@ -29,7 +29,7 @@ class Variable:
     bytes: int
 
 
-DIGEST = "c70840524e33"
+DIGEST = "402adc27e9e7"
 """Of all below: pinned maps of another layout are not adopted."""
 
 
@@ -104,7 +104,8 @@ class Reason(IntEnum):
     DROP_RESIZE_FAILED = 31
     ICMP_ERROR_SENT = 32
     ICMP_ERROR_LIMITED = 33
-    REASON_COUNT = 34
+    ICMP_ERROR_FAILED = 34
+    REASON_COUNT = 35
 
 
 class SlowPath(ctypes.Structure):
@@ -315,7 +316,7 @@ MAPS = {
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 13080, 1, 0)),
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
-    "counters": MapLayout(6, 4, 16, 34, 0),
+    "counters": MapLayout(6, 4, 16, 35, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
     "error_buckets": MapLayout(6, 4, 16, 1, 0),
     "next_hops": MapLayout(6, 4, 56, 16384, 0),

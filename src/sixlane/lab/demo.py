@@ -109,9 +109,9 @@ def _removed_unless_kept(place: Place, printer: Printer, keep: bool) -> Iterator
             if kept:
                 _show_ways_in(place, printer)
             else:
-                printer.heading("Removing the lab")
-                with _uninterruptible():
-                    lab.take_down(place)
+                with _uninterruptible(), contextlib.ExitStack() as stack:
+                    stack.callback(lab.take_down, place)  # whoever was to read may have gone
+                    printer.heading("Removing the lab")
 
 
 def _show_ways_in(place: Place, printer: Printer) -> None:

@@ -24,7 +24,6 @@ from sixlane.net import netns
 
 HOST = offloads.GATEWAY
 EDGE = Path(__file__).with_name("edge.yaml")
-_LOG = "sixlaned"
 _READY = "ready: the API listens"
 _DEVICE_LINE = re.compile(r"^( *)- name: (?:wan0|lan0)\b.*$", re.MULTILINE)
 _DROP = "drop_"
@@ -60,7 +59,7 @@ def start(place: Place, narrator: Narrator) -> int:
     ]
     namespace = place.namespace(HOST)
     narrator.command(shlex.join(["nsenter", f"--net={netns.DIRECTORY / namespace}", *argv]))
-    return programs.launch(place, namespace, _LOG, argv, ready=_READY)
+    return programs.start(argv, log=place.log("sixlaned"), ready=_READY, namespace=namespace)
 
 
 def apply_edge(place: Place, attach: str, narrator: Narrator) -> None:

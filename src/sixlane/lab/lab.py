@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sixlane.errors import SixlaneError
-from sixlane.lab import gateway, raising, servers
+from sixlane.lab import gateway, programs, raising, servers
 from sixlane.lab.place import Place
 from sixlane.lab.session import Narrator, Silent
 
@@ -26,11 +26,10 @@ PROGRAMS = {
 }
 
 
-def need_machine() -> None:
-    """Raises `SixlaneError` if this machine cannot carry a lab."""
-    if os.geteuid() != 0:
-        raise SixlaneError("the lab makes network namespaces, which only root may", "try sudo")
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+def need_programs() -> None:
+    """Raises `SixlaneError` if programs are missing that the lab and its steps run."""
+    path = programs.PATH
+    missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
     if missing:
         packages = " ".join(sorted({PROGRAMS[program] for program in missing}))
         raise SixlaneError(f"cannot find {', '.join(missing)}", f"apt-get install {packages}")
@@ -39,6 +38,8 @@ def need_machine() -> None:
 @contextlib.contextmanager
 def held(place: Place) -> Iterator[None]:
     """Nobody else raises or removes this lab meanwhile. Raises `SixlaneError` if somebody does."""
+    if os.geteuid() != 0:
+        raise SixlaneError("the lab makes network namespaces, which only root may", "try sudo")
     with contextlib.ExitStack() as stack:
         while True:
             lock = stack.enter_context(place.lock.open("a"))
@@ -67,7 +68,7 @@ def raise_lab(place: Place, attach: str = "auto", narrator: Narrator | None = No
 
     What an earlier run left behind is removed first.
     """
-    need_machine()
+    need_programs()
     take_down(place)
     raising.raise_hosts(place)
     servers.start_all(place)

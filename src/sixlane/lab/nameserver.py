@@ -38,4 +38,9 @@ def write(directory: Path) -> list[str]:
     config.write_text(_CONFIG.format(directory=directory, address=WEB4))
     name = WEB4_NAME.removesuffix(".test")
     (directory / "test.zone").write_text(_ZONE.format(name=name, address=WEB4))
-    return ["named", "-g", "-4", "-n", "1", "-c", str(config)]
+    return ["named", "-f", "-4", "-n", "1", "-L", str(log(directory)), "-c", str(config)]
+
+
+def log(directory: Path) -> Path:
+    """named opens it itself: under AppArmor it cannot write to a file that it was started with."""
+    return directory / "named.log"

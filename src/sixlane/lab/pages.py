@@ -2,22 +2,27 @@
 """The lab's web server: `python -m sixlane.lab.pages ADDRESS "GREETING"`, on port 80.
 
 GET / is the greeting and the source address that the server saw. GET /bytes/N is N bytes that
-`content(N)` makes again, so that whoever fetched them can tell whether they are right. PUT answers
-with the SHA-256 of what came.
+`content(N)` makes again, so that whoever fetched them can tell whether they are right, and
+GET /slowly/N is the same over three seconds. PUT answers with the SHA-256 of what came.
 """
 
 import hashlib
 import ipaddress
+import re
 import socket
 import socketserver
 import sys
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
 PORT = 80
 READY = "serving pages"
 LARGEST = 64 << 20
+SLOW_PIECES = 30
+_SECONDS_BETWEEN_PIECES = 0.1
 _CHUNK = 1 << 16
+_FILE = re.compile(r"/(?P<how>bytes|slowly)/(?P<size>[0-9]{1,9})")
 
 
 def content(size: int) -> bytes:
@@ -45,14 +50,14 @@ class PageRequest(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/":
             self._answer(self._page().encode())
-        elif self.path.startswith("/bytes/"):
-            size = self.path.removeprefix("/bytes/")
-            if size.isdecimal() and int(size) <= LARGEST:
-                self._answer(content(int(size)), "application/octet-stream")
-            else:
-                self.send_error(HTTPStatus.BAD_REQUEST)
-        else:
+            return
+        match = _FILE.fullmatch(self.path)
+        if match is None or int(match["size"]) > LARGEST:
             self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        body = content(int(match["size"]))
+        pieces = SLOW_PIECES if match["how"] == "slowly" else 1
+        self._answer(body, "application/octet-stream", pieces)
 
     def do_PUT(self) -> None:
         left = int(self.headers.get("Content-Length", 0))
@@ -69,12 +74,18 @@ class PageRequest(BaseHTTPRequestHandler):
         assert isinstance(self.server, Pages)
         return f"{self.server.greeting}\nYou come from {self.client_address[0]}\n"
 
-    def _answer(self, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+    def _answer(
+        self, body: bytes, kind: str = "text/plain; charset=utf-8", pieces: int = 1
+    ) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        length = len(body) // pieces + 1
+        for start in range(0, len(body), length):
+            if start:
+                time.sleep(_SECONDS_BETWEEN_PIECES)
+            self.wfile.write(body[start : start + length])
 
 
 def main() -> None:

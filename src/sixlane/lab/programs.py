@@ -11,10 +11,15 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sixlane.errors import SixlaneError
 from sixlane.lab.place import Place
 from sixlane.net import netns
+
+# Administration programs are found by whoever is root, and all speak the language that is parsed.
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+_ENVIRONMENT = {**os.environ, "PATH": PATH, "LC_ALL": "C.UTF-8"}
 
 _POLL_SECONDS = 0.02
 _LOG_TAIL_LINES = 12
@@ -55,37 +60,34 @@ def run(place: Place, host: str, argv: Sequence[str], timeout: float = 20.0) -> 
 def run_here(argv: Sequence[str], timeout: float = 20.0) -> Ran:
     """Run a program outside of the lab's hosts to its end."""
     start = time.monotonic()
-    done = netns.run(None, argv, timeout=timeout, check=False)
+    done = netns.run(None, argv, timeout=timeout, check=False, env=_ENVIRONMENT)
     seconds = time.monotonic() - start
     return Ran(shlex.join(argv), done.returncode, done.stdout, done.stderr, seconds)
 
 
 def start(
-    place: Place, host: str, name: str, argv: Sequence[str], *, ready: str, timeout: float = 10.0
-) -> int:
-    """Start a program on a host, its output in the log `name`; its process id once it is ready.
-
-    It is ready when its log says `ready`. Raises `SixlaneError` with the end of the log if it
-    ends before, or does not say so within `timeout` seconds.
-    """
-    return launch(place, None, name, on_host(place, host, argv), ready=ready, timeout=timeout)
-
-
-def launch(
-    place: Place,
-    namespace: str | None,
-    name: str,
     argv: Sequence[str],
     *,
+    log: Path,
     ready: str,
+    namespace: str | None = None,
     timeout: float = 10.0,
 ) -> int:
-    """The same in a network namespace, with the mounts of here: /sys/fs/bpf stays in sight."""
-    log = place.log(name)
+    """Start a program that goes on; its process id once its log says `ready`.
+
+    `namespace` is only that of the network: the mounts are those of here, so that /sys/fs/bpf
+    stays in sight. Raises `SixlaneError` with the end of the log if the program ends before it is
+    ready, or is not after `timeout` seconds.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = netns.popen(
-            namespace, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            namespace,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_ENVIRONMENT,
         )
     _children[process.pid] = process
     deadline = time.monotonic() + timeout
@@ -96,7 +98,7 @@ def launch(
             continue
         end_all([process.pid])
         why = f"not ready after {timeout:g} s" if ended is None else f"exit status {ended}"
-        raise SixlaneError(f"{shlex.join(argv)}: {why}", f"{log} ends with:\n{tail(place, name)}")
+        raise SixlaneError(f"{shlex.join(argv)}: {why}", f"{log} ends with:\n{_tail(log)}")
     return process.pid
 
 
@@ -107,12 +109,6 @@ def python(script: str | None) -> list[str]:
     """
     assert script is not None
     return [sys.executable, "-I", script]
-
-
-def tail(place: Place, name: str) -> str:
-    """The last lines of a log."""
-    text = place.log(name).read_text(errors="replace")
-    return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
 
 
 def kill(pid: int) -> None:
@@ -139,6 +135,10 @@ def end_all(pids: Iterable[int], patience: float = 3.0) -> None:
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             del _children[pid]
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
 
 
 def _pidfds(pids: Iterable[int]) -> dict[int, int]:

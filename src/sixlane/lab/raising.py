@@ -74,6 +74,7 @@ def _set_sysctls(host: Host) -> None:
             sysctl.set(f"net.ipv6.conf.{scope}.disable_ipv6", 1)
     else:
         for scope in ("all", "default"):
+            sysctl.set(f"net.ipv6.conf.{scope}.disable_ipv6", 0)
             sysctl.set(f"net.ipv6.conf.{scope}.accept_dad", 0)  # addresses are usable at once
         sysctl.set("net.ipv6.icmp.ratelimit", 0)  # traceroute asks one host many times
         sysctl.set("net.ipv6.conf.all.forwarding", int(host.router))

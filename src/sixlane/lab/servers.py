@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from sixlane.lab import echo, nameserver, pages, programs
 from sixlane.lab.place import Place
@@ -16,8 +17,8 @@ class Server:
     """`ready` is what its log says once it serves."""
 
     host: str
-    name: str
     argv: Sequence[str]
+    log: Path
     ready: str
 
 
@@ -29,25 +30,28 @@ def start_all(place: Place) -> None:
 
 
 def _start(place: Place, server: Server) -> None:
-    name = f"{server.host}-{server.name}"
-    programs.start(place, server.host, name, server.argv, ready=server.ready)
+    argv = programs.on_host(place, server.host, server.argv)
+    programs.start(argv, log=server.log, ready=server.ready)
 
 
 def _servers(place: Place) -> Iterator[Server]:
-    yield Server("web4", "named", nameserver.write(place.nameserver_dir), nameserver.READY)
-    yield _page("web4", "0.0.0.0", GREETING4)
-    yield _page("pod1", "::", GREETING6)
-    yield _echo("web4", WEB4)
-    yield _echo("pod1", SERVICE6)
-    yield _echo("pod2", embed(POD_IPV4["pod2"]))
+    named = nameserver.write(place.nameserver_dir)
+    yield Server("web4", named, nameserver.log(place.nameserver_dir), nameserver.READY)
+    yield _page(place, "web4", "0.0.0.0", GREETING4)
+    yield _page(place, "pod1", "::", GREETING6)
+    yield _echo(place, "web4", WEB4)
+    yield _echo(place, "pod1", SERVICE6)
+    yield _echo(place, "pod2", embed(POD_IPV4["pod2"]))
     for host in ("web4", "pod1"):
         argv = ["iperf3", "--server", "--forceflush"]
-        yield Server(host, "iperf3", argv, "Server listening")
+        yield Server(host, argv, place.log(f"{host}-iperf3"), "Server listening")
 
 
-def _page(host: str, address: str, greeting: str) -> Server:
-    return Server(host, "pages", [*programs.python(pages.__file__), address, greeting], pages.READY)
+def _page(place: Place, host: str, address: str, greeting: str) -> Server:
+    argv = [*programs.python(pages.__file__), address, greeting]
+    return Server(host, argv, place.log(f"{host}-pages"), pages.READY)
 
 
-def _echo(host: str, address: str) -> Server:
-    return Server(host, "echo", [*programs.python(echo.__file__), "serve", address], echo.READY)
+def _echo(place: Place, host: str, address: str) -> Server:
+    argv = [*programs.python(echo.__file__), "serve", address]
+    return Server(host, argv, place.log(f"{host}-echo"), echo.READY)

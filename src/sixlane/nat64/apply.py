@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import replace
 
 from sixlane.datapath import Datapath
-from sixlane.errors import ConfigError, NotSupported
+from sixlane.errors import NotSupported
 from sixlane.nat64.observe import Device
 from sixlane.nat64.originals import Originals, restore_device, set_feature, set_sysctl
 from sixlane.nat64.plan import Attach, Plan
@@ -46,7 +46,7 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
 def _attach(datapath: Datapath, attach: Attach) -> None:
     try:
         datapath.attach(attach.device.ifindex, attach.entry)
-    except ConfigError:
+    except NotSupported:  # a driver without native XDP; anything else is to be heard of
         if not attach.fallback:
             raise
         datapath.attach(attach.device.ifindex, "tc")

@@ -126,8 +126,12 @@ def _tables(gateway: Gateway, devices: list[Device], observed: Observed) -> Tabl
     spec = gateway.spec
     prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
     ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
-    own = [held for device in devices for held in device.addresses]
-    words, source_sets = _ranges(prefixes, own)
+    eam = [EamEntry(one.ipv4, one.ipv6, one.remote) for prefix in prefixes for one in prefix.eam]
+    _refuse_many_lengths(eam)
+    words, source_sets = _ranges(
+        prefixes, [held for device in observed.devices.values() for held in device.addresses]
+    )
+    near = [held for device in devices for held in device.addresses]
     narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
     rate = spec.icmp_errors.rate
     return Tables(
@@ -143,15 +147,28 @@ def _tables(gateway: Gateway, devices: list[Device], observed: Observed) -> Tabl
         ],
         source_sets=source_sets,
         ranges=words,
-        eam=[EamEntry(eam.ipv4, eam.ipv6, eam.remote) for prefix in prefixes for eam in prefix.eam],
+        eam=eam,
         macs=[device.mac for device in devices],
         slow=None,
-        icmp_source4=spec.icmp_source.ipv4 or _first(own, IPv4Address),
-        icmp_source6=spec.icmp_source.ipv6 or _first(own, IPv6Address),
+        icmp_source4=spec.icmp_source.ipv4 or _first(near, IPv4Address),
+        icmp_source6=spec.icmp_source.ipv6 or _first(near, IPv6Address),
         icmp_errors_per_second=-(-rate // possible_cpus()),
         lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
         next_hop_cache=observed.more_than_destination is None,
     )
+
+
+def _refuse_many_lengths(eam: list[EamEntry]) -> None:
+    """The data path asks for each length that is in use."""
+    for family, lengths in (
+        ("ipv4", {entry.ipv4.prefixlen for entry in eam}),
+        ("ipv6", {entry.ipv6.prefixlen for entry in eam}),
+    ):
+        if len(lengths) > Limit.MAX_EAM_LENGTHS:
+            raise ConfigError(
+                f"eam: {family} prefixes of {len(lengths)} different lengths",
+                f"{Limit.MAX_EAM_LENGTHS} at most: split the rare ones",
+            )
 
 
 def _prefix_ids(names: list[str], present: dict[str, int]) -> dict[str, int]:

@@ -136,13 +136,14 @@ def test_a_start_brings_back_what_is_stored(tmp_path: Path) -> None:
     world.resolvers.fail["plan"] = failing(ConfigError("not yet"))
     world.agent._applier.do(world.agent._reconcile)
     status = world.agent.status()
+    world.resolvers.fail.clear()
+    again = eventually(lambda: world.agent.status()["observedGeneration"] == 7)
+    world.close()
     assert (status["generation"], status["observedGeneration"]) == (7, 0)
     assert status["problems"] == ["dns64: not yet"]
+    assert again
     assert world.gateway.in_force == [gateway()]
-    world.resolvers.fail.clear()
-    assert eventually(lambda: world.agent.status()["observedGeneration"] == 7)
     assert world.resolvers.in_force == [dns64()]
-    world.close()
 
 
 def test_teardown_forgets_all(world: World) -> None:

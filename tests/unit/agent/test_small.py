@@ -76,9 +76,12 @@ def test_the_back_off_doubles_up_to_half_a_minute_and_forgets() -> None:
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
-    with only_one(tmp_path / "lock"):
-        with pytest.raises(Held, match=rf"another sixlaned runs already \(pid {os.getpid()}\)"):
-            with only_one(tmp_path / "lock"):
-                pass
+    message = rf"another sixlaned runs already \(pid {os.getpid()}\)"
+    with (
+        only_one(tmp_path / "lock"),
+        pytest.raises(Held, match=message),
+        only_one(tmp_path / "lock"),
+    ):
+        pass
     with only_one(tmp_path / "lock"):
         pass

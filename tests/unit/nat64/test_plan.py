@@ -174,6 +174,25 @@ def test_how_a_device_is_attached(kind: str, wanted: str, entry: str, fallback: 
     assert (attach.device.name, attach.entry, attach.fallback) == ("wan0", entry, fallback)
 
 
+def test_addresses_of_other_devices_are_the_gateways_own_too() -> None:
+    loopback = device("lo", 1, "192.175.48.53")
+    devices = (device("wan0", 2), device("lan0", 3), loopback)
+    plan = plan_gateway(gateway(), observed(*devices))
+    assert plan.tables is not None
+    assert served_by(plan, "192.175.48.53") is None
+    assert plan.tables.icmp_source4 is None
+
+
+def test_more_lengths_of_mappings_than_the_data_path_asks_for() -> None:
+    eam = [
+        {"ipv4": f"192.175.48.{number}/32", "ipv6": f"2001:db8:{number:x}::/{64 + number}"}
+        for number in range(1, 40)
+    ]
+    prefix = {"name": "one", "prefix": "64:ff9b::/96", "eam": eam}
+    with pytest.raises(ConfigError, match="ipv6 prefixes of 39 different lengths"):
+        plan_gateway(gateway(prefixes=[prefix]), observed())
+
+
 def test_what_is_in_force_is_left_alone() -> None:
     first = plan_gateway(gateway(), observed())
     assert first.tables is not None

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real sixlaned in a namespace of its own, and the `sixlane` command to talk to it."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sixlane.dns64 import Place, process
+from sixlane.net import netns
+from tests.netns import spaces
+
+_numbers = itertools.count()
+_PATIENCE_S = 10.0
+
+GATEWAY: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Gateway",
+    "metadata": {"name": "edge"},
+    "spec": {
+        "devices": [{"name": "wan0"}, {"name": "lan0"}],
+        "prefixes": [
+            {
+                "name": "pods",
+                "prefix": "64:ff9b::/96",
+                "ipv4": ["192.175.48.0/24"],
+                "loadBalancerSourceRanges": ["192.31.196.0/24"],
+            }
+        ],
+    },
+}
+DNS64: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Dns64",
+    "metadata": {"name": "cluster"},
+    "spec": {
+        "listen": ["2001:db8:64::1"],
+        "clients": ["2001:db8:64::/64"],
+        "prefixes": [{"prefix": "64:ff9b::/96"}],
+        "forwarders": ["192.31.196.53"],
+        "dnssecValidation": "no",
+    },
+}
+
+
+def changed(resource: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """The resource with other values in its spec."""
+    return {**resource, "spec": {**resource["spec"], **spec}}
+
+
+class Agent:
+    """Directories and pins for one agent, which may run or not."""
+
+    def __init__(self, namespace: str, directory: Path) -> None:
+        self.namespace = namespace
+        self.directory = directory
+        self.bpffs = Path(f"/sys/fs/bpf/sixlane-test-{os.getpid()}-{next(_numbers)}")
+        self.place = Place(directory / "run", directory / "state")
+        self.log = directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns when the API answers."""
+        with self.log.open("wb") as log:
+            self._process = netns.popen(
+                self.namespace,
+                [sys.executable, "-m", "sixlane.api.main", *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        assert eventually(lambda: b"ready: " in self.log.read_bytes() or self._has_ended())
+        assert not self._has_ended(), self.log.read_text()
+
+    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Its exit status."""
+        assert self._process is not None
+        self._process.send_signal(sign)
+        status = self._process.wait(_PATIENCE_S)
+        self._process = None
+        return status
+
+    def daemon(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """A sixlaned that is not expected to run for long."""
+        argv = [sys.executable, "-m", "sixlane.api.main", *self._options(), *options]
+        return netns.run(self.namespace, argv, check=False)
+
+    def sixlane(self, *argv: str, stdin: str = "", code: int = 0) -> str:
+        """What `sixlane` prints, run from outside of the agent's namespace."""
+        options = ["--socket", str(self.place.run_dir / "api.sock")]
+        if argv[0] == "teardown":
+            argv = (*argv, "--bpffs", str(self.bpffs), "--state-dir", str(self.place.state_dir))
+        done = subprocess.run(
+            [sys.executable, "-m", "sixlane.cli.main", *options, *argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr + self.log.read_text()
+        return done.stdout + done.stderr
+
+    def apply(self, *resources: object, code: int = 0) -> str:
+        return self.sixlane("apply", "-f", "-", stdin=yaml.safe_dump_all(resources), code=code)
+
+    def status(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.sixlane("status", "-o", "json"))
+        return told
+
+    def named(self, name: str = "cluster") -> int | None:
+        """The pid of the named of a Dns64 resource."""
+        return process.find(self.place.configuration(name))
+
+    def clean(self) -> None:
+        """Leave nothing, whatever the test did."""
+        if self._process is not None:
+            self.end(signal.SIGKILL)
+        self.sixlane("teardown")
+
+    def _options(self) -> list[str]:
+        return [
+            f"--socket={self.place.run_dir / 'api.sock'}",
+            f"--bpffs={self.bpffs}",
+            f"--state-dir={self.place.state_dir}",
+            f"--run-dir={self.place.run_dir}",
+        ]
+
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+
+@contextlib.contextmanager
+def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, str, str]]:
+    """A gateway with an agent that is not started yet, and the namespaces at its two ends.
+
+    gateway: wan0 192.31.196.1/24, lan0 2001:db8:64::1/64
+    internet: up0 192.31.196.53/24            pod: up0 2001:db8:64::2/64 and 2001:db8:65::2/64
+    """
+    for directory in (tmp_path, *tmp_path.parents):  # pytest's are closed to BIND's user
+        if directory.owner() == "root" and directory.stat().st_mode & 0o777 == 0o700:
+            directory.chmod(0o711)
+    with spaces.new() as gateway, spaces.new() as internet, spaces.new() as pod:
+        _link(gateway, "wan0", ["192.31.196.1/24"], internet, ["192.31.196.53/24"])
+        _link(
+            gateway, "lan0", ["2001:db8:64::1/64"], pod, ["2001:db8:64::2/64", "2001:db8:65::2/64"]
+        )
+        with netns.inside(gateway):
+            spaces.command("ip", "route", "add", "2001:db8:65::/64", "dev", "lan0")
+        agent = Agent(gateway, tmp_path)
+        try:
+            yield agent, internet, pod
+        finally:
+            agent.clean()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = _PATIENCE_S) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds
+
+
+def _link(here: str, name: str, own: list[str], there: str, others: list[str]) -> None:
+    with netns.inside(here):
+        spaces.command(
+            "ip", "link", "add", name, "type", "veth", "peer", "name", "up0", "netns", there
+        )
+    for namespace, device, addresses in ((here, name, own), (there, "up0", others)):
+        with netns.inside(namespace):
+            spaces.command("ip", "link", "set", "lo", "up")
+            for address in addresses:
+                duplicates = ["nodad"] if ":" in address else []
+                spaces.command("ip", "address", "add", address, "dev", device, *duplicates)
+            spaces.command("ip", "link", "set", device, "up")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP in, HTTP out; errors as RFC 9457 tells them."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sixlane.api.app import MAX_BODY_BYTES
+from sixlane.api.listen import listening
+from sixlane.errors import ConfigError, KernelError, NotSupported
+from tests.unit.agent.fakes import DNS64, GATEWAY, World
+from tests.unit.agent.serving import serving
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def client(world: World, tmp_path: Path) -> Iterator[httpx.Client]:
+    path = tmp_path / "api.sock"
+    transport = httpx.HTTPTransport(uds=str(path))
+    with (
+        serving(world.agent, path),
+        httpx.Client(transport=transport, base_url="http://sixlane", timeout=30) as client,
+    ):
+        yield client
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = response.json()
+    assert told["status"] == status
+    assert told["type"].startswith("urn:sixlane:problem:")
+    return told
+
+
+def test_apply(client: httpx.Client) -> None:
+    answer = client.post("/v1/apply", json=[GATEWAY, DNS64])
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "generation": 1,
+        "dryRun": False,
+        "resources": [
+            {"kind": "Gateway", "name": "edge", "outcome": "created"},
+            {"kind": "Dns64", "name": "cluster", "outcome": "created"},
+        ],
+        "changes": ["set edge", "set cluster"],
+    }
+    assert client.get("/v1/resources").json() == [DNS64, GATEWAY]
+
+
+def test_dry_run(client: httpx.Client) -> None:
+    assert client.post("/v1/apply?dryRun=true", json=[GATEWAY]).json()["dryRun"] is True
+    assert client.get("/v1/resources").json() == []
+    told = problem(client.post("/v1/apply?dryRun=perhaps", json=[GATEWAY]), 400)
+    assert "dryRun" in told["detail"]
+
+
+def test_status_counters_teardown(client: httpx.Client) -> None:
+    client.post("/v1/apply", json=[GATEWAY])
+    assert client.get("/v1/status").json()["resources"] == [
+        {"kind": "Gateway", "name": "edge", "generation": 1}
+    ]
+    assert client.get("/v1/counters").json() == {
+        "reasons": {"forward_46": {"packets": 2, "bytes": 80}},
+        "prefixes": {"pods": {"46": {"packets": 2, "bytes": 80}}},
+    }
+    assert client.post("/v1/teardown").json() == {
+        "lost": ["gateway lost something", "dns64 lost something"]
+    }
+
+
+def test_a_wrong_resource_is_refused_with_its_place(client: httpx.Client) -> None:
+    wrong = json.loads(json.dumps(GATEWAY).replace("/96", "/95"))
+    told = problem(client.post("/v1/apply", json=[DNS64, wrong]), 422)
+    assert told["resource"] == 1
+    assert told["path"] == ["spec", "prefixes", 0, "prefix"]
+    assert told["what"] == "64:ff9b::/95 has length /95"
+    assert told["detail"] == "64:ff9b::/95 has length /95: spec.prefixes[0].prefix"
+    assert "RFC 6052" in told["hint"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (ConfigError("no device wan0", "there is lan0"), 422, "refused"),
+        (KernelError(16, "attach"), 500, "kernel"),
+        (NotSupported("tcx"), 501, "not-supported"),
+        (ZeroDivisionError("secret"), 500, "defect"),
+    ],
+)
+def test_each_kind_of_error(
+    world: World, client: httpx.Client, error: Exception, status: int, kind: str
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    world.gateway.fail["plan"] = fail
+    told = problem(client.post("/v1/apply", json=[GATEWAY]), status)
+    assert told["type"] == f"urn:sixlane:problem:{kind}"
+    assert "Traceback" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[]", b"7", b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_list(client: httpx.Client, body: bytes) -> None:
+    problem(client.post("/v1/apply", content=body), 400)
+
+
+def test_a_body_without_end(client: httpx.Client) -> None:
+    problem(client.post("/v1/apply", content=b" " * (MAX_BODY_BYTES + 1)), 413)
+
+
+def test_no_such_place(client: httpx.Client) -> None:
+    assert "GET /v2" in problem(client.get("/v2"), 404)["detail"]
+    problem(client.get("/v1/apply"), 405)
+
+
+def test_the_socket_is_for_root_and_its_group(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    with listening(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with pytest.raises(ConfigError, match="another process listens on"), listening(path):
+            pass
+    assert not path.exists()
+
+
+def test_a_socket_left_by_a_crash_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with listening(path), socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(str(path))
+
+
+def test_something_else_in_the_place_of_the_socket(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match="is not a socket"), listening(path):
+        pass
+    assert path.read_text() == "precious"
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 120)
+    with pytest.raises(KernelError, match="listen on"), listening(path):
+        pass
+    assert os.umask(0o022) == 0o022
