@@ -72,7 +72,7 @@ def _show_devices(out: Output, gateway: dict[str, Any]) -> None:
 
 
 def _show_prefixes(out: Output, gateway: dict[str, Any]) -> None:
-    columns = ("PREFIX", "POOL6", "IPV4", "SOURCE-RANGES", "MAPPINGS")
+    columns = ("PREFIX", "POOL6", "IPV4", "SOURCE-RANGES", "EAM")
     rows = [
         (
             prefix["name"],

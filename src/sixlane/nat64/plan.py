@@ -15,6 +15,7 @@ from sixlane.errors import ConfigError
 from sixlane.model import Gateway
 from sixlane.model.gateway import Prefix
 from sixlane.nat64.observe import Device, Observed
+from sixlane.nat64.slowpath import NEAR
 from sixlane.rfc import rfc6052
 
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
@@ -91,7 +92,7 @@ def plan_gateway(gateway: Gateway | None, observed: Observed) -> Plan:
 def _device(observed: Observed, name: str) -> Device:
     device = observed.devices.get(name)
     if device is None:
-        there = ", ".join(sorted(set(observed.devices) - {"lo"})) or "none"
+        there = ", ".join(sorted(set(observed.devices) - {"lo", NEAR})) or "none"
         raise ConfigError(f"no device {name}", f"there are: {there}")
     if not device.is_ethernet:
         raise ConfigError(f"device {name} is not an Ethernet device", "give one that is")
