@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One world for all tests of this directory."""
+"""One world for the tests of a module."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import pytest
 from tests.world import World, raise_world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """The data path in a namespace; each test configures it for itself."""
     with raise_world() as raised:
