@@ -93,6 +93,7 @@ static __always_inline __u32 range_server(__u32 word)
 
 static __always_inline struct prefix *prefix_at(struct gateway *gw, __u32 index)
 {
+	barrier_var(index); /* Linux 6.1 wants to see the mask, even where it can change nothing */
 	return &gw->prefixes[index & (MAX_PREFIXES - 1)];
 }
 
@@ -109,14 +110,6 @@ static __always_inline bool range_breaks_well_known(const struct prefix *px, __u
 	return px->flags & PREFIX_WELL_KNOWN && word & RANGE_NOT_GLOBAL;
 }
 
-static __always_inline struct gateway *gateway_of(__u32 slot)
-{
-	__u32 zero = 0;
-	void *inner = bpf_map_lookup_elem(&gateways, &slot);
-
-	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
-}
-
 static __always_inline __u64 mask64(__u32 bits)
 {
 	return bits == 0 ? 0 : ~0ULL << ((64 - bits) & 63);
@@ -129,9 +122,8 @@ static __always_inline __u64 mask64(__u32 bits)
  */
 
 /* IPv4 to IPv6: 1 and *out where a mapping matches, else 0. */
-__noinline int eam4_map(__u32 slot, __u32 v4, struct addr *out)
+__noinline int eam4_map(const struct gateway *gw, __u32 slot, __u32 v4, struct addr *out)
 {
-	struct gateway *gw = gateway_of(slot);
 	void *map = bpf_map_lookup_elem(&eam4, &slot);
 
 	if (!gw || !map || !out)
@@ -169,60 +161,56 @@ enum eam6_result {
 	EAM6_REMOTE,
 };
 
-/* IPv6 to IPv4: enum eam6_result and, on a hit, *v4. */
-__noinline int eam6_map(__u32 slot, const struct addr *a, __u32 *v4)
+/* What stands behind an address's first `len` bits, its first bit as bit 31. */
+static __always_inline __u32 suffix_of(const struct addr *a, __u32 len)
 {
-	struct gateway *gw = gateway_of(slot);
+	__u64 hi = bpf_be64_to_cpu(a->hi), lo = bpf_be64_to_cpu(a->lo);
+
+	if (len >= 128)
+		return 0;
+	if (len >= 64)
+		return lo << (len & 63) >> 32;
+	return (hi << (len & 63) | (len ? lo >> ((64 - len) & 63) : 0)) >> 32;
+}
+
+/* IPv6 to IPv4: enum eam6_result and, on a hit, *v4. */
+__noinline int eam6_map(const struct gateway *gw, __u32 slot, const struct addr *a, __u32 *v4)
+{
 	void *map = bpf_map_lookup_elem(&eam6, &slot);
 
 	if (!gw || !map || !a || !v4)
 		return EAM6_MISS;
-
-	__u64 hi = bpf_be64_to_cpu(a->hi), lo = bpf_be64_to_cpu(a->lo);
-
 	for (__u32 i = 0; i < MAX_EAM_LENGTHS; i++) {
 		if (i >= gw->eam6_lens_count)
 			return EAM6_MISS;
 
-		__u32 len = gw->eam6_lens[i];
-		__u64 mask_hi = len < 64 ? mask64(len) : ~0ULL;
-		__u64 mask_lo = len > 64 ? mask64(len - 64) : 0;
-		struct eam6_key key = { .addr.hi = bpf_cpu_to_be64(hi & mask_hi),
-					.addr.lo = bpf_cpu_to_be64(lo & mask_lo),
-					.len = len };
+		struct eam6_key key = { .len = gw->eam6_lens[i] };
+
+		key.addr.hi = a->hi & bpf_cpu_to_be64(key.len < 64 ? mask64(key.len) : ~0ULL);
+		key.addr.lo = a->lo & bpf_cpu_to_be64(key.len > 64 ? mask64(key.len - 64) : 0);
+
 		struct eam *eam = bpf_map_lookup_elem(map, &key);
 
 		if (!eam)
 			continue;
-
-		__u64 suffix = 0;
-
-		if (len < 64)
-			suffix = hi << (len & 63) | (len ? lo >> ((64 - len) & 63) : 0);
-		else if (len < 128)
-			suffix = lo << (len & 63);
-
-		__u32 len4 = eam->len4;
-
-		*v4 = bpf_ntohl(eam->addr4) |
-		      (len4 < 32 ? (__u32)(suffix >> 32) >> (len4 & 31) : 0);
+		*v4 = bpf_ntohl(eam->addr4);
+		if (eam->len4 < 32)
+			*v4 |= suffix_of(a, eam->len6) >> (eam->len4 & 31);
 		return eam->flags & EAM_REMOTE ? EAM6_REMOTE : EAM6_INSIDE;
 	}
 	return EAM6_MISS;
 }
 
 /* Index of the longest matching pool6 prefix, or MAX_PREFIXES. */
-__noinline int pool6_find(__u32 slot, const struct addr *a)
+__noinline int pool6_find(const struct gateway *gw, const struct addr *a)
 {
-	struct gateway *gw = gateway_of(slot);
-
 	if (!gw || !a)
 		return MAX_PREFIXES;
 	for (__u32 i = 0; i < MAX_PREFIXES; i++) {
 		if (i >= gw->prefix_count)
 			break;
 
-		struct prefix *px = &gw->prefixes[i];
+		const struct prefix *px = &gw->prefixes[i];
 
 		if ((((a->hi ^ px->addr.hi) & px->mask.hi) |
 		     ((a->lo ^ px->addr.lo) & px->mask.lo)) == 0)

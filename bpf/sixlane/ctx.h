@@ -35,16 +35,28 @@ struct ctx {
 #define ctx_xdp(c) ((struct xdp_md *)(c).raw)
 #define ctx_skb(c) ((struct __sk_buff *)(c).raw)
 
+/*
+ * data and data_end are 32-bit fields that the verifier widens to pointers. Left to itself, clang
+ * joins two loads of one and moves the result as 32 bits, and the pointer is lost.
+ */
+static __always_inline void *ctx_pointer(const void *raw, const __u32 field)
+{
+	void *pointer;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(pointer) : "r"(raw), "i"(field));
+	return pointer;
+}
+
 static __always_inline void *ctx_data(struct ctx c)
 {
-	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data
-				    : (void *)(long)ctx_skb(c)->data;
+	return c.entry == ENTRY_XDP ? ctx_pointer(c.raw, offsetof(struct xdp_md, data))
+				    : ctx_pointer(c.raw, offsetof(struct __sk_buff, data));
 }
 
 static __always_inline void *ctx_end(struct ctx c)
 {
-	return c.entry == ENTRY_XDP ? (void *)(long)ctx_xdp(c)->data_end
-				    : (void *)(long)ctx_skb(c)->data_end;
+	return c.entry == ENTRY_XDP ? ctx_pointer(c.raw, offsetof(struct xdp_md, data_end))
+				    : ctx_pointer(c.raw, offsetof(struct __sk_buff, data_end));
 }
 
 static __always_inline __u32 ctx_ifindex(struct ctx c)
@@ -92,11 +104,14 @@ static __always_inline void *ctx_at(struct ctx c, __u32 offset, const __u32 byte
 {
 	void *end = ctx_end(c);
 	void *at = ctx_data(c);
+	__u64 bounded = offset;
 
-	if (offset > CTX_OFFSET_MAX)
+	/* What is checked is what is used, in one register: Linux 6.1 follows no copies. */
+	barrier_var(bounded);
+	if (bounded > CTX_OFFSET_MAX)
 		return NULL;
-	at += offset;
-	barrier_var(at); /* one register for the check and for the use */
+	at += bounded;
+	barrier_var(at);
 	return at + bytes > end ? NULL : at;
 }
 

@@ -64,6 +64,7 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 	hop->dst = *dst;
 	hop->ifindex = fib.ifindex;
 	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
+	hop->fresh = 1;
 	hop->mtu_bytes = hop->resolved ? fib.mtu_result : device_mtu(c, fib.ifindex);
 	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
@@ -114,10 +115,16 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
  * Sends a finished frame. Where the neighbour is not known, tc lets the kernel ask for it; XDP has
  * no way to, so the frame turns round in the slow path's namespace and comes back to a tc entry.
  */
-static __always_inline int send(struct ctx c, const struct gateway *gw, const struct next_hop *hop)
+static __always_inline int send(struct ctx c, const struct gateway *gw, struct next_hop *hop)
 {
-	if (c.entry == ENTRY_TC && !hop->resolved)
+	/*
+	 * The kernel must see use of a neighbour now and then: it asks whether a stale one is still
+	 * there only when it sends to it itself. XDP leaves that to managed neighbours.
+	 */
+	if (c.entry == ENTRY_TC && (!hop->resolved || hop->fresh)) {
+		hop->fresh = 0;
 		return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
+	}
 	if (hop->resolved ? ctx_set_macs(c, hop->dst_mac, hop->src_mac)
 			  : ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac))
 		return ctx_drop(c); /* a frame without room for its own link header: cannot be */

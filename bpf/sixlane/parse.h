@@ -153,7 +153,7 @@ static __always_inline bool ipv4_checksum_is_right(struct ctx c, const struct pk
 static __always_inline enum reason check_ipv4(struct ctx c, const struct pkt *p, __u32 available)
 {
 	if (p->payload_bytes > 0xffff) /* total length < header length */
-		return p->header_bytes > available ? DROP_TRUNCATED : DROP_MALFORMED;
+		return DROP_MALFORMED;
 	if (p->payload_bytes + p->header_bytes > available)
 		return DROP_TRUNCATED;
 	if (!ipv4_checksum_is_right(c, p))
@@ -197,6 +197,8 @@ struct extensions {
 	__u16 fragment;
 	__u8 proto;
 	__u8 has_fragment_header;
+	__u8 no_error;
+	__u8 pad[3];
 };
 
 /*
@@ -250,14 +252,33 @@ static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, stru
 	return REASON_NONE;
 }
 
+/* A route that is not at its end is told of, if what it is wound around is known, and no ICMP
+ * error. */
+static __always_inline enum reason walk_chain(struct ctx c, __u32 end, struct extensions *x)
+{
+	enum reason why = walk_extensions(c, end, x);
+
+	if (!x->pointer)
+		return why;
+
+	if (why) {
+		x->no_error = 1;
+	} else if (x->proto == IPPROTO_ICMPV6) {
+		__u8 *type = ctx_at(c, x->l4, 1);
+
+		x->no_error = type && icmp_is_any_error(*type, FAMILY_INET6);
+	}
+	return DROP_SOURCE_ROUTE;
+}
+
 __noinline int xdp_extensions(struct xdp_md *raw, __u32 end, struct extensions *x)
 {
-	return x ? walk_extensions((struct ctx){ raw, ENTRY_XDP }, end, x) : DROP_TRUNCATED;
+	return x ? walk_chain((struct ctx){ raw, ENTRY_XDP }, end, x) : DROP_TRUNCATED;
 }
 
 __noinline int tc_extensions(struct __sk_buff *raw, __u32 end, struct extensions *x)
 {
-	return x ? walk_extensions((struct ctx){ raw, ENTRY_TC }, end, x) : DROP_TRUNCATED;
+	return x ? walk_chain((struct ctx){ raw, ENTRY_TC }, end, x) : DROP_TRUNCATED;
 }
 
 /* Moves p->l4 to the upper layer. `end`: the first offset behind the packet. */
@@ -281,15 +302,7 @@ static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p,
 	p->fragment_id = x.fragment_id;
 	p->has_fragment_header = x.has_fragment_header;
 	p->is_fragment = x.fragment != 0;
-	if (p->pointer) {
-		/* To be answered, what the route is wound around must be known, and no ICMP error.
-		 */
-		__u8 *type = ctx_at(c, p->l4, 1);
-
-		p->no_error = why || (p->proto == IPPROTO_ICMPV6 && type &&
-				      icmp_is_any_error(*type, FAMILY_INET6));
-		return DROP_SOURCE_ROUTE;
-	}
+	p->no_error = x.no_error;
 	return why;
 }
 

@@ -3,6 +3,9 @@
 #ifndef SIXLANE_REJECT_H
 #define SIXLANE_REJECT_H
 
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
 #include "sixlane/drop.h"
 #include "sixlane/fib.h"
 #include "sixlane/icmp.h"
@@ -133,10 +136,31 @@ static __always_inline int error6_write(struct ctx c, const struct gateway *gw, 
 }
 
 /*
- * Turns a packet into the error about it and sends it to where the packet came from. A partial
- * checksum, which only a local sender makes, stays marked in the skb and points into the quote; it
- * goes back to that same local sender.
+ * The sum over the quote. A local sender may have left a TCP or UDP checksum to the NIC: the field
+ * holds but the pseudo-header's sum, and the skb a mark that leads into our quote. Whoever
+ * completes it sets the field to the complement of all from the transport header on, so that all
+ * this together adds up to the complement of what the field holds now: that is summed in its place.
  */
+static __always_inline int quote_csum(struct ctx c, const struct pkt *p, __u32 quoted)
+{
+	__u32 offset = p->proto == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+					       : offsetof(struct udphdr, check);
+	__be32 rest[2] = { bpf_htonl(p->payload_bytes), bpf_htonl(p->proto) };
+	__u16 pseudo =
+		csum_fold(csum_words(&p->src, sizeof(p->src)) +
+			  csum_words(&p->dst, sizeof(p->dst)) + csum_words(rest, sizeof(rest)));
+	__u16 *field = ctx_at(c, p->l4 + offset, sizeof(*field));
+
+	if (c.entry == ENTRY_XDP || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) ||
+	    !field || *field != pseudo)
+		return ctx_csum_range(c, p->l3, quoted);
+
+	int header = ctx_csum_range(c, p->l3, p->l4 - p->l3);
+
+	return header < 0 ? header : csum_fold((__u64)header + (__u16)~pseudo);
+}
+
+/* Turns a packet into the error about it and sends it to where the packet came from. */
 static __always_inline int error_send(struct ctx c, const struct tables *t, const struct pkt *p,
 				      const struct icmp_start *error, __u32 packet_bytes,
 				      const __u32 family)
@@ -154,7 +178,7 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 	if (ctx_cut(c, p->l3 + quoted))
 		goto failed;
 	ctx_pull(c, p->l3 + quoted);
-	sum = ctx_csum_range(c, p->l3, quoted);
+	sum = quote_csum(c, p, quoted);
 	if (sum < 0 || ctx_grow_front(c, p->l3, head))
 		goto failed;
 	if (family == FAMILY_INET ? error4_write(c, t->gw, p, error, quoted, sum)

@@ -194,7 +194,7 @@ struct next_hop {
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
 	__u32 resolved; /* 0: the neighbour is not known yet, and neither are the MACs */
-	__u32 pad;
+	__u32 fresh;	/* 1: nothing was sent there yet */
 };
 
 #endif

@@ -18,6 +18,7 @@ struct mapping {
 	__u32 prefix;	/* index of the entry that serves the inside address */
 	__u32 src_word; /* enum range_word */
 	__u32 dst_word;
+	__u32 dst_pool6; /* 64: the pool6 prefix that the destination is in, or MAX_PREFIXES */
 	bool dst_by_eam;
 };
 
@@ -36,7 +37,7 @@ static __always_inline enum reason map_addr_46(const struct tables *t, const str
 {
 	struct addr mapped;
 
-	if (t->gw->eam4_lens_count && eam4_map(t->slot, v4, &mapped)) {
+	if (t->gw->eam4_lens_count && eam4_map(t->gw, t->slot, v4, &mapped)) {
 		*out = mapped;
 		return REASON_NONE;
 	}
@@ -66,9 +67,9 @@ enum mapped_by {
 static __always_inline enum mapped_by map_addr_64(const struct tables *t, struct addr a, __u32 *v4,
 						  __u32 *index)
 {
-	*index = (__u32)pool6_find(t->slot, &a);
+	*index = (__u32)pool6_find(t->gw, &a);
 	if (t->gw->eam6_lens_count) {
-		int eam = eam6_map(t->slot, &a, v4);
+		int eam = eam6_map(t->gw, t->slot, &a, v4);
 
 		if (eam == EAM6_INSIDE)
 			return BY_EAM_INSIDE;
@@ -102,6 +103,7 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	m->dst = addr_from_v4(v4);
 	m->dst_word = range_of(t->ranges, v4);
 	m->dst_by_eam = by != BY_PREFIX;
+	m->dst_pool6 = index;
 	if (index >= MAX_PREFIXES)
 		return REASON_NONE;
 
@@ -112,7 +114,7 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	server = range_server(m->dst_by_eam ? range_of(t->ranges, embedded) : m->dst_word);
 	if (server >= MAX_PREFIXES || !same_pool6(prefix_at(t->gw, server), matched))
 		return REASON_NONE;
-	if (t->gw->eam4_lens_count && eam4_map(t->slot, embedded, &ignored))
+	if (t->gw->eam4_lens_count && eam4_map(t->gw, t->slot, embedded, &ignored))
 		return REASON_NONE;
 	return PASS_NATIVE;
 }
@@ -123,11 +125,8 @@ static __always_inline enum reason map_64(const struct tables *t, const struct p
 {
 	__u32 v4 = 0, index;
 
-	if (!m->dst_by_eam) {
-		index = (__u32)pool6_find(t->slot, &p->dst);
-		if (range_breaks_well_known(prefix_at(t->gw, index), m->dst_word))
-			return DROP_NOT_GLOBAL;
-	}
+	if (!m->dst_by_eam && range_breaks_well_known(prefix_at(t->gw, m->dst_pool6), m->dst_word))
+		return DROP_NOT_GLOBAL;
 
 	enum mapped_by by = map_addr_64(t, p->src, &v4, &index);
 

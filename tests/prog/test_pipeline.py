@@ -65,6 +65,7 @@ def _ethernet(dst: bytes, ethertype: int, *tags: int) -> bytes:
 
 @ENTRIES
 def test_frame_goes_to_the_next_hop(world: World, entry: Entry) -> None:
+    world.run(bytes(ip4() / udp()), entry)  # the first goes by the kernel's neighbour (tc)
     seen = world.run(bytes(ip4() / udp()), entry)
     assert seen.verdict == "redirect"
     assert seen.frame[:14] == LAN_PEER_MAC + world.lan.mac + b"\x86\xdd"
@@ -245,9 +246,21 @@ def test_finished_frames_from_the_slow_path_are_sent(world: World) -> None:
     assert tables.slow is not None
     world.commit(replace(tables, slow=replace(tables.slow, ifindex=world.wan.ifindex)))
     packet = bytes(ip4(src=SERVICE, dst=CLIENT) / udp())
+    world.run(packet, "tc")
     seen = world.run(packet, "tc")
     assert (seen.verdict, seen.reasons) == ("redirect", {"forward_native": 1})
     assert seen.frame == WAN_PEER_MAC + world.wan.mac + b"\x08\x00" + packet
+
+
+def test_the_kernel_sees_use_of_a_neighbour(world: World) -> None:
+    """tc lets it send the first packet of each second, so that it asks whether a stale neighbour is
+    still there: nothing else would."""
+    packet = bytes(ip4() / udp())
+    world.datapath.forget_next_hops()
+    first, second = world.run(packet, "tc"), world.run(packet, "tc")
+    assert first.verdict == second.verdict == "redirect"
+    assert first.frame[:12] == WAN_MAC + WAN_PEER_MAC, "as it came: the kernel writes its own"
+    assert second.frame[:6] == LAN_PEER_MAC
 
 
 @pytest.mark.parametrize(("entry", "dst"), [("xdp", NEAR_MAC), ("tc", None)])
@@ -300,30 +313,31 @@ def test_blackhole_is_silent(world: World, entry: Entry) -> None:
 @ENTRIES
 def test_a_remembered_next_hop_is_forgotten_on_demand(world: World, entry: Entry) -> None:
     other = bytes.fromhex("02bb00000099")
+    world.run(bytes(ip4() / udp()), entry)
     assert world.run(bytes(ip4() / udp()), entry).frame[:6] == LAN_PEER_MAC
     gateway = IPv6Address("2001:db8::2")
     neigh.add_permanent(world.lan.ifindex, gateway, other)
     try:
         assert world.run(bytes(ip4() / udp()), entry).frame[:6] == LAN_PEER_MAC, "not remembered"
         world.datapath.forget_next_hops()
+        world.run(bytes(ip4() / udp()), entry)
         assert world.run(bytes(ip4() / udp()), entry).frame[:6] == other
     finally:
         neigh.add_permanent(world.lan.ifindex, gateway, LAN_PEER_MAC)
         world.datapath.forget_next_hops()
 
 
-@ENTRIES
-def test_next_hops_are_not_remembered_where_they_must_not_be(world: World, entry: Entry) -> None:
+def test_next_hops_are_not_remembered_where_they_must_not_be(world: World) -> None:
     tables = tables_for(EDGE, world.wan, world.lan)
     world.commit(replace(tables, next_hop_cache=False))
     other = bytes.fromhex("02bb00000099")
-    world.run(bytes(ip4() / udp()), entry)
+    world.run(bytes(ip4() / udp()), "xdp")
     world.datapath.forget_next_hops()
-    world.run(bytes(ip4() / udp()), entry)
+    world.run(bytes(ip4() / udp()), "xdp")
     gateway = IPv6Address("2001:db8::2")
     neigh.add_permanent(world.lan.ifindex, gateway, other)
     try:
-        assert world.run(bytes(ip4() / udp()), entry).frame[:6] == other
+        assert world.run(bytes(ip4() / udp()), "xdp").frame[:6] == other
     finally:
         neigh.add_permanent(world.lan.ifindex, gateway, LAN_PEER_MAC)
 
