@@ -17,4 +17,5 @@ struct eam6_key eam6_key_;
 struct eam eam_;
 struct counter counter_;
 struct error_bucket error_bucket_;
+struct neighbour_use neighbour_use_;
 struct next_hop next_hop_;

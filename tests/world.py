@@ -102,6 +102,13 @@ class World:
         verdict = _VERDICTS[entry].get(result.retval, f"verdict {result.retval}")
         return Seen(verdict, bytes(result.data), self._new_counts())
 
+    def forget_neighbours(self) -> None:
+        """As if the kernel had sent to none of them for long."""
+        self.datapath.forget_next_hops()
+        uses = self.datapath._maps["neighbours"]
+        for key, values in uses.items_per_cpu():
+            uses.update_per_cpu(key, [bytes(len(value)) for value in values])
+
     def _new_counts(self) -> dict[str, int]:
         before, self._counted = self._counted, self._count()
         return {

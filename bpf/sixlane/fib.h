@@ -64,11 +64,31 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 	hop->dst = *dst;
 	hop->ifindex = fib.ifindex;
 	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
-	hop->fresh = 1;
 	hop->mtu_bytes = hop->resolved ? fib.mtu_result : device_mtu(c, fib.ifindex);
 	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
 	return REASON_NONE;
+}
+
+/*
+ * The kernel asks whether a stale neighbour is still there only when it sends to it itself, which
+ * bpf_redirect() never does: one packet in ten seconds is left to it.
+ */
+#define NEIGHBOUR_SECONDS 10
+
+static __always_inline bool neighbour_is_due(const struct next_hop *hop, __u64 now)
+{
+	__u64 id = *(__u32 *)hop->dst_mac | (__u64) * (__u16 *)(hop->dst_mac + 4) << 32 |
+		   (__u64)hop->ifindex << 48;
+	__u32 slot = id * 0x9e3779b97f4a7c15ULL >> 56;
+	struct neighbour_use *use = bpf_map_lookup_elem(&neighbours, &slot);
+
+	if (!use || (use->neighbour == id &&
+		     now - use->asked_jiffies < NEIGHBOUR_SECONDS * jiffies_per_second))
+		return false;
+	use->neighbour = id;
+	use->asked_jiffies = now;
+	return true;
 }
 
 /* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is
@@ -104,6 +124,7 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 		return DROP_NO_ROUTE;
 	if (c.entry == ENTRY_XDP && !hop->resolved && !gw->slow.ifindex)
 		return DROP_NO_SLOW_PATH;
+	hop->by_kernel = hop->resolved && neighbour_is_due(hop, now);
 	if (hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE) {
 		hop->epoch = asked;
 		hop->expires_jiffies = now + jiffies_per_second;
@@ -112,23 +133,22 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 }
 
 /*
- * Sends a finished frame. Where the neighbour is not known, tc lets the kernel ask for it; XDP has
- * no way to, so the frame turns round in the slow path's namespace and comes back to a tc entry.
+ * Sends a finished frame, mostly by itself. Where the kernel must see to the neighbour, tc asks it
+ * to; XDP has no way to, so the frame turns round in the slow path's namespace and comes back to a
+ * tc entry.
  */
 static __always_inline int send(struct ctx c, const struct gateway *gw, struct next_hop *hop)
 {
-	/*
-	 * The kernel must see use of a neighbour now and then: it asks whether a stale one is still
-	 * there only when it sends to it itself. XDP leaves that to managed neighbours.
-	 */
-	if (c.entry == ENTRY_TC && (!hop->resolved || hop->fresh)) {
-		hop->fresh = 0;
+	bool by_kernel =
+		!hop->resolved || (hop->by_kernel && (c.entry == ENTRY_TC || gw->slow.ifindex));
+
+	hop->by_kernel = 0;
+	if (c.entry == ENTRY_TC && by_kernel)
 		return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
-	}
-	if (hop->resolved ? ctx_set_macs(c, hop->dst_mac, hop->src_mac)
-			  : ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac))
+	if (by_kernel ? ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac)
+		      : ctx_set_macs(c, hop->dst_mac, hop->src_mac))
 		return ctx_drop(c); /* a frame without room for its own link header: cannot be */
-	return bpf_redirect(hop->resolved ? hop->ifindex : gw->slow.ifindex, 0);
+	return bpf_redirect(by_kernel ? gw->slow.ifindex : hop->ifindex, 0);
 }
 
 #endif

@@ -111,6 +111,13 @@ struct {
 	__type(value, struct next_hop);
 } next_hops SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NEIGHBOUR_SLOTS);
+	__type(key, __u32);
+	__type(value, struct neighbour_use);
+} neighbours SEC(".maps");
+
 /* Bumped when routes, neighbours or links change: what was remembered before is void. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -52,8 +52,8 @@ static __always_inline int slow_path(struct ctx c, const struct gateway *gw, con
 	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
-/* What the slow path returns and is not to be translated is a finished frame that lacked a
- * neighbour. */
+/* What the slow path returns untranslatable is a finished frame whose neighbour the kernel sees to.
+ */
 static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p)
 {
 	__u32 bytes = pkt_l3_bytes(p);
@@ -68,7 +68,7 @@ static __always_inline int forward_native(struct ctx c, const struct tables *t, 
 		return ctx_drop(c);
 	}
 	count(FORWARD_NATIVE, bytes);
-	return send(c, t->gw, hop);
+	return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
 }
 
 #endif

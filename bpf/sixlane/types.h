@@ -18,6 +18,7 @@ enum limit {
 	MAX_EAM_LENGTHS = 32,
 	NAME_BYTES = 32,
 	NEXT_HOP_SLOTS = 16384,
+	NEIGHBOUR_SLOTS = 256,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -184,6 +185,12 @@ struct error_bucket {
 	__u64 tokens;
 };
 
+/* When the kernel last sent to a neighbour, so that it asks whether a stale one is still there. */
+struct neighbour_use {
+	__u64 neighbour; /* MAC and device, 0: none */
+	__u64 asked_jiffies;
+};
+
 /* A remembered answer of the FIB: direct-mapped, its full address as tag. */
 struct next_hop {
 	struct addr dst;
@@ -193,8 +200,9 @@ struct next_hop {
 	__u32 mtu_bytes;
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
-	__u32 resolved; /* 0: the neighbour is not known yet, and neither are the MACs */
-	__u32 fresh;	/* 1: nothing was sent there yet */
+	__u32 resolved;	 /* 0: the neighbour is not known yet, and neither are the MACs */
+	__u32 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
+			  */
 };
 
 #endif

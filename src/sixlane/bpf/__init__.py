@@ -7,7 +7,7 @@ It knows nothing of sixlane's own programs, and imports only `sixlane.errors`.
 from sixlane.bpf.btf import Btf
 from sixlane.bpf.context import SkBuff, XdpMd
 from sixlane.bpf.lib import possible_cpus
-from sixlane.bpf.link import Link, LinkInfo, attached_programs, links
+from sixlane.bpf.link import Link, LinkInfo, attached_programs, links, xdp_program
 from sixlane.bpf.map import Map, MapInfo
 from sixlane.bpf.object import LoadError, Object, ObjectMap, ObjectProgram
 from sixlane.bpf.program import Program, ProgramInfo, RunResult
@@ -50,4 +50,5 @@ __all__ = [
     "attached_programs",
     "links",
     "possible_cpus",
+    "xdp_program",
 ]

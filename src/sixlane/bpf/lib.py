@@ -149,6 +149,7 @@ int bpf_link_update(int fd, int program_fd, const void *opts);
 int bpf_link_detach(int fd);
 int bpf_link_get_fd_by_id(__u32 id);
 int bpf_link_get_next_id(__u32 id, __u32 *next_id);
+int bpf_xdp_query_id(int ifindex, int flags, __u32 *program_id);
 int bpf_prog_query(int target, int attach_type, __u32 query_flags, __u32 *attach_flags,
                    __u32 *program_ids, __u32 *program_count);
 

@@ -91,6 +91,14 @@ def links() -> Iterator[LinkInfo]:
         yield info
 
 
+def xdp_program(ifindex: int) -> int:
+    """Id of the XDP program on a device of the caller's network namespace, 0: none."""
+    id = ffi.new("__u32 *")
+    result = libbpf().bpf_xdp_query_id(ifindex, 0, id)
+    check(result, f"read the XDP program of device {ifindex}")
+    return int(id[0])
+
+
 def attached_programs(ifindex: int, attach_type: AttachType) -> list[int]:
     """Ids of the TCX programs on a device of the caller's network namespace, in running order."""
     room = 64  # the kernel lets no more on one device

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sixlane.bpf import AttachType, Link, Program, XdpFlag, attached_programs, probe
+from sixlane.bpf import AttachType, Link, Program, XdpFlag, attached_programs, probe, xdp_program
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from sixlane.net import clsact, link
 
@@ -68,14 +68,22 @@ def attachments(links: Path) -> Iterator[Attachment]:
             continue
         with Link.from_pin(pin) as pinned:
             info = pinned.info
-        # A link without a device is dead: the device went, and took the attachment along.
+        # A dead link has no device, or one in another namespace whose index is reused in this one.
         device = devices.get(int(index), "") if info.ifindex else ""
+        if device and not _runs_on(int(index), mode, info.program_id):
+            device = ""
         yield Attachment(device, int(index), mode, info.program_id)  # type: ignore[arg-type]
     if not probe.has_tcx():
         for ifindex, name in devices.items():
             for found in clsact.list_filters(ifindex) if clsact.has_qdisc(ifindex) else []:
                 if found.name == FILTER:
                     yield Attachment(name, ifindex, "clsact", found.program_id or 0)
+
+
+def _runs_on(ifindex: int, mode: str, program_id: int) -> bool:
+    if mode == "tcx":
+        return program_id in attached_programs(ifindex, AttachType.TCX_INGRESS)
+    return program_id == xdp_program(ifindex)
 
 
 def replace(links: Path, attachment: Attachment, xdp: Program, tc: Program) -> None:

@@ -29,7 +29,7 @@ class Variable:
     bytes: int
 
 
-DIGEST = "9a74b930616c"
+DIGEST = "2f5adfa01d38"
 """Of all below: pinned maps of another layout are not adopted."""
 
 
@@ -40,6 +40,7 @@ class Limit(IntEnum):
     MAX_EAM_LENGTHS = 32
     NAME_BYTES = 32
     NEXT_HOP_SLOTS = 16384
+    NEIGHBOUR_SLOTS = 256
 
 
 class PrefixFlag(IntEnum):
@@ -284,6 +285,18 @@ class ErrorBucket(ctypes.Structure):
 assert ctypes.sizeof(ErrorBucket) == 16
 
 
+class NeighbourUse(ctypes.Structure):
+    _fields_ = (
+        ("neighbour", ctypes.c_uint64),
+        ("asked_jiffies", ctypes.c_uint64),
+    )
+    neighbour: int
+    asked_jiffies: int
+
+
+assert ctypes.sizeof(NeighbourUse) == 16
+
+
 class NextHop(ctypes.Structure):
     _fields_ = (
         ("dst", Addr),
@@ -294,7 +307,7 @@ class NextHop(ctypes.Structure):
         ("dst_mac", ctypes.c_uint8 * 6),
         ("src_mac", ctypes.c_uint8 * 6),
         ("resolved", ctypes.c_uint32),
-        ("fresh", ctypes.c_uint32),
+        ("by_kernel", ctypes.c_uint32),
     )
     dst: Addr
     expires_jiffies: int
@@ -304,7 +317,7 @@ class NextHop(ctypes.Structure):
     dst_mac: "ctypes.Array[ctypes.c_uint8]"
     src_mac: "ctypes.Array[ctypes.c_uint8]"
     resolved: int
-    fresh: int
+    by_kernel: int
 
 
 assert ctypes.sizeof(NextHop) == 56
@@ -320,6 +333,7 @@ MAPS = {
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
     "error_buckets": MapLayout(6, 4, 16, 1, 0),
     "next_hops": MapLayout(6, 4, 56, 16384, 0),
+    "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
     "error_works": MapLayout(6, 4, 472, 1, 0),
 }

@@ -31,8 +31,8 @@ class Size:
         )
 
 
-# A quarter above what clang 14 and 19 made when this was last looked at. The stack is what Linux 6.1
-# leaves to forward(): it rounds frames up to 32 bytes and counts the entry, forward() and a leaf.
+# A quarter above what clang 14 and 19 made when this was last looked at. The stack is what Linux
+# 6.1 leaves to forward(): it rounds frames up to 32 bytes, the entry's and a leaf's among them.
 LIMITS = {
     "uplink_xdp": Size(14_000, 230_000, 416),
     "uplink_tc": Size(14_000, 140_000, 416),

@@ -114,7 +114,9 @@ class Tables:
         gateway.icmp_source6 = _addr(self.icmp_source6)
         _put(gateway.eam4_lens, lengths4)
         _put(gateway.eam6_lens, lengths6)
-        _put(gateway.macs, [int.from_bytes(mac, "little") for mac in self.macs])
+        macs = [int.from_bytes(mac, "little") for mac in self.macs]
+        # Free places must match no frame, not even one to 00:00:00:00:00:00.
+        _put(gateway.macs, macs + macs[:1] * (Limit.MAX_DEVICES - len(macs)))
         _put(gateway.source_sets, self.source_sets)
         if self.slow:
             gateway.slow.ifindex = self.slow.ifindex

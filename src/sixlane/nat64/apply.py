@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan put into force. Tables first, devices last: no device gets a program without tables."""
+"""A plan put into force: devices first, then tables, which can fail least; what goes, goes last."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from sixlane.datapath import Datapath
@@ -29,21 +30,44 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
         remove_slow_path(namespace_name(datapath))
         return
 
-    for device in plan.keep:
-        _settle_device(device, originals)
-    slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
-    if plan.flip:
-        set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
-        datapath.commit(replace(plan.tables, slow=slow))
+    with _undone_on_error(datapath, plan, originals):
+        for device in plan.keep:
+            _settle_device(device, originals)
+        for attach in plan.attach:
+            _attach(datapath, plan, attach)
+        slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
+        if plan.flip:
+            set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
+            datapath.commit(replace(plan.tables, slow=slow))
+    there = datapath.attachments()
     for attachment in plan.detach:
-        datapath.detach(attachment)
+        if attachment in there:
+            datapath.detach(attachment)
         if attachment.ifindex not in {device.ifindex for device in plan.keep}:
             restore_device(originals, attachment.device)
-    for attach in plan.attach:
-        _attach(datapath, attach)
 
 
-def _attach(datapath: Datapath, attach: Attach) -> None:
+@contextlib.contextmanager
+def _undone_on_error(datapath: Datapath, plan: Plan, originals: Originals) -> Iterator[None]:
+    """A refused plan leaves no device with a program or a setting that it had not before."""
+    before = datapath.attachments()
+    try:
+        yield
+    except BaseException:
+        for attachment in datapath.attachments():
+            if attachment not in before:
+                datapath.detach(attachment)
+        for device in plan.keep:
+            if device.ifindex not in {one.ifindex for one in before}:
+                restore_device(originals, device.name)
+        raise
+
+
+def _attach(datapath: Datapath, plan: Plan, attach: Attach) -> None:
+    """New beside old, so that no packet meets neither. Only two XDP programs exclude each other."""
+    for old in plan.detach:
+        if old.ifindex == attach.device.ifindex and "tc" not in (old.entry, attach.entry):
+            datapath.detach(old)
     try:
         datapath.attach(attach.device.ifindex, attach.entry)
     except NotSupported:  # a driver without native XDP; anything else is to be heard of

@@ -50,7 +50,7 @@ def restore_originals(originals: Originals) -> list[str]:
 def restore_device(originals: Originals, device: str) -> None:
     """Puts back what was changed on one device that the gateway no longer uses."""
     for key, value in originals.items():
-        if _device_of(key) == device:
+        if device and _device_of(key) == device:
             with contextlib.suppress(SixlaneError):
                 _restore(key, value)
             originals.forget(key)

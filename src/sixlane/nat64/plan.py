@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a Gateway and what is observed to what has to change. Pure."""
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TypeVar
 
-from sixlane.bpf import possible_cpus
 from sixlane.datapath import Attachment, EamEntry, Entry, PrefixEntry, Tables
 from sixlane.datapath.layout import Limit, RangeWord
 from sixlane.datapath.ranges import Interval, Layers, build_trie
@@ -153,7 +153,7 @@ def _tables(gateway: Gateway, devices: list[Device], observed: Observed) -> Tabl
         slow=None,
         icmp_source4=spec.icmp_source.ipv4 or _first(near, IPv4Address),
         icmp_source6=spec.icmp_source.ipv6 or _first(near, IPv6Address),
-        icmp_errors_per_second=-(-rate // possible_cpus()),
+        icmp_errors_per_second=-(-rate // (os.cpu_count() or 1)),
         lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
         next_hop_cache=observed.more_than_destination is None,
     )

@@ -19,6 +19,7 @@ ALIAS = "sixlane slow path"
 _ROUTER4 = IPv4Address("192.0.0.8")
 _ROUTER6 = IPv6Address("fe80::1")
 _MTU = 65535
+_LOWEST_IPV6_MTU = 1280
 
 _IPV6_AND_FRAGMENT_HEADER_GROW = 28
 """By how much an IPv4 fragment grows when it is translated."""
@@ -46,14 +47,16 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
     remove_slow_path(name)
     netns.create(name)
     near, far = link.create_veth(NEAR, FAR, netns_b=name, mtu=_MTU, up=True)
-    # The alias tells a later agent the far end's address without entering the namespace.
-    link.set_alias(NEAR, f"{ALIAS}:{far.mac.hex()}")
+    link.set_alias(NEAR, ALIAS)
     for family in ("ipv4", "ipv6"):
         sysctl.set(("net", family, "conf", NEAR, "forwarding"), "1")
     with netns.inside(name):
         _settle_far_end(near)
         datapath.attach_slow("far", far.ifindex)
     datapath.attach_slow("near", near.ifindex)
+    set_fragment_size(datapath, _LOWEST_IPV6_MTU)
+    # Last: this says that all of it is there, and to a later agent the far end's address.
+    link.set_alias(NEAR, f"{ALIAS}:{far.mac.hex()}")
     return SlowPath(near.ifindex, near.mac, far.mac)
 
 
@@ -73,7 +76,9 @@ def set_fragment_size(datapath: Datapath, lowest_ipv6_mtu: int) -> None:
 def remove_slow_path(name: str) -> None:
     """Removes the veth pair of this network namespace and the namespace `name`."""
     near = link.find(NEAR)
-    if near is not None and near.alias.startswith(ALIAS):
+    # An agent that was killed between two steps leaves a pair that it has not marked yet.
+    unmarked = near is not None and near.kind == "veth" and not near.alias and netns.exists(name)
+    if near is not None and (unmarked or near.alias.startswith(ALIAS)):
         link.delete(near.ifindex)
     netns.remove(name, missing_ok=True)
 
