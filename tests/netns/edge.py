@@ -112,7 +112,7 @@ def raise_edge(attach: str, **spec: Any) -> Iterator[Edge]:
                 plan = plan_gateway(None, observe_gateway(datapath))
                 apply_gateway(datapath, plan, edge.originals)
                 restore_originals(edge.originals)
-                remove_slow_path(namespace_name(datapath))
+                remove_slow_path(namespace_name(datapath.root))
         with netns.inside(gateway):
             Datapath.remove(pins)
     finally:

@@ -16,6 +16,7 @@ from sixlane.nat64 import (
     Plan,
     apply_gateway,
     gateway_status,
+    namespace_name,
     observe_gateway,
     plan_gateway,
     remove_slow_path,
@@ -98,7 +99,7 @@ class GatewayPart:
                     self.apply(self.plan(()))
             except SixlaneError as error:  # such as tables of another version
                 _log.warning("the data path is removed without being read: %s", error)
-                remove_slow_path(f"{self._pins.name}-slow")
+                remove_slow_path(namespace_name(self._pins))
             self.close()
             Datapath.remove(self._pins)
             lost += restore_originals(self._originals)

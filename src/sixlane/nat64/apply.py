@@ -27,7 +27,7 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
             datapath.detach(attachment)
             restore_device(originals, attachment.device)
         datapath.clear()
-        remove_slow_path(namespace_name(datapath))
+        remove_slow_path(namespace_name(datapath.root))
         return
 
     with _undone_on_error(datapath, plan, originals):

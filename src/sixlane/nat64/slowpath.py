@@ -7,6 +7,7 @@ routes, rules and sysctls stay out of it.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 
 from sixlane.datapath import Datapath, SlowPath
 from sixlane.net import ethtool, link, neigh, netns, route, sysctl
@@ -25,9 +26,9 @@ _IPV6_AND_FRAGMENT_HEADER_GROW = 28
 """By how much an IPv4 fragment grows when it is translated."""
 
 
-def namespace_name(datapath: Datapath) -> str:
+def namespace_name(pins: Path) -> str:
     """The namespace that belongs to these pins."""
-    return f"{datapath.root.name}-slow"
+    return f"{pins.name}-slow"
 
 
 def observe_slow_path(datapath: Datapath) -> SlowPath | None:
@@ -43,7 +44,7 @@ def observe_slow_path(datapath: Datapath) -> SlowPath | None:
 
 def raise_slow_path(datapath: Datapath) -> SlowPath:
     """Makes namespace and veth pair anew, and puts the programs on its ends."""
-    name = namespace_name(datapath)
+    name = namespace_name(datapath.root)
     remove_slow_path(name)
     netns.create(name)
     near, far = link.create_veth(NEAR, FAR, netns_b=name, mtu=_MTU, up=True)
@@ -62,7 +63,7 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
 
 def set_fragment_size(datapath: Datapath, lowest_ipv6_mtu: int) -> None:
     """Fragments will, once translated, be of at most `lowest_ipv6_mtu` bytes."""
-    with netns.inside(namespace_name(datapath)):
+    with netns.inside(namespace_name(datapath.root)):
         route.add(
             IPv4Network("0.0.0.0/0"),
             via=_ROUTER4,
