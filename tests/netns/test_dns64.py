@@ -119,8 +119,6 @@ class Authority:
             argv = [
                 process.program("named"),
                 "-g",
-                "-X",
-                "none",
                 "-n",
                 "1",
                 "-c",

@@ -38,7 +38,7 @@ def program(name: str) -> str:
 
 def start(configuration: Path, user: str | None) -> int:
     """Start named in a session of its own; its pid. It may yet fail to begin its work."""
-    argv = [program("named"), "-f", "-X", "none", "-c", str(configuration)]
+    argv = [program("named"), "-f", "-c", str(configuration)]
     if user is not None:
         argv += ["-u", user]
     try:
