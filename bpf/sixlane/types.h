@@ -60,13 +60,11 @@ enum gateway_flag {
 /* All small configuration of one generation: one look-up a packet. */
 struct gateway {
 	__u32 prefix_count;
-	__u32 device_count;
 	__u32 eam4_lens_count;
 	__u32 eam6_lens_count;
 	__u32 lowest_ipv6_mtu_bytes;
 	__u32 icmp_errors_per_second; /* for each CPU */
 	__u32 flags;
-	__u32 pad;
 	__u64 digest; /* of all tables of the generation, for whoever configures: what is in force?
 		       */
 	struct slow_path slow;

@@ -103,7 +103,6 @@ class Tables:
         lengths6 = sorted({entry.ipv6.prefixlen for entry in self.eam}, reverse=True)
         gateway = layout.Gateway(
             prefix_count=len(self.prefixes),
-            device_count=len(self.macs),
             eam4_lens_count=len(lengths4),
             eam6_lens_count=len(lengths6),
             lowest_ipv6_mtu_bytes=self.lowest_ipv6_mtu_bytes,

@@ -212,11 +212,9 @@ def not_global(network: IPv4Network) -> IPv4Network | None:
     return None
 
 
-_ILLEGAL_SOURCES = tuple(
-    map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"))
-)
+NEVER_A_SOURCE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
 
 
 def never_a_source(network: IPv4Network) -> IPv4Network | None:
     """A part of `network` that no node can have as its address, or None."""
-    return next((block for block in _ILLEGAL_SOURCES if block.overlaps(network)), None)
+    return next((block for block in NEVER_A_SOURCE if block.overlaps(network)), None)

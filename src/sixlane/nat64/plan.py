@@ -13,17 +13,13 @@ from sixlane.datapath.layout import Limit, RangeWord
 from sixlane.datapath.ranges import Interval, Layers, build_trie
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway
+from sixlane.model.addresses import NEVER_A_SOURCE
 from sixlane.model.gateway import Prefix
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.slowpath import NEAR
 from sixlane.rfc import rfc6052
 
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
-
-_ILLEGAL_SOURCES = tuple(
-    IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
-)
-"""RFC 7915 4.1: no node's addresses. 240/4 holds the broadcast address."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,7 @@ def _ranges(
     """The trie of what is known of each IPv4 address, and the source sets it points to."""
     layers = Layers()
     not_global = layers.add(_not_global())
-    illegal = layers.add(_ILLEGAL_SOURCES)
+    illegal = layers.add(NEVER_A_SOURCE)
     ours = layers.add(IPv4Network(held) for held in own if isinstance(held, IPv4Address))
     served = {layers.add(_served(prefix)): index + 1 for index, prefix in enumerate(prefixes)}
     allowed = {
