@@ -3,26 +3,23 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from sixlane.bpf import Map, MapType, Object, Program
+from sixlane.bpf import Map, Object, Program
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
-from sixlane.datapath.counters import Counters, clear_prefix, read_counters
+from sixlane.datapath.commit import SLOTS, ZERO, clear, commit, number_of, slot_key
+from sixlane.datapath.counters import Counters, read_counters
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.pins import Pins, build_id
 from sixlane.datapath.tables import Tables, prefix_names
 from sixlane.errors import ConfigError
 
-_ZERO = bytes(4)
-_SLOTS = 2
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
 _PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn")
 _SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
-_OUTER = ("gateways", "ranges", "eam4", "eam6")
 
 
 class Datapath:
@@ -102,7 +99,7 @@ class Datapath:
 
     def generation(self) -> int:
         """How often the tables were flipped; 0: never, all packets pass."""
-        return _number(self._maps["generation"].lookup(_ZERO))
+        return number_of(self._maps["generation"].lookup(ZERO))
 
     def digest(self) -> int | None:
         """`Tables.digest` of what is in force, None if nothing is."""
@@ -119,32 +116,16 @@ class Datapath:
 
         All is written aside first. An error before the flip changes nothing for any packet.
         """
-        generation = self.generation() + 1
-        slot = _key(generation % _SLOTS)
-        old_ids = self.prefix_ids()
-        for entry in tables.prefixes:
-            if old_ids.get(entry.name) != entry.id:
-                clear_prefix(self._maps["prefix_counters"], entry.id)
-        with ExitStack() as stack:
-            for name, fill in _fillers(tables).items():
-                self._maps[name].update(slot, stack.enter_context(fill()))
-            self._maps["generation"].update(_ZERO, _key(generation))
-            # A packet may be at work in the old slot. Updating a map of maps waits for it (RCU).
-            self._maps["gateways"].update(slot, self._inner("gateways", slot, stack))
-        for name in _OUTER:
-            self._maps[name].delete(_key((generation + 1) % _SLOTS))
-        return generation
+        return commit(self._maps, tables, self.generation(), self.prefix_ids())
 
     def clear(self) -> None:
         """Puts no tables in force: every packet passes to the kernel."""
-        for slot in range(_SLOTS):
-            for name in _OUTER:
-                self._maps[name].delete(_key(slot))
+        clear(self._maps)
 
     def forget_next_hops(self) -> None:
         """To be called when routes, neighbours or links have changed."""
-        epoch = _number(self._maps["next_hop_epoch"].lookup(_ZERO))
-        self._maps["next_hop_epoch"].update(_ZERO, _key((epoch + 1) % (1 << 32)))
+        epoch = number_of(self._maps["next_hop_epoch"].lookup(ZERO))
+        self._maps["next_hop_epoch"].update(ZERO, slot_key((epoch + 1) % (1 << 32)))
 
     # ---- devices ----
 
@@ -180,15 +161,11 @@ class Datapath:
         return self._programs[name]
 
     def _gateway(self) -> bytes | None:
-        found = self._maps["gateways"].lookup(_key(self.generation() % _SLOTS))
+        found = self._maps["gateways"].lookup(slot_key(self.generation() % SLOTS))
         if found is None:
             return None
         with Map.from_id(int.from_bytes(found, "little")) as inner:
-            return inner.lookup(_ZERO)
-
-    def _inner(self, name: str, slot: bytes, stack: ExitStack) -> Map:
-        found = self._maps[name].lookup(slot)
-        return stack.enter_context(Map.from_id(_number(found)))
+            return inner.lookup(ZERO)
 
     def _replace_old_programs(self) -> None:
         current = {program.info.id for program in self._programs.values()}
@@ -228,52 +205,3 @@ def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
             pin = pins.programs / name
             Program.unpin(pin)
             opened.programs[name].pin(pin)
-
-
-def _fillers(tables: Tables) -> dict[str, Callable[[], Map]]:
-    """For each outer map, what makes and fills the inner one."""
-    blocks = tables.ranges.tobytes()
-    block_bytes = _inner_layout("ranges").value_bytes
-    ranges = {
-        _key(index): blocks[index * block_bytes : (index + 1) * block_bytes]
-        for index in range(len(blocks) // block_bytes)
-    }
-    return {
-        "gateways": lambda: _filled("gateways", {_ZERO: tables.gateway}),
-        "ranges": lambda: _filled("ranges", ranges),
-        "eam4": lambda: _filled("eam4", tables.eam4),
-        "eam6": lambda: _filled("eam6", tables.eam6),
-    }
-
-
-def _filled(name: str, items: dict[bytes, bytes]) -> Map:
-    inner = _inner_layout(name)
-    created = Map.create(
-        MapType(inner.type),
-        f"{name}_in",
-        key_size=inner.key_bytes,
-        value_size=inner.value_bytes,
-        max_entries=max(1, len(items)),
-        flags=inner.flags,
-    )
-    try:
-        if items:
-            created.update_batch(items.items())
-    except BaseException:
-        created.close()
-        raise
-    return created
-
-
-def _inner_layout(name: str) -> layout.MapLayout:
-    inner = layout.MAPS[name].inner
-    assert inner is not None
-    return inner
-
-
-def _key(number: int) -> bytes:
-    return number.to_bytes(4, "little")
-
-
-def _number(value: bytes | None) -> int:
-    return int.from_bytes(value or b"", "little")
