@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from sixlane.model.addresses import (
     Ipv4,
@@ -17,11 +18,12 @@ from sixlane.model.addresses import (
     never_a_source,
     not_global,
 )
-from sixlane.model.problem import Path, path_text, shown, wrong
+from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
 from sixlane.model.resource import Model, Resource, checked_name
 from sixlane.rfc import rfc6052
 
 MIN_IPV6_MTU = 1280
+MAX_PREFIXES = 64
 _LONGEST_DEVICE_NAME = 15
 
 
@@ -102,6 +104,28 @@ class Prefix(Model):
             self._check_range(network, ("ipv4", index))
         return self
 
+    def with_eam(self, eam: Eam) -> "Prefix":
+        """With a mapping in the place of that of the same IPv4 prefix, or behind the others.
+
+        All else is carried over as it is. `Gateway.with_prefix` checks it against the rest.
+        """
+        at = self._eam_at(eam.ipv4)
+        kept = self.eam if at is None else self.eam[:at]
+        return self._with_eams((*kept, eam, *(() if at is None else self.eam[at + 1 :])))
+
+    def without_eam(self, ipv4: IPv4Network) -> "Prefix":
+        """Without the mapping of an IPv4 prefix. KeyError if there is none."""
+        at = self._eam_at(ipv4)
+        if at is None:
+            raise KeyError(ipv4)
+        return self._with_eams(self.eam[:at] + self.eam[at + 1 :])
+
+    def _eam_at(self, ipv4: IPv4Network) -> int | None:
+        return next((at for at, eam in enumerate(self.eam) if eam.ipv4 == ipv4), None)
+
+    def _with_eams(self, eam: tuple[Eam, ...]) -> "Prefix":
+        return self.model_copy(update={"eam": eam})
+
     def _check_range(self, network: IPv4Network, path: Path) -> None:
         if network.prefixlen == 0:
             raise wrong("0.0.0.0/0 would take all IPv4 addresses", "give what you own", path)
@@ -151,7 +175,9 @@ class GatewaySpec(Model):
     """See the fields' types. `lowest_ipv6_mtu`: bytes, RFC 7915 section 4."""
 
     devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=16, strict=False)]
-    prefixes: Annotated[tuple[Prefix, ...], Field(min_length=1, max_length=64, strict=False)]
+    prefixes: Annotated[
+        tuple[Prefix, ...], Field(min_length=1, max_length=MAX_PREFIXES, strict=False)
+    ]
     lowest_ipv6_mtu: Annotated[int, Field(ge=MIN_IPV6_MTU, le=65535, alias="lowestIPv6MTU")] = (
         MIN_IPV6_MTU
     )
@@ -172,6 +198,44 @@ class Gateway(Resource):
 
     kind: Literal["Gateway"]
     spec: GatewaySpec
+
+    def with_prefix(self, prefix: Prefix) -> "Gateway":
+        """With a prefix in the place of that of the same name, or behind the others.
+
+        All else is carried over as it is; only what is new is checked. Raises `ResourceError`.
+        """
+        old = self.spec.prefixes
+        at = self._place(prefix.name)
+        if at is None:
+            return self._with_prefixes((*old, prefix))
+        return self._with_prefixes((*old[:at], prefix, *old[at + 1 :]))
+
+    def without_prefix(self, name: str) -> "Gateway":
+        """Without the prefix of a name. KeyError if there is none; `ResourceError` for the last."""
+        at = self._place(name)
+        if at is None:
+            raise KeyError(name)
+        return self._with_prefixes(self.spec.prefixes[:at] + self.spec.prefixes[at + 1 :])
+
+    def _place(self, name: str) -> int | None:
+        """The index of a prefix, by its name."""
+        return next((at for at, one in enumerate(self.spec.prefixes) if one.name == name), None)
+
+    def _with_prefixes(self, prefixes: tuple[Prefix, ...]) -> "Gateway":
+        if not 1 <= len(prefixes) <= MAX_PREFIXES:
+            raise ResourceError(
+                f"the list would have {len(prefixes)} entries",
+                ("spec", "prefixes"),
+                f"1 to {MAX_PREFIXES}",
+            )
+        try:
+            _refuse_equal_mappings(prefixes)
+            _refuse_shared_ipv4(prefixes)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            path = ("spec", *context["path"])
+            raise ResourceError(context["what"], path, context["hint"]) from None
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"prefixes": prefixes})})
 
 
 def _refuse_twice(names: Iterable[str], key: str, what: str) -> None:
