@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 import sixlane
 from sixlane.agent import Agent, Applied, Transaction
 from sixlane.api import problem
-from sixlane.model import parse_resources
+from sixlane.model import Key, parse_resources
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -18,6 +18,12 @@ _APPLY_BODY = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
+    }
+}
+_TRANSACTION_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
 
@@ -34,9 +40,15 @@ def make_app(agent: Agent) -> FastAPI:
         return await run_in_threadpool(_apply, agent, body, dryRun)
 
     @app.get("/v1/resources")
-    def resources() -> list[dict[str, Any]]:
+    def resources() -> dict[str, Any]:
         """What is desired, in the form that apply takes."""
-        return agent.resources()
+        return {"revision": agent.status()["generation"], "items": agent.resources()}
+
+    @app.post("/v1/transactions", openapi_extra=_TRANSACTION_BODY)
+    async def transactions(request: Request, dryRun: bool = False) -> dict[str, Any]:  # noqa: N803
+        """Put and delete resources: all of it, or nothing."""
+        body = await _body(request)
+        return await run_in_threadpool(_transact, agent, body, dryRun)
 
     @app.get("/v1/status")
     def status() -> dict[str, Any]:
@@ -65,20 +77,33 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _transact(agent: Agent, body: bytes, dry_run: bool) -> dict[str, Any]:
+    asked = _json(body)
+    if not isinstance(asked, dict):
+        raise HTTPException(400, "the body is not a transaction")
+    put = parse_resources(asked.get("put", []))
+    delete = [Key(one["kind"], one["name"]) for one in asked.get("delete", [])]
+    return _applied(agent.apply(Transaction(put, delete), dry_run=dry_run))
+
+
 def _apply(agent: Agent, body: bytes, dry_run: bool) -> dict[str, Any]:
-    try:
-        items = json.loads(body)
-    except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is not JSON") from None
+    items = _json(body)
     if not isinstance(items, list) or not items:
         raise HTTPException(400, "the body is not a list of resources")
     transaction = Transaction(put=parse_resources(items))
     return _applied(agent.apply(transaction, dry_run=dry_run))
 
 
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+
+
 def _applied(applied: Applied) -> dict[str, Any]:
     return {
-        "generation": applied.generation,
+        "revision": applied.generation,
         "dryRun": applied.dry_run,
         "resources": [
             {"kind": key.kind, "name": key.name, "outcome": outcome}

@@ -50,7 +50,7 @@ def test_apply(client: httpx.Client) -> None:
     answer = client.post("/v1/apply", json=[GATEWAY, DNS64])
     assert answer.status_code == 200
     assert answer.json() == {
-        "generation": 1,
+        "revision": 1,
         "dryRun": False,
         "resources": [
             {"kind": "Gateway", "name": "edge", "outcome": "created"},
@@ -58,12 +58,12 @@ def test_apply(client: httpx.Client) -> None:
         ],
         "changes": ["set edge", "set cluster"],
     }
-    assert client.get("/v1/resources").json() == [DNS64, GATEWAY]
+    assert client.get("/v1/resources").json() == {"revision": 1, "items": [DNS64, GATEWAY]}
 
 
 def test_dry_run(client: httpx.Client) -> None:
     assert client.post("/v1/apply?dryRun=true", json=[GATEWAY]).json()["dryRun"] is True
-    assert client.get("/v1/resources").json() == []
+    assert client.get("/v1/resources").json()["items"] == []
     told = problem(client.post("/v1/apply?dryRun=perhaps", json=[GATEWAY]), 400)
     assert "dryRun" in told["detail"]
 

@@ -87,7 +87,7 @@ def test_apply_from_many_places(sixlane: Command) -> None:
 def test_apply_as_data(sixlane: Command) -> None:
     file = sixlane.file(GATEWAY)
     applied = json.loads(sixlane("apply", "-f", file, "-o", "json"))
-    assert applied["generation"] == 1
+    assert applied["revision"] == 1
     assert yaml.safe_load(sixlane("apply", "-f", file, "-o", "yaml"))["changes"] == []
 
 

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of what the agent answers, for type checkers; at run time they are plain dicts.
+
+Addresses, ranges and times (RFC 3339) are text.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Outcome = Literal["created", "changed", "unchanged", "deleted"]
+
+
+class Metadata(TypedDict):
+    """`generation` counts changes of the spec, `resourceVersion` is the concurrency token."""
+
+    name: str
+    generation: int
+    resourceVersion: str
+
+
+class Condition(TypedDict):
+    """One thing that is well, or not: `reason` is a word for programs, `message` for people."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    lastTransitionTime: str
+    observedGeneration: int
+
+
+class Status(TypedDict):
+    """What the agent saw of a resource; kinds add keys of their own.
+
+    `observedGeneration`: the last generation of the resource that was in force.
+    """
+
+    observedGeneration: int
+    conditions: list[Condition]
+
+
+class View(TypedDict):
+    """A resource as the agent shows it; `put` takes it too, and ignores `status`."""
+
+    apiVersion: str
+    kind: str
+    metadata: Metadata
+    spec: dict[str, Any]
+    status: Status
+
+
+class Listing(TypedDict):
+    """Resources, and the revision of the whole that they are of: where a watch goes on."""
+
+    revision: int
+    items: list[View]
+
+
+class Reference(TypedDict):
+    """A resource to delete. `resourceVersion`, if given, must be the present one."""
+
+    kind: str
+    name: str
+    resourceVersion: NotRequired[str]
+
+
+class Touched(TypedDict):
+    """What a change did to one resource. Of a deleted one there are only the first three keys."""
+
+    kind: str
+    name: str
+    outcome: Outcome
+    generation: NotRequired[int]
+    resourceVersion: NotRequired[str]
+
+
+class Applied(TypedDict):
+    """What a change did, or in a dry run would do.
+
+    `changes`: one line for each thing that was done to the machine. `after`: the resources
+    afterwards, or {"kind", "name", "deleted": True}; in dry runs and changes of one resource.
+    """
+
+    revision: int
+    dryRun: bool
+    resources: list[Touched]
+    changes: list[str]
+    after: NotRequired[list[Any]]
+
+
+class Revision(TypedDict):
+    """One change of the whole, that `rollback` can go back to."""
+
+    revision: int
+    time: str
+    summary: list[str]
+
+
+class Event(TypedDict):
+    """What a watch sees. "synced" has no resource: all that was there before has been told."""
+
+    type: Literal["put", "deleted", "synced"]
+    revision: int
+    resource: NotRequired[View]
+
+
+class Count(TypedDict):
+    packets: int
+    bytes: int
+
+
+class Counters(TypedDict):
+    """`reasons`: by why packets left the pipeline. `prefixes`: name, then direction "46", "64"."""
+
+    reasons: dict[str, Count]
+    prefixes: dict[str, dict[str, Count]]
