@@ -85,6 +85,10 @@ class Agent:
         """Put it in force and store it, or change nothing and raise `SixlaneError`."""
         return self._applier.do(lambda: self._apply(transaction, dry_run))
 
+    def check(self) -> None:
+        """Raises `SixlaneError` if what is to be done does not get done."""
+        self._applier.check()
+
     def teardown(self) -> list[str]:
         """Remove everything and restore what was changed; what could not be, one line each."""
         return self._applier.do(self._teardown)

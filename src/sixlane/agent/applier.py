@@ -9,12 +9,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
+
+from sixlane.errors import SixlaneError
 
 _log = logging.getLogger("sixlane.applier")
 _Result = TypeVar("_Result")
 _Work = tuple[Callable[[], Any], "Future[Any]"]
+
+_TURN_S = 2.0
+_LONGEST_JOB_S = 300.0  # some resolvers that do not answer, one after the other, 10 s each
 
 
 class Applier:
@@ -26,6 +31,7 @@ class Applier:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._closing = False
+        self._at_work_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="applier", daemon=True)
         self._thread.start()
 
@@ -53,6 +59,19 @@ class Applier:
             heapq.heappush(self._later, (due, next(self._numbers), job))
             self._jobs.put((lambda: None, Future()))  # so that the thread looks at the clock
 
+    def check(self, turn_s: float = _TURN_S, longest_job_s: float = _LONGEST_JOB_S) -> None:
+        """See that jobs are done: one that does nothing has its turn, or the one before it is not
+        at work for too long. Raises `SixlaneError` otherwise.
+        """
+        turn = self.submit(lambda: None)
+        if wait([turn], turn_s).done and not turn.cancelled():
+            return
+        since = self._at_work_since
+        if turn.cancelled() or not self._thread.is_alive():
+            raise SixlaneError("the applier has ended")
+        if since is not None and time.monotonic() - since > longest_job_s:
+            raise SixlaneError(f"the applier is at one job for more than {longest_job_s:g} s")
+
     def close(self) -> None:
         """Finish the job at hand and stop; those that wait are cancelled."""
         with self._lock:
@@ -68,10 +87,12 @@ class Applier:
             job, future = work
             if not future.set_running_or_notify_cancel():
                 continue
+            self._at_work_since = time.monotonic()
             try:
                 future.set_result(job())
             except BaseException as error:
                 future.set_exception(error)
+            self._at_work_since = None
         with contextlib.suppress(queue.Empty):
             while True:
                 left = self._jobs.get_nowait()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from sixlane.agent.log import fields
 from sixlane.agent.part import Desired
 from sixlane.dns64 import (
     Place,
@@ -71,7 +72,7 @@ class ResolversPart:
         self._watcher.watch(pids)
 
     def _note_end(self, name: str, pid: int) -> None:
-        _log.warning("named of Dns64 %s (pid %d) has ended", name, pid)
+        _log.warning("named has ended", extra=fields(kind="Dns64", name=name, pid=pid))
         self._ended[name] += 1
         self.on_end()
 

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 import sixlane
 from sixlane.agent import Agent, Applied, Transaction
-from sixlane.api import problem
+from sixlane.api import health, problem
 from sixlane.model import Key, parse_resources
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -32,6 +32,7 @@ def make_app(agent: Agent) -> FastAPI:
     """The application for one agent."""
     app = FastAPI(title="sixlane", version=sixlane.__version__, docs_url=None, redoc_url=None)
     problem.install(app)
+    health.install(app, agent)
 
     @app.post("/v1/apply", openapi_extra=_APPLY_BODY)
     async def apply(request: Request, dryRun: bool = False) -> dict[str, Any]:  # noqa: N803

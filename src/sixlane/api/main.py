@@ -1,27 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sixlaned`: agent and API in one process."""
 
+import faulthandler
 import logging
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
 import sixlane
+from sixlane.agent import log
 from sixlane.agent import settings as defaults
+from sixlane.agent.lock import only_one
 from sixlane.agent.settings import Settings
+from sixlane.api.systemd import Systemd
 from sixlane.errors import KernelError, SixlaneError
 
 _log = logging.getLogger("sixlane")
 _LEVELS = ("debug", "info", "warning", "error")
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
+METRICS = "127.0.0.1:9646"
+"""46 and 64, and among the ports that exporters have."""
+
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_BPF = 12, 21, 39
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+class HostPort(click.ParamType[tuple[str, int]]):
+    """HOST:PORT, an IPv6 address in brackets: its parts."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
+        host, _, port = str(value).rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        bracketed = host == f"[{bare}]"
+        if not bare or (":" in bare) != bracketed or not port.isdecimal() or int(port) > 65535:
+            self.fail(f"{value!r} is not HOST:PORT, such as {METRICS} or [::1]:9646", param, ctx)
+        return bare, int(port)
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SIXLANED"}
+)
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),
@@ -50,33 +74,52 @@ _CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_BPF = 12, 21, 39
     show_default=True,
     help="What need not.",
 )
+@click.option(
+    "--metrics",
+    type=HostPort(),
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value=METRICS,
+    help=f"Serve metrics for Prometheus over HTTP; without an address at {METRICS}.",
+)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
 @click.version_option(sixlane.__version__)
-def main(socket: Path, bpffs: Path, state_dir: Path, run_dir: Path, log_level: str) -> None:
+def main(
+    socket: Path,
+    bpffs: Path,
+    state_dir: Path,
+    run_dir: Path,
+    metrics: tuple[str, int] | None,
+    log_level: str,
+) -> None:
     """The agent of sixlane. Ending it leaves forwarding and DNS64 in place.
 
-    It works in the network namespace in which it is started.
+    It works in the network namespace in which it is started. Each option may also come from the
+    environment: SIXLANED_METRICS for --metrics, and so on.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=log_level.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    log.set_up(log_level)
+    # On SIGABRT, with which systemd's watchdog ends what hangs: where each thread was.
+    faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     settings = Settings(*(path.absolute() for path in (bpffs, state_dir, run_dir)))
     try:
-        _serve(socket.absolute(), settings)
+        _serve(socket.absolute(), settings, metrics)
     except SixlaneError as error:
-        click.echo(f"sixlaned: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
     except Exception as error:
         _log.debug("a defect of sixlane", exc_info=True)
         what = f"{type(error).__name__}: {error}"
-        click.echo(
-            f"sixlaned: {what}: a defect of sixlane (--log-level debug shows more)", err=True
-        )
-        sys.exit(1)
+        _fail(f"{what}: a defect of sixlane (--log-level debug shows more)")
+
+
+def _fail(why: str) -> NoReturn:
+    """One line for whoever reads it: a person, or the journal."""
+    if log.is_journal(sys.stderr):
+        _log.critical(why)
+    else:
+        click.echo(f"sixlaned: {why}", err=True)
+    sys.exit(1)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -84,37 +127,16 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _serve(path: Path, settings: Settings) -> None:
+def _serve(socket: Path, settings: Settings, metrics: tuple[str, int] | None) -> None:
+    systemd = Systemd.take()
     _check_privilege()
     for directory in (settings.run_dir, settings.state_dir):
         _make(directory)
-
-    from sixlane.agent.lock import only_one
-
     with only_one(settings.lock):
         # What takes time to import comes after what may refuse at once.
-        import uvicorn
+        from sixlane.api.daemon import Options, serve
 
-        from sixlane.agent import Agent
-        from sixlane.api.app import make_app
-        from sixlane.api.listen import listening
-
-        agent = Agent.open(settings)
-        try:
-            with listening(path) as listener:
-                config = uvicorn.Config(
-                    make_app(agent),
-                    lifespan="off",
-                    log_config=None,
-                    log_level="warning",
-                    access_log=False,
-                    timeout_graceful_shutdown=5,
-                )
-                _log.info("ready: the API listens on %s", path)
-                uvicorn.Server(config).run(sockets=[listener])
-        finally:
-            agent.close()
-            _log.info("ended; what is in force stays")
+        serve(Options(socket, settings, metrics), systemd)
 
 
 def _make(directory: Path) -> None:

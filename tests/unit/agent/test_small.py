@@ -11,6 +11,7 @@ import pytest
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
 from sixlane.agent.lock import Held, only_one
+from sixlane.errors import SixlaneError
 
 
 def test_jobs_run_one_after_the_other_on_one_thread() -> None:
@@ -59,6 +60,21 @@ def test_closing_finishes_the_job_at_hand_and_cancels_the_rest() -> None:
     assert first.result(5) == "done"
     assert second.cancelled()
     assert applier.submit(lambda: 1).cancelled()
+
+
+def test_a_long_job_is_work_and_a_too_long_one_is_not() -> None:
+    applier = Applier()
+    applier.check()
+    done = threading.Event()
+    applier.submit(done.wait)
+    applier.check(turn_s=0.01)
+    with pytest.raises(SixlaneError, match="at one job for more than 0 s"):
+        applier.check(turn_s=0.01, longest_job_s=0)
+    done.set()
+    applier.check(longest_job_s=0)
+    applier.close()
+    with pytest.raises(SixlaneError, match="has ended"):
+        applier.check()
 
 
 def test_the_back_off_doubles_up_to_half_a_minute_and_forgets() -> None:
