@@ -123,7 +123,10 @@ def test_an_agent_that_finds_nothing_in_force_brings_it_back(agent: Agent) -> No
 
 
 REFUSED = [
-    (changed(GATEWAY, devices=[{"name": "wan7"}]), "no device wan7 (there are: "),
+    (
+        changed(GATEWAY, devices=[{"name": "wan7"}]),
+        "no device wan7: Gateway edge:spec.devices[0].name (",
+    ),
     (changed(GATEWAY, devices=[{"name": "lo"}]), "device lo is not an Ethernet device"),
     (changed(GATEWAY, devics=[]), "unknown key devics: standard input:1:spec.devics, line"),
     (

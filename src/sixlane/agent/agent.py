@@ -65,7 +65,8 @@ class Agent:
             place = Place(settings.run_dir, settings.state_dir)
             resolvers = ResolversPart(place)
             agent = cls(store, gateway, resolvers)
-            resolvers.on_end = lambda: agent._try_again(resolvers)
+            gateway.try_again = lambda: agent._try_again(gateway)
+            resolvers.try_again = lambda: agent._try_again(resolvers)
             stack.callback(agent._stop)
             agent._follower = Follower(agent._on_change)
             agent._applier.do(agent._reconcile)
@@ -151,7 +152,7 @@ class Agent:
         new, outcomes = _merged(old, transaction, self._generation + 1)
         desired = _resources(new)
         check_together(desired)
-        plans = [(part, part.plan(desired)) for part in self._parts]
+        plans = [(part, part.plan(desired, _resources(old))) for part in self._parts]
         changes = [line for _, plan in plans for line in plan.summary()]
         changed = any(outcome != "unchanged" for outcome in outcomes.values())
         generation = self._generation + changed
@@ -178,12 +179,13 @@ class Agent:
 
     def _put_back(self, old: dict[Key, Stored]) -> None:
         """Bring back what was in force before an apply that failed half-way."""
+        before = _resources(old)
         for part in self._parts:
             try:
-                part.apply(part.plan(_resources(old)))
+                part.apply(part.plan(before, before))
             except Exception as error:
                 self._note_failure(part, error)
-        self._gateway.settled(_resources(old))
+        self._gateway.settled(before)
 
     def _reconcile(self) -> None:
         """Bring every part to what is desired, each by itself."""
@@ -193,7 +195,7 @@ class Agent:
     def _reconcile_part(self, part: Part) -> None:
         desired = _resources(self._objects)
         try:
-            plan = part.plan(desired)
+            plan = part.plan(desired, desired)
             part.apply(plan)
         except Exception as error:
             self._note_failure(part, error)

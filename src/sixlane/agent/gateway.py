@@ -3,18 +3,23 @@
 
 import logging
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
 from sixlane.errors import ConfigError, KernelError, SixlaneError
-from sixlane.model import Gateway
+from sixlane.model import Gateway, ResourceError
 from sixlane.nat64 import (
+    Chosen,
     Observed,
     Originals,
     Plan,
+    Trouble,
     apply_gateway,
+    bindings,
+    choose_devices,
     gateway_status,
     namespace_name,
     observe_gateway,
@@ -27,40 +32,58 @@ _log = logging.getLogger("sixlane.gateway")
 
 
 class GatewayPart:
-    """Opens the data path when it is first needed; closing it leaves it forwarding."""
+    """Opens the data path when it is first needed; closing it leaves it forwarding.
+
+    `try_again()` is called when a device could not be attached to.
+    """
 
     name = "gateway"
 
     def __init__(self, pins: Path, originals: Originals) -> None:
+        self.try_again: Callable[[], None] = lambda: None
         self._pins = pins
         self._originals = originals
         self._datapath: Datapath | None = None
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
         self._planned_from: Observed | None = None
+        self._bound: dict[str, int] = {}  # as kept in the originals
+        self._failed: list[Trouble] = []
+        self._told: set[str] = set()  # troubles that are in the log
         self._seen: object = None
 
     def open(self) -> None:
         """Load the programs, or adopt what is pinned."""
         self._open()
 
-    def plan(self, desired: Desired) -> Plan:
+    def plan(self, desired: Desired, before: Desired) -> Plan:
         with self._lock:
             gateway = _gateway_of(desired)
             if gateway is None and self._datapath is None and not self._pins.exists():
                 return Plan(None)  # after a teardown: nothing is there, and nothing is to be
             self._planned_from = observe_gateway(self._open())
+            self._bound = bindings(self._originals)
             try:
-                return plan_gateway(gateway, self._planned_from)
+                return plan_gateway(gateway, self._planned_from, _gateway_of(before), self._bound)
             except ConfigError as error:
-                if gateway is None:
+                if gateway is None or isinstance(error, ResourceError):
                     raise
                 raise ConfigError(f"{gateway.key}: {error.message}", error.hint) from error
 
     def apply(self, plan: Plan) -> None:
         with self._lock:
-            if plan.tables is not None or self._datapath is not None:
-                apply_gateway(self._open(), plan, self._originals)
+            if plan.tables is None and self._datapath is None:
+                return
+            done = apply_gateway(self._open(), plan, self._originals)
+            self._bound = bindings(self._originals)
+            self._failed = done.failed
+            for line in done.settled:
+                _log.info("%s", line)
+            for line in done.lost:
+                _log.warning("not put back: %s", line)
+            self._tell([*plan.troubles, *done.failed])
+            if done.failed:
+                self.try_again()
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
@@ -89,14 +112,14 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if self._datapath is None or gateway is None:
                 return None
-            return dict(gateway_status(self._datapath, gateway))
+            return dict(gateway_status(self._datapath, gateway, self._bound, self._failed))
 
     def remove(self) -> list[str]:
         with self._lock:
             lost = []
             try:
                 if self._pins.exists() or self._datapath is not None:
-                    self.apply(self.plan(()))
+                    self.apply(self.plan((), ()))
             except SixlaneError as error:  # such as tables of another version
                 _log.warning("the data path is removed without being read: %s", error)
                 remove_slow_path(namespace_name(self._pins))
@@ -132,11 +155,26 @@ class GatewayPart:
         now = observe_gateway(self._datapath)
         then = then or now
         return (
-            [then.devices.get(device.name) for device in self._gateway.spec.devices],
+            self._choose(then),
+            {held for device in then.devices.values() for held in device.addresses},
             then.more_than_destination,
             now.attachments,
             now.slow_path,
         )
+
+    def _choose(self, observed: Observed) -> Chosen:
+        if self._gateway is None:
+            return Chosen()
+        return choose_devices(self._gateway, observed, self._gateway, self._bound)
+
+    def _tell(self, troubles: Iterable[Trouble]) -> None:
+        """Each once, when it begins and when it ends."""
+        now = {trouble.message for trouble in troubles}
+        for message in sorted(now - self._told):
+            _log.warning("%s", message)
+        for message in sorted(self._told - now):
+            _log.info("no longer: %s", message)
+        self._told = now
 
 
 def _gateway_of(desired: Desired) -> Gateway | None:

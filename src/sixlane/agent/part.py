@@ -26,8 +26,13 @@ class Part(Protocol):
     @property
     def name(self) -> str: ...
 
-    def plan(self, desired: Desired) -> Any:
-        """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot."""
+    def plan(self, desired: Desired, before: Desired) -> Any:
+        """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot.
+
+        `before`: what is to be in force already; the same as `desired` in a reconcile. What cannot
+        be had of that (a device has vanished) is no error: all else is planned, and the status
+        tells.
+        """
 
     def apply(self, plan: Any) -> None:
         """Make it so. Raises `SixlaneError`; what has been done by then stays."""

@@ -24,19 +24,19 @@ _log = logging.getLogger("sixlane.dns64")
 
 
 class ResolversPart:
-    """Starts, watches and reloads named; `on_end()` is called when one has ended unasked, by a
+    """Starts, watches and reloads named; `try_again()` is called when one has ended unasked, by a
     thread that must not be held up.
     """
 
     name = "dns64"
 
     def __init__(self, place: Place) -> None:
-        self.on_end: Callable[[], None] = lambda: None
+        self.try_again: Callable[[], None] = lambda: None
         self._place = place
         self._ended: Counter[str] = Counter()
         self._watcher: Watcher | None = None
 
-    def plan(self, desired: Desired) -> Plan:
+    def plan(self, desired: Desired, before: Desired) -> Plan:
         plan = plan_dns64(_resolvers_of(desired), observe_dns64(self._place), self._place)
         check_dns64(plan)
         return plan
@@ -74,7 +74,7 @@ class ResolversPart:
     def _note_end(self, name: str, pid: int) -> None:
         _log.warning("named has ended", extra=fields(kind="Dns64", name=name, pid=pid))
         self._ended[name] += 1
-        self.on_end()
+        self.try_again()
 
 
 def _resolvers_of(desired: Desired) -> list[Dns64]:

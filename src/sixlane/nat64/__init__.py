@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The NAT46/NAT64 gateway: from a Gateway resource to tables, devices and settings."""
 
-from sixlane.nat64.apply import apply_gateway
+from sixlane.nat64.apply import Done, apply_gateway
+from sixlane.nat64.devices import Chosen, Trouble, choose_devices
 from sixlane.nat64.observe import Observed, observe_gateway
-from sixlane.nat64.originals import Originals, restore_originals
+from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
+from sixlane.nat64.settings import Unsettled, unsettled
 from sixlane.nat64.slowpath import namespace_name, remove_slow_path
 from sixlane.nat64.status import gateway_status
 
 __all__ = [
+    "Chosen",
+    "Done",
     "Observed",
     "Originals",
     "Plan",
+    "Trouble",
+    "Unsettled",
     "apply_gateway",
+    "bindings",
+    "choose_devices",
     "gateway_status",
     "namespace_name",
     "observe_gateway",
     "plan_gateway",
     "remove_slow_path",
     "restore_originals",
+    "unsettled",
 ]

@@ -3,12 +3,18 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Datapath
-from sixlane.errors import NotSupported
-from sixlane.nat64.observe import Device
-from sixlane.nat64.originals import Originals, restore_device, set_feature, set_sysctl
+from sixlane.errors import NotSupported, SixlaneError
+from sixlane.nat64.devices import Trouble, Use
+from sixlane.nat64.originals import (
+    Originals,
+    bind,
+    restore_device,
+    restore_unused,
+    settle,
+)
 from sixlane.nat64.plan import Attach, Plan
 from sixlane.nat64.slowpath import (
     namespace_name,
@@ -17,24 +23,39 @@ from sixlane.nat64.slowpath import (
     remove_slow_path,
     set_fragment_size,
 )
-from sixlane.net import sysctl
 
 
-def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
+@dataclass
+class Done:
+    """What became of a plan beside what it asked for.
+
+    `failed`: devices that could not be used, and were not required. `settled`: settings that were
+    changed, `lost`: those that could not be put back; one line each.
+    """
+
+    failed: list[Trouble] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
     """Does what the plan says. An error before the flip leaves the tables as they were."""
+    done = Done()
     if plan.tables is None:
         for attachment in plan.detach:
             datapath.detach(attachment)
-            restore_device(originals, attachment.device)
+        done.lost = restore_unused(originals, ())
         datapath.clear()
         remove_slow_path(namespace_name(datapath.root))
-        return
+        return done
 
     with _undone_on_error(datapath, plan, originals):
-        for device in plan.keep:
-            _settle_device(device, originals)
+        for use in plan.used:
+            with _unless_required(use, done):
+                done.settled += settle(originals, use.device.ifindex)
         for attach in plan.attach:
-            _attach(datapath, plan, attach)
+            with _unless_required(attach.use, done):
+                _attach(datapath, plan, attach)
         slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
         if plan.flip:
             set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
@@ -43,8 +64,22 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> None:
     for attachment in plan.detach:
         if attachment in there:
             datapath.detach(attachment)
-        if attachment.ifindex not in {device.ifindex for device in plan.keep}:
-            restore_device(originals, attachment.device)
+    used = {use.device.ifindex for use in plan.used}
+    done.lost = restore_unused(originals, used | plan.absent)
+    for use in plan.used:
+        bind(originals, use.wanted.name, use.device.ifindex)
+    return done
+
+
+@contextlib.contextmanager
+def _unless_required(use: Use, done: Done) -> Iterator[None]:
+    """What fails for a device that was in use before is told, and the rest is done."""
+    try:
+        yield
+    except SixlaneError as error:
+        if use.required:
+            raise
+        done.failed.append(Trouble(use.wanted.name, "DeviceRefused", str(error)))
 
 
 @contextlib.contextmanager
@@ -57,9 +92,9 @@ def _undone_on_error(datapath: Datapath, plan: Plan, originals: Originals) -> It
         for attachment in datapath.attachments():
             if attachment not in before:
                 datapath.detach(attachment)
-        for device in plan.keep:
-            if device.ifindex not in {one.ifindex for one in before}:
-                restore_device(originals, device.name)
+        for use in plan.used:
+            if use.device.ifindex not in {one.ifindex for one in before}:
+                restore_device(originals, use.device.ifindex)
         raise
 
 
@@ -74,21 +109,3 @@ def _attach(datapath: Datapath, plan: Plan, attach: Attach) -> None:
         if not attach.fallback:
             raise
         datapath.attach(attach.device.ifindex, "tc")
-
-
-def _settle_device(device: Device, originals: Originals) -> None:
-    """What the FIB look-up and the pipeline ask of a device."""
-    _set_forwarding6(device, originals)
-    set_sysctl(originals, ("net", "ipv4", "conf", device.name, "forwarding"), "1")
-    # Fraglist GRO makes packets that cannot be resized. A kernel without it has nothing to switch.
-    with contextlib.suppress(NotSupported):
-        set_feature(originals, device.name, "rx-gro-list", on=False)
-
-
-def _set_forwarding6(device: Device, originals: Originals) -> None:
-    """A forwarding device ignores router advertisements unless it is told twice: it may live on
-    them."""
-    path = ("net", "ipv6", "conf", device.name)
-    if sysctl.get((*path, "forwarding")) == "0" and sysctl.get((*path, "accept_ra")) == "1":
-        set_sysctl(originals, (*path, "accept_ra"), "2")
-    set_sysctl(originals, (*path, "forwarding"), "1")

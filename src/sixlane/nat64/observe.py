@@ -11,7 +11,8 @@ from sixlane.net import address, link, policy
 
 @dataclass(frozen=True)
 class Device:
-    """`kind` as in net.link; `mac`: 6 bytes on Ethernet; `addresses`: of global scope."""
+    """`kind`, `master` and `other_names` as in net.link; `mac`: 6 bytes on Ethernet; `addresses`:
+    of global scope."""
 
     name: str
     ifindex: int
@@ -21,6 +22,8 @@ class Device:
     mtu: int
     up: bool
     addresses: tuple[IPv4Address | IPv6Address, ...]
+    master: int | None = None
+    other_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def observe_gateway(datapath: Datapath) -> Observed:
                 for held in addresses
                 if held.ifindex == found.ifindex and held.scope == address.SCOPE_GLOBAL
             ),
+            found.master,
+            found.other_names,
         )
         for found in link.list_links()
     }

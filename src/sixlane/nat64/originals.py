@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device or the kernel was set to before us, kept so that a teardown can put it back."""
+"""What a device was set to before us, kept so that a teardown can put it back.
 
-import contextlib
-from typing import Protocol
+A device is known by its index, which a new name does not change; an index means a device within one
+network namespace until the machine starts again, and so do the values: sysctls and features do not
+outlive it either. What was kept in another of these *eras* is void.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 from sixlane.errors import SixlaneError
-from sixlane.net import ethtool, link, sysctl
+from sixlane.nat64.settings import (
+    ACCEPT_RA,
+    FORWARDING6,
+    Family,
+    Setting,
+    read_setting,
+    unsettled,
+    write_setting,
+)
+from sixlane.net import link, netns, sysctl
 
-_SYSCTL = "sysctl:"
-_FEATURE = "feature:"
+_NAME = "name"
 
 
 class Originals(Protocol):
@@ -19,54 +33,107 @@ class Originals(Protocol):
     def forget(self, key: str) -> None: ...
 
 
-def set_sysctl(originals: Originals, name: tuple[str, ...], value: str) -> None:
-    """Sets a sysctl, remembering what it was; does nothing where it is so already."""
-    before = sysctl.get(name)
-    if before != value:
-        originals.remember(_SYSCTL + "/".join(name), before)
-        sysctl.set(name, value)
+@dataclass(frozen=True)
+class _Record:
+    """`setting` is None where `value` is the name by which the Gateway calls the device."""
+
+    key: str
+    ifindex: int
+    setting: Setting | None
+    value: str
 
 
-def set_feature(originals: Originals, device: str, feature: str, on: bool) -> None:
-    """Switches a device's feature, remembering what it was."""
-    before = ethtool.get_feature(device, feature)
-    if before != on:
-        originals.remember(f"{_FEATURE}{device}/{feature}", "on" if before else "off")
-        ethtool.set_feature(device, feature, on)
+def settle(originals: Originals, ifindex: int) -> list[str]:
+    """Sets a device as it must be, remembering what it was; what was changed, one line each.
+
+    ConfigError: the device cannot be set so.
+    """
+    changes = []
+    for one in unsettled(ifindex):
+        # A forwarding device ignores router advertisements unless it is told twice: it may live
+        # on them.
+        if one.setting == FORWARDING6 and read_setting(ifindex, ACCEPT_RA) == "1":
+            _set(originals, ifindex, ACCEPT_RA, "1", "2")
+        _set(originals, ifindex, one.setting, one.now, one.wanted)
+        changes.append(f"device {link.name_of(ifindex)}: {one}: set")
+    return changes
+
+
+def bind(originals: Originals, name: str, ifindex: int) -> None:
+    """Remembers which device the Gateway calls `name`."""
+    for record in _records(originals):
+        if record.setting is None and (record.value == name) != (record.ifindex == ifindex):
+            originals.forget(record.key)
+    if bindings(originals).get(name) != ifindex:
+        originals.remember(_key(ifindex, _NAME), name)
+
+
+def bindings(originals: Originals) -> dict[str, int]:
+    """The indices of the devices by the names that the Gateway has for them."""
+    return {one.value: one.ifindex for one in _records(originals) if one.setting is None}
 
 
 def restore_originals(originals: Originals) -> list[str]:
     """Puts everything back; what cannot be (a device has gone) is forgotten and returned."""
-    lost = []
-    for key, value in originals.items():
-        try:
-            _restore(key, value)
-        except SixlaneError as error:
-            lost.append(f"{key}: {error}")
+    lost = restore_unused(originals, ())
+    for key, _ in originals.items():
         originals.forget(key)
     return lost
 
 
-def restore_device(originals: Originals, device: str) -> None:
-    """Puts back what was changed on one device that the gateway no longer uses."""
-    for key, value in originals.items():
-        if device and _device_of(key) == device:
-            with contextlib.suppress(SixlaneError):
-                _restore(key, value)
-            originals.forget(key)
+def restore_unused(originals: Originals, used: Collection[int]) -> list[str]:
+    """The same for all devices but those with an index in `used`."""
+    lost: list[str] = []
+    records = [one for one in _records(originals) if one.ifindex not in used]
+    names = {one.ifindex: one.value for one in records if one.setting is None}
+    for record in records:
+        if record.setting is not None:
+            name = names.get(record.ifindex, f"with index {record.ifindex}")
+            lost += _restore(record.ifindex, name, record.setting, record.value)
+    for record in records:  # afterwards: a crash in between must not lose a name
+        originals.forget(record.key)
+    return lost
 
 
-def _restore(key: str, value: str) -> None:
-    if key.startswith(_SYSCTL):
-        sysctl.set(tuple(key.removeprefix(_SYSCTL).split("/")), value)
+def restore_device(originals: Originals, ifindex: int) -> list[str]:
+    """The same for one device."""
+    return restore_unused(originals, {one.ifindex for one in _records(originals)} - {ifindex})
+
+
+def _set(originals: Originals, ifindex: int, setting: Setting, before: str, value: str) -> None:
+    originals.remember(_key(ifindex, setting.family, setting.name), before)
+    write_setting(ifindex, setting, value)
+
+
+def _restore(ifindex: int, name: str, setting: Setting, value: str) -> Iterator[str]:
+    if link.find(ifindex) is None:
+        yield f"device {name} has gone: its {setting} was {value}"
         return
-    device, _, feature = key.removeprefix(_FEATURE).rpartition("/")
-    if link.find(device):
-        ethtool.set_feature(device, feature, value == "on")
+    try:
+        write_setting(ifindex, setting, value)
+    except SixlaneError as error:
+        yield f"device {name}: its {setting} was {value}: {error}"
 
 
-def _device_of(key: str) -> str:
-    if key.startswith(_FEATURE):
-        return key.removeprefix(_FEATURE).rpartition("/")[0]
-    parts = key.removeprefix(_SYSCTL).split("/")
-    return parts[3] if parts[:1] == ["net"] and parts[2:3] == ["conf"] else ""
+def _records(originals: Originals) -> list[_Record]:
+    """Those of this era."""
+    found = []
+    era = _era()
+    for key, value in originals.items():
+        when, _, rest = key.partition("/")
+        ifindex, _, what = rest.partition("/")
+        if when != era or not ifindex.isdigit():
+            continue
+        family, _, name = what.partition("/")
+        setting = Setting(cast("Family", family), name) if name else None
+        found.append(_Record(key, int(ifindex), setting, value))
+    return found
+
+
+def _key(ifindex: int, *what: str) -> str:
+    return "/".join((_era(), str(ifindex), *what))
+
+
+def _era() -> str:
+    """From a start of the machine to the next, in one network namespace."""
+    return f"{sysctl.get('kernel.random.boot_id')}:{netns.cookie()}"

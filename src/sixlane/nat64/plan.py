@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a Gateway and what is observed to what has to change. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Attachment, Entry, Tables
-from sixlane.errors import ConfigError
 from sixlane.model import Gateway
+from sixlane.nat64.devices import Trouble, Use, choose_devices
 from sixlane.nat64.observe import Device, Observed
-from sixlane.nat64.slowpath import NEAR
 from sixlane.nat64.tables import tables_of
 
 
@@ -16,22 +15,30 @@ from sixlane.nat64.tables import tables_of
 class Attach:
     """One device to attach to; `fallback`: tc if the driver has no native XDP."""
 
-    device: Device
+    use: Use
     entry: Entry
     fallback: bool
+
+    @property
+    def device(self) -> Device:
+        return self.use.device
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to do, in this order. `tables` come without a slow path: apply fills it in.
 
-    `tables` is None if there is to be no gateway. `keep`: the devices in use afterwards.
+    `tables` is None if there is to be no gateway. `used`: the devices in use afterwards; `absent`:
+    the indices of those that are to be used again when they come back; `troubles`: of the entries
+    that are left out, or used in spite of them.
     """
 
     tables: Tables | None
     detach: tuple[Attachment, ...] = ()
     attach: tuple[Attach, ...] = ()
-    keep: tuple[Device, ...] = ()
+    used: tuple[Use, ...] = ()
+    absent: frozenset[int] = frozenset()
+    troubles: tuple[Trouble, ...] = ()
     raise_slow_path: bool = False
     flip: bool = False
     notes: tuple[str, ...] = field(default=())
@@ -51,8 +58,16 @@ class Plan:
         ]
 
 
-def plan_gateway(gateway: Gateway | None, observed: Observed) -> Plan:
-    """ConfigError if a device is not there or cannot be used."""
+def plan_gateway(
+    gateway: Gateway | None,
+    observed: Observed,
+    before: Gateway | None = None,
+    bound: Mapping[str, int] | None = None,
+) -> Plan:
+    """ConfigError if a device is not there or cannot be used, unless `before` names it already.
+
+    `before`: the Gateway in force; `bound`: see `choose_devices`.
+    """
     if gateway is None:
         return Plan(
             None,
@@ -60,47 +75,47 @@ def plan_gateway(gateway: Gateway | None, observed: Observed) -> Plan:
             flip=observed.digest is not None,
             notes=("no gateway: packets pass to the kernel",) if observed.digest else (),
         )
-    devices = [_device(observed, wanted.name) for wanted in gateway.spec.devices]
-    detach, attach = _attachments(gateway, devices, observed)
-    tables = tables_of(gateway, devices, observed)
+    bound = bound or {}
+    chosen = choose_devices(gateway, observed, before, bound)
+    names = {use.wanted.name for use in chosen.used}
+    detach, attach = _attachments(chosen.used, observed)
+    tables = tables_of(gateway, [use.device for use in chosen.used], observed)
     in_force = replace(tables, slow=observed.slow_path).digest == observed.digest
     return Plan(
         tables,
         detach=tuple(detach),
         attach=tuple(attach),
-        keep=tuple(devices),
+        used=chosen.used,
+        absent=frozenset(
+            bound[entry.name]
+            for entry in gateway.spec.devices
+            if entry.name in bound and entry.name not in names
+        ),
+        troubles=chosen.troubles,
         raise_slow_path=observed.slow_path is None,
         flip=not in_force or observed.slow_path is None,
         notes=() if in_force else tuple(_table_notes(tables, observed)),
     )
 
 
-def _device(observed: Observed, name: str) -> Device:
-    device = observed.devices.get(name)
-    if device is None:
-        there = ", ".join(sorted(set(observed.devices) - {"lo", NEAR})) or "none"
-        raise ConfigError(f"no device {name}", f"there are: {there}")
-    if not device.is_ethernet:
-        raise ConfigError(f"device {name} is not an Ethernet device", "give one that is")
-    return device
-
-
 def _attachments(
-    gateway: Gateway, devices: list[Device], observed: Observed
+    used: tuple[Use, ...], observed: Observed
 ) -> tuple[list[Attachment], list[Attach]]:
     """What is there and wanted stays as it is."""
     there = {one.ifindex: one for one in observed.attachments if one.device}
     detach = [one for one in observed.attachments if not one.device]
     attach = []
-    for wanted, device in zip(gateway.spec.devices, devices, strict=True):
-        present = there.pop(device.ifindex, None)
-        automatic = wanted.attach == "auto"
-        entry: Entry = _automatic_entry(device) if wanted.attach == "auto" else wanted.attach
+    for use in used:
+        present = there.pop(use.device.ifindex, None)
+        automatic = use.wanted.attach == "auto"
+        entry: Entry = (
+            _automatic_entry(use.device) if use.wanted.attach == "auto" else use.wanted.attach
+        )
         if present and (present.entry == entry or (automatic and present.entry == "tc")):
             continue
         if present:
             detach.append(present)
-        attach.append(Attach(device, entry, fallback=automatic and entry == "xdp"))
+        attach.append(Attach(use, entry, fallback=automatic and entry == "xdp"))
     return [*detach, *there.values()], attach
 
 

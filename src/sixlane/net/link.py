@@ -46,6 +46,7 @@ class Link:
     peer_ifindex: int | None  # of a veth's other end, in that end's namespace
     peer_netnsid: int | None  # the other end's namespace as this one numbers it; None: the same
     alias: str  # free text; the mark of the devices that are ours
+    other_names: tuple[str, ...] = ()  # as `ip link property add dev ... altname` gives them
 
 
 def get(device: Device) -> Link:
@@ -286,6 +287,7 @@ def _set(
 def _link(message: Any) -> Link:
     info = message.get_attr("IFLA_LINKINFO")
     mac = message.get_attr("IFLA_ADDRESS")
+    names = message.get_attr("IFLA_PROP_LIST")
     kind = info.get_attr("IFLA_INFO_KIND") if info else None
     return Link(
         ifindex=message["index"],
@@ -300,6 +302,7 @@ def _link(message: Any) -> Link:
         peer_ifindex=message.get_attr("IFLA_LINK"),
         peer_netnsid=message.get_attr("IFLA_LINK_NETNSID"),
         alias=message.get_attr("IFLA_IFALIAS") or "",
+        other_names=tuple(names.get_attrs("IFLA_ALT_IFNAME")) if names else (),
     )
 
 

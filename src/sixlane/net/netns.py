@@ -11,7 +11,9 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
 _MNT_DETACH = 2
 _EINVAL = 22
+_SO_NETNS_COOKIE = 71
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -101,6 +104,12 @@ def inside(name: str | None) -> Iterator[None]:
         finally:
             os.close(fd)
         yield
+
+
+def cookie() -> int:
+    """A number that the calling thread's namespace alone has until the machine starts again."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
 
 
 def open_fd(name: str | None) -> int:

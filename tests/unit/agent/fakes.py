@@ -67,7 +67,7 @@ class FakePart:
     fail: dict[str, Callable[[Desired], None]] = field(default_factory=dict)
     removed: bool = False
 
-    def plan(self, desired: Desired) -> Any:
+    def plan(self, desired: Desired, before: Desired) -> Any:
         self._may_fail("plan", desired)
         wanted = [one for one in desired if one.kind == self.kind]
         return FakePlan(wanted, [f"set {one.name}" for one in wanted if one not in self.in_force])
