@@ -16,6 +16,8 @@ struct eam4_key eam4_key_;
 struct eam6_key eam6_key_;
 struct eam eam_;
 struct counter counter_;
+struct past_reason past_reason_;
+struct past_prefix past_prefix_;
 struct error_bucket error_bucket_;
 struct neighbour_use neighbour_use_;
 struct next_hop next_hop_;

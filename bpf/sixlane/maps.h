@@ -97,6 +97,23 @@ struct {
 	__type(value, struct counter);
 } prefix_counters SEC(".maps");
 
+/* No program writes these: they are what an upgrade took over of maps with another layout. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct past_reason);
+	__type(value, struct counter);
+} past_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct past_prefix);
+	__type(value, struct counter);
+} past_prefixes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

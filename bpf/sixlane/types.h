@@ -177,6 +177,23 @@ enum reason {
 	REASON_COUNT,
 };
 
+/*
+ * What was counted before the maps of `counters` and `prefix_counters` had their present layout:
+ * keys of the sums. `map` is the kernel's number of the map that a sum comes from. As enums stand
+ * in them, the types (BTF) of the maps hold the names of all reasons and directions: by these,
+ * another version knows what it finds.
+ */
+struct past_reason {
+	enum reason reason;
+	__u32 map;
+};
+
+struct past_prefix {
+	__u32 id; /* of struct prefix */
+	enum direction direction;
+	__u32 map;
+};
+
 /* A per-CPU bucket for ICMP errors (RFC 4443 2.4 f, RFC 1812 4.3.2.8). */
 struct error_bucket {
 	__u64 filled_jiffies;

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sixlane.datapath import Datapath
+from sixlane.datapath.pins import namespace_name
 from sixlane.model import Gateway, parse_resource
 from sixlane.nat64 import (
     apply_gateway,
@@ -26,7 +27,6 @@ from sixlane.nat64 import (
     remove_slow_path,
     restore_originals,
 )
-from sixlane.nat64.slowpath import namespace_name
 from sixlane.net import address, ethtool, link, netns, route, sysctl
 
 CLIENT = "192.31.196.10"

@@ -247,6 +247,16 @@ class Btf:
             libbpf().btf__free(btf)
 
     @classmethod
+    def from_id(cls, id: int) -> Self:
+        """The types that the kernel numbers `id` (`MapInfo.btf_id`). KernelError if none are."""
+        btf = libbpf().btf__load_from_kernel_by_id(id)
+        check_pointer(btf, f"read the types with id {id}")
+        try:
+            return cls.of(btf)
+        finally:
+            libbpf().btf__free(btf)
+
+    @classmethod
     def of(cls, btf: Any) -> Self:
         """A copy of libbpf's `struct btf *`."""
         size = ffi.new("__u32 *")

@@ -81,6 +81,7 @@ void *bpf_map__initial_value(struct bpf_map *map, size_t *size);
 /* btf.h */
 struct btf *btf__parse(const char *path, void *extension);
 const void *btf__raw_data(const struct btf *btf, __u32 *size);
+struct btf *btf__load_from_kernel_by_id(__u32 id);
 void btf__free(struct btf *btf);
 
 /* bpf.h */

@@ -6,13 +6,14 @@ A link is pinned and so outlives the agent; a tc filter stays with its device an
 
 import errno
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sixlane.bpf import AttachType, Link, Program, XdpFlag, attached_programs, probe, xdp_program
 from sixlane.errors import ConfigError, KernelError, NotSupported
-from sixlane.net import clsact, link
+from sixlane.net import clsact, link, netns
 
 Entry = Literal["xdp", "xdp-generic", "tc"]
 Mode = Literal["xdp", "xdp-generic", "tcx", "clsact"]
@@ -117,12 +118,28 @@ def attach_slow(links: Path, end: End, ifindex: int, program: Program) -> None:
     """Puts a program on one end of the slow path, in that end's namespace, in place of what is
     there."""
     if not probe.has_tcx():
-        clsact.attach(ifindex, program.fd, f"sixlane_{end}")
+        clsact.attach(ifindex, program.fd, _slow_filter(end))
         return
     pin = _slow_pin(links, end)
     Link.unpin(pin)
     with Link.create(program, ifindex, AttachType.TCX_INGRESS) as created:
         created.pin(pin)
+
+
+def maps_in_use(links: Path, namespace: str) -> dict[int, frozenset[int]]:
+    """The ids of what is attached, the slow path's ends among it: of programs, each with its maps.
+
+    `namespace`: the slow path's.
+    """
+    programs = {one.program for one in attachments(links) if one.device}
+    for end in get_args(End):
+        programs |= {found.program_id or 0 for _, found in _slow_filters(end, namespace)}
+        programs |= {slow_program(links, end) or 0}
+    maps = {}
+    for id in programs - {0}:
+        with Program.from_id(id) as program:
+            maps[id] = frozenset(program.info.map_ids)
+    return maps
 
 
 def slow_program(links: Path, end: End) -> int | None:
@@ -137,11 +154,40 @@ def slow_program(links: Path, end: End) -> int | None:
     return info.program_id if info.ifindex else None
 
 
-def replace_slow(links: Path, end: End, program: Program) -> None:
-    """Swaps the program of one end, if a link holds it and it is another one."""
+def replace_slow(links: Path, end: End, program: Program, namespace: str) -> bool:
+    """Swaps the program of one end, if that end is there and has another one; whether it did."""
+    replaced = False
     if slow_program(links, end) not in (None, 0, program.info.id):
         with Link.from_pin(_slow_pin(links, end)) as pinned:
             pinned.update(program)
+        replaced = True
+    for ifindex, found in _slow_filters(end, namespace):
+        if found.program_id != program.info.id:
+            with _at_end(end, namespace):
+                clsact.attach(ifindex, program.fd, found.name)
+            replaced = True
+    return replaced
+
+
+def _slow_filters(end: End, namespace: str) -> list[tuple[int, clsact.Filter]]:
+    """The filter on one end, where the kernel has no TCX: device and filter."""
+    if probe.has_tcx() or not netns.exists(namespace):
+        return []
+    with _at_end(end, namespace):
+        return [
+            (device.ifindex, found)
+            for device in link.list_links()
+            for found in clsact.list_filters(device.ifindex)
+            if found.name == _slow_filter(end)
+        ]
+
+
+def _at_end(end: End, namespace: str) -> AbstractContextManager[None]:
+    return netns.inside(namespace if end == "far" else None)
+
+
+def _slow_filter(end: End) -> str:
+    return f"sixlane_{end}"
 
 
 def _slow_pin(links: Path, end: End) -> Path:

@@ -26,17 +26,27 @@ def commit(
     slot = slot_key(generation % SLOTS)
     for entry in tables.prefixes:
         if present_ids.get(entry.name) != entry.id:
-            clear_prefix(maps["prefix_counters"], entry.id)
+            clear_prefix(maps, entry.id)
     with ExitStack() as stack:
         for name, fill in _fillers(tables).items():
             maps[name].update(slot, stack.enter_context(fill()))
         maps["generation"].update(ZERO, slot_key(generation))
-        # A packet may be at work in the old slot. Updating a map of maps waits for it (RCU).
-        again = stack.enter_context(Map.from_id(number_of(maps["gateways"].lookup(slot))))
-        maps["gateways"].update(slot, again)
+        wait_for_packets(maps, generation)  # in the old slot
     for name in _OUTER:
         maps[name].delete(slot_key((generation + 1) % SLOTS))
     return generation
+
+
+def wait_for_packets(maps: Mapping[str, Map], generation: int) -> None:
+    """Returns when no packet is at work any more that was before, if tables are in force.
+
+    Updating a map of maps waits for it (RCU).
+    """
+    slot = slot_key(generation % SLOTS)
+    present = maps["gateways"].lookup(slot)
+    if present is not None:
+        with Map.from_id(number_of(present)) as again:
+            maps["gateways"].update(slot, again)
 
 
 def clear(maps: Mapping[str, Map]) -> None:

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters: per-CPU values added up, by the names of enum reason and of the prefixes."""
+"""Counters: per-CPU values added up, by the names of enum reason and of the prefixes.
 
-from collections.abc import Mapping
+What maps of another layout had counted lies beside them (`past_counters`, `past_prefixes`), by the
+map it came from: to take it over twice is to take it over once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +24,9 @@ class Counter:
     packets: int
     bytes: int
 
+    def __add__(self, other: "Counter") -> "Counter":
+        return Counter(self.packets + other.packets, self.bytes + other.bytes)
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -31,10 +39,23 @@ class Counters:
     prefixes: dict[str, dict[Literal[46, 64], Counter]]
 
 
-def read_counters(reasons: Map, prefixes: Map, ids: Mapping[str, int]) -> Counters:
-    """`ids`: the prefixes' names and the ids of their counters."""
-    by_reason = _read(reasons)
-    by_prefix = _read(prefixes)
+PastReasons = Iterable[tuple[layout.PastReason, Counter]]
+PastPrefixes = Iterable[tuple[layout.PastPrefix, Counter]]
+
+
+def read_counters(
+    maps: Mapping[str, Map],
+    ids: Mapping[str, int],
+    past_reasons: PastReasons = (),
+    past_prefixes: PastPrefixes = (),
+) -> Counters:
+    """`ids`: the prefixes' names and the ids of their counters. `past_*`: to be added."""
+    by_reason = _read(maps["counters"])
+    for reason, counter in (*_past_reasons(maps["past_counters"]), *past_reasons):
+        by_reason[reason.reason] += counter
+    by_prefix = _read(maps["prefix_counters"])
+    for prefix, counter in (*_past_prefixes(maps["past_prefixes"]), *past_prefixes):
+        by_prefix[_index(prefix.id, prefix.direction)] += counter
     return Counters(
         {
             reason.name.lower(): by_reason[reason]
@@ -42,27 +63,59 @@ def read_counters(reasons: Map, prefixes: Map, ids: Mapping[str, int]) -> Counte
             if reason not in (Reason.REASON_NONE, Reason.REASON_COUNT)
         },
         {
-            name: {
-                direction: by_prefix[id * Direction.DIRECTION_COUNT + index]
-                for direction, index in _KEYS.items()
-            }
+            name: {direction: by_prefix[_index(id, index)] for direction, index in _KEYS.items()}
             for name, id in ids.items()
         },
     )
 
 
-def clear_prefix(prefixes: Map, id: int) -> None:
+def keep_past(maps: Mapping[str, Map], reasons: PastReasons, prefixes: PastPrefixes) -> None:
+    """Takes over what was counted in maps that are about to go."""
+    for reason, counter in reasons:
+        maps["past_counters"].update(bytes(reason), _value(counter))
+    for prefix, counter in prefixes:
+        maps["past_prefixes"].update(bytes(prefix), _value(counter))
+
+
+def clear_prefix(maps: Mapping[str, Map], id: int) -> None:
     """Both directions back to zero: the id is about to get another name."""
     for index in _KEYS.values():
-        key = (id * Direction.DIRECTION_COUNT + index).to_bytes(4, "little")
-        values = prefixes.lookup_per_cpu(key) or []
-        prefixes.update_per_cpu(key, [bytes(len(value)) for value in values])
+        key = _index(id, index).to_bytes(4, "little")
+        values = maps["prefix_counters"].lookup_per_cpu(key) or []
+        maps["prefix_counters"].update_per_cpu(key, [bytes(len(value)) for value in values])
+    for prefix, _ in list(_past_prefixes(maps["past_prefixes"])):
+        if prefix.id == id:
+            maps["past_prefixes"].delete(bytes(prefix))
 
 
-def _read(map: Map) -> dict[int, Counter]:
-    return {int.from_bytes(key, "little"): _sum(values) for key, values in map.items_per_cpu()}
+def _index(id: int, direction: int) -> int:
+    return id * Direction.DIRECTION_COUNT + direction
 
 
-def _sum(values: list[bytes]) -> Counter:
-    read = [layout.Counter.from_buffer_copy(value) for value in values]
-    return Counter(sum(counter.pkts for counter in read), sum(counter.bytes for counter in read))
+def _read(counters: Map) -> dict[int, Counter]:
+    return defaultdict(
+        lambda: Counter(0, 0),
+        {
+            int.from_bytes(key, "little"): sum(map(_counter, values), Counter(0, 0))
+            for key, values in counters.items_per_cpu()
+        },
+    )
+
+
+def _past_reasons(past: Map) -> PastReasons:
+    for key, value in past.items():
+        yield layout.PastReason.from_buffer_copy(key), _counter(value)
+
+
+def _past_prefixes(past: Map) -> PastPrefixes:
+    for key, value in past.items():
+        yield layout.PastPrefix.from_buffer_copy(key), _counter(value)
+
+
+def _counter(value: bytes) -> Counter:
+    read = layout.Counter.from_buffer_copy(value)
+    return Counter(read.pkts, read.bytes)
+
+
+def _value(counter: Counter) -> bytes:
+    return bytes(layout.Counter(counter.packets, counter.bytes))

@@ -65,12 +65,11 @@ def render(types: Btf, uplink: Path) -> str:
             *(_enum(found) for found in types if isinstance(found, Enum)),
             *(_struct(types, found) for found in _in_order(types)),
             *_maps(Btf.from_file(uplink)),
+            *_digests(types, Btf.from_file(uplink)),
             *_config(uplink),
         ]
     )
-    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-    note = '"""Of all below: pinned maps of another layout are not adopted."""'
-    return f'{HEAD}\nDIGEST = "{digest}"\n{note}\n\n{body}\n'
+    return f"{HEAD}\n{body}\n"
 
 
 def _in_order(types: Btf) -> Iterator[Struct]:
@@ -125,7 +124,7 @@ def _struct(types: Btf, struct: Struct) -> str:
 def _ctype(types: Btf, type: Type) -> str:
     big = isinstance(type, Typedef) and type.name.startswith("__be")
     match types.strip(type):
-        case Int(size=size):
+        case Int(size=size) | Enum(size=size):
             return f"ctypes.c_uint{8 * size}" + (".__ctype_be__" if big else "")
         case Array() as array:
             return f"{_ctype(types, array.type)} * {array.length}"
@@ -160,6 +159,73 @@ def _map(definition: MapDefinition) -> str:
         f"MapLayout({definition.type}, {definition.key_size}, {definition.value_size}, "
         f"{definition.max_entries}, {definition.flags}{inner})"
     )
+
+
+# What BTF does not tell of a map: the structs of inner maps (key, value), and the enum that counts
+# the elements of an array. Maps that only make sense together have a digest together.
+_INNER: dict[str, tuple[str, ...]] = {
+    "gateways": ("gateway",),
+    "ranges": ("range_block",),
+    "eam4": ("eam4_key", "eam"),
+    "eam6": ("eam6_key", "eam"),
+}
+_INDEX = {"counters": "reason", "prefix_counters": "direction"}
+_TOGETHER = (
+    ("generation", *_INNER),
+    ("counters", "past_counters"),
+    ("prefix_counters", "past_prefixes"),
+)
+
+
+def _digests(types: Btf, uplink: Btf) -> Iterator[str]:
+    """Names for the maps' layouts: what differs in anything must not be adopted."""
+    maps = uplink.maps()
+    together = {name: group for group in _TOGETHER for name in group}
+    yield "DIGESTS = {"
+    for name in maps:
+        described = [
+            _described(types, uplink, maps[member]) for member in together.get(name, (name,))
+        ]
+        if name in _TOGETHER[0]:
+            # Their words are made of flags and limits. A change of those costs no more than tables
+            # that are written anew.
+            enums = [one for one in types if isinstance(one, Enum) and one.name != "reason"]
+            described += [_layout(types, one) for one in enums]
+        digest = hashlib.sha256("\n".join(described).encode()).hexdigest()[:8]
+        yield f'    "{name}": "{digest}",'
+    yield "}"
+    yield '"""Of the layout of a map. Maps with the same digest are adopted together or not."""\n'
+
+
+def _described(types: Btf, uplink: Btf, map: MapDefinition) -> str:
+    if map.inner and map.name not in _INNER:
+        raise SystemExit(f"{map.name}: _INNER in generate.py does not say what is in it")
+    inside = [types.find(Struct, name) for name in _INNER.get(map.name, ())]
+    index = _INDEX.get(map.name)
+    return " ".join(
+        [
+            map.name,
+            _map(map),
+            *(_layout(uplink, type) for type in (map.key, map.value) if type),
+            *(_layout(types, type) for type in inside),
+            *([_layout(types, types.find(Enum, index))] if index else []),
+        ]
+    )
+
+
+def _layout(btf: Btf, type: Type) -> str:
+    """A type in words: whatever would make a reader take a value for another."""
+    match btf.strip(type):
+        case Struct() as struct:
+            members = (f"{m.offset_bits}:{m.name}:{_layout(btf, m.type)}" for m in struct.members)
+            return f"{struct.name}[{struct.size}]{{{','.join(members)}}}"
+        case Array() as array:
+            return f"{_layout(btf, array.type)}*{array.length}"
+        case Enum() as enum:
+            return f"{enum.name}{{{','.join(f'{v.name}={v.value}' for v in enum.values)}}}"
+        case other:
+            big = isinstance(type, Typedef) and type.name.startswith("__be")
+            return f"{'be' if big else 'u'}{8 * btf.size(other)}"
 
 
 def _config(uplink: Path) -> Iterator[str]:

@@ -29,10 +29,6 @@ class Variable:
     bytes: int
 
 
-DIGEST = "97b673089d51"
-"""Of all below: pinned maps of another layout are not adopted."""
-
-
 class Limit(IntEnum):
     MAX_PREFIXES = 64
     MAX_SOURCE_SETS = 1024
@@ -269,6 +265,32 @@ class Counter(ctypes.Structure):
 assert ctypes.sizeof(Counter) == 16
 
 
+class PastReason(ctypes.Structure):
+    _fields_ = (
+        ("reason", ctypes.c_uint32),
+        ("map", ctypes.c_uint32),
+    )
+    reason: int
+    map: int
+
+
+assert ctypes.sizeof(PastReason) == 8
+
+
+class PastPrefix(ctypes.Structure):
+    _fields_ = (
+        ("id", ctypes.c_uint32),
+        ("direction", ctypes.c_uint32),
+        ("map", ctypes.c_uint32),
+    )
+    id: int
+    direction: int
+    map: int
+
+
+assert ctypes.sizeof(PastPrefix) == 12
+
+
 class ErrorBucket(ctypes.Structure):
     _fields_ = (
         ("filled_jiffies", ctypes.c_uint64),
@@ -327,12 +349,32 @@ MAPS = {
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "counters": MapLayout(6, 4, 16, 35, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
+    "past_counters": MapLayout(1, 8, 16, 4096, 1),
+    "past_prefixes": MapLayout(1, 12, 16, 4096, 1),
     "error_buckets": MapLayout(6, 4, 16, 1, 0),
     "next_hops": MapLayout(6, 4, 56, 16384, 0),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
     "error_works": MapLayout(6, 4, 472, 1, 0),
 }
+
+DIGESTS = {
+    "eam4": "63a65850",
+    "eam6": "63a65850",
+    "generation": "63a65850",
+    "gateways": "63a65850",
+    "ranges": "63a65850",
+    "counters": "c4d49975",
+    "prefix_counters": "88bdc9db",
+    "past_counters": "c4d49975",
+    "past_prefixes": "88bdc9db",
+    "error_buckets": "4b56e714",
+    "next_hops": "98a601c5",
+    "neighbours": "aa785a4c",
+    "next_hop_epoch": "5ff9ad43",
+    "error_works": "57874ee1",
+}
+"""Of the layout of a map. Maps with the same digest are adopted together or not."""
 
 CONFIG = {
     "jiffies_per_second": Variable(0, 4),

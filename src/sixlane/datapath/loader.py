@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data path as the control plane sees it: opened or adopted, configured, attached, read."""
 
+import logging
 import shutil
 import time
 from contextlib import ExitStack
@@ -10,12 +11,22 @@ from types import TracebackType
 from sixlane.bpf import Map, Object, Program
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
-from sixlane.datapath.commit import SLOTS, ZERO, clear, commit, number_of, slot_key
-from sixlane.datapath.counters import Counters, read_counters
+from sixlane.datapath.commit import (
+    SLOTS,
+    ZERO,
+    clear,
+    commit,
+    number_of,
+    slot_key,
+    wait_for_packets,
+)
+from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.objects import UPLINK, object_path
-from sixlane.datapath.pins import Pins, build_id
+from sixlane.datapath.older import Older
+from sixlane.datapath.pins import Pins, build_id, namespace_name
 from sixlane.datapath.tables import Tables, prefix_names
-from sixlane.errors import ConfigError
+
+_log = logging.getLogger("sixlane.datapath")
 
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
 _PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn")
@@ -30,41 +41,53 @@ class Datapath:
         pins: Pins,
         maps: dict[str, Map],
         programs: dict[str, Program],
+        older: Older,
         resources: ExitStack,
     ) -> None:
         self._pins = pins
         self._maps = maps
         self._programs = programs
+        self._older = older
+        self._replacing = False  # whether attached programs still work with other tables
         self._resources = resources
 
     @classmethod
     def open(cls, root: Path) -> "Datapath":
-        """Adopts what is pinned below `root`, or loads it; attached programs of another build are
-        replaced in place.
+        """Adopts what is pinned below `root`, or loads it.
 
-        ConfigError: pinned maps of another version's layout. NotSupported: no bpffs, no objects.
+        Attached programs of another build are replaced in place: now, if their tables are ours as
+        well, else by the first commit, as until then our tables are empty. NotSupported: no bpffs,
+        no objects.
         """
         path = object_path(UPLINK)
         constants = {"jiffies_per_second": jiffies_per_second()}
         pins = Pins.open(root, build_id(path.read_bytes(), repr(constants).encode()))
-        if pins.other_layouts():
-            raise ConfigError(
-                f"{root} holds tables of another version of sixlane",
-                "this version cannot take them over: sixlane teardown, then start again",
-            )
+        in_use = attach.maps_in_use(pins.links, namespace_name(root))
+        pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
             if not _all_pinned(pins):
                 _load(path, pins, constants)
             maps = {
-                name: resources.enter_context(Map.from_pin(pins.maps / name))
-                for name in layout.MAPS
+                name: resources.enter_context(Map.from_pin(pins.map(name))) for name in layout.MAPS
             }
+            older = Older(pins.others())
+            resources.callback(older.close)
             programs = {
                 name: resources.enter_context(Program.from_pin(pins.programs / name))
                 for name in _PROGRAMS
             }
-            datapath = cls(pins, maps, programs, resources.pop_all())
-        datapath._replace_old_programs()
+            datapath = cls(pins, maps, programs, older, resources)
+            if not datapath.generation():
+                maps["generation"].update(ZERO, slot_key(older.generation()))
+            ours = maps["generation"].info.id
+            if datapath._gateway() is None and any(
+                used and ours not in used for used in in_use.values()
+            ):
+                _log.info("programs of another version stay until the tables of this one are there")
+                datapath._replacing = True
+            else:
+                datapath._replace_older()
+            datapath._resources = resources.pop_all()
         return datapath
 
     def close(self) -> None:
@@ -102,25 +125,29 @@ class Datapath:
         return number_of(self._maps["generation"].lookup(ZERO))
 
     def digest(self) -> int | None:
-        """`Tables.digest` of what is in force, None if nothing is."""
-        gateway = self._gateway()
+        """`Tables.digest` of what is in force, None if nothing is, or in another layout."""
+        gateway = None if self._replacing else self._gateway()
         return layout.Gateway.from_buffer_copy(gateway).digest if gateway else None
 
     def prefix_ids(self) -> dict[str, int]:
         """The prefixes in force and the ids of their counters."""
         gateway = self._gateway()
-        return prefix_names(gateway) if gateway else {}
+        return prefix_names(gateway) if gateway else self._older.prefix_ids()
 
     def commit(self, tables: Tables) -> int:
         """Puts tables in force between two packets; returns the new generation.
 
-        All is written aside first. An error before the flip changes nothing for any packet.
+        All is written aside first. An error before the flip changes nothing for any packet. What
+        another version has attached is replaced after it.
         """
-        return commit(self._maps, tables, self.generation(), self.prefix_ids())
+        generation = commit(self._maps, tables, self.generation(), self.prefix_ids())
+        self._replace_older()
+        return generation
 
     def clear(self) -> None:
         """Puts no tables in force: every packet passes to the kernel."""
         clear(self._maps)
+        self._replace_older()
 
     def forget_next_hops(self) -> None:
         """To be called when routes, neighbours or links have changed."""
@@ -153,7 +180,7 @@ class Datapath:
 
     def counters(self) -> Counters:
         return read_counters(
-            self._maps["counters"], self._maps["prefix_counters"], self.prefix_ids()
+            self._maps, self.prefix_ids(), self._older.reasons(), self._older.prefixes()
         )
 
     def program(self, name: str) -> Program:
@@ -167,15 +194,42 @@ class Datapath:
         with Map.from_id(int.from_bytes(found, "little")) as inner:
             return inner.lookup(ZERO)
 
-    def _replace_old_programs(self) -> None:
+    def _replace_older(self) -> None:
+        """Puts our programs in the place of others, and keeps what those had counted."""
+        if self._replace_programs():
+            wait_for_packets(self._maps, self.generation())
+        if self._older:
+            ids = self.prefix_ids()
+            before = self._older.prefix_ids() or ids
+            keep_past(
+                self._maps,
+                self._older.reasons(),
+                (
+                    (prefix, counter)
+                    for prefix, counter in self._older.prefixes()
+                    if any(prefix.id == id == before.get(name) for name, id in ids.items())
+                ),
+            )
+        self._pins.remove_others()
+        self._older.close()
+        self._replacing = False
+
+    def _replace_programs(self) -> bool:
+        """Whether there was any of another build."""
         current = {program.info.id for program in self._programs.values()}
+        namespace = namespace_name(self.root)
+        replaced = False
         for attachment in self.attachments():
             if attachment.device and attachment.program not in current:
                 xdp, tc = self._programs["uplink_xdp"], self._programs["uplink_tc"]
                 attach.replace(self._pins.links, attachment, xdp, tc)
+                _log.info(
+                    "device %s: the program was replaced by this version's", attachment.device
+                )
+                replaced = True
         for end, name in _SLOW.items():
-            attach.replace_slow(self._pins.links, end, self._programs[name])
-        self._pins.remove_other_programs()
+            replaced |= attach.replace_slow(self._pins.links, end, self._programs[name], namespace)
+        return replaced
 
 
 def jiffies_per_second() -> int:
@@ -184,7 +238,7 @@ def jiffies_per_second() -> int:
 
 
 def _all_pinned(pins: Pins) -> bool:
-    return all((pins.maps / name).exists() for name in layout.MAPS) and all(
+    return all(pins.map(name).exists() for name in layout.MAPS) and all(
         (pins.programs / name).exists() for name in _PROGRAMS
     )
 
@@ -193,7 +247,7 @@ def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
     """Loads the programs over the pinned maps, pinning those that are not there yet."""
     with Object.open(path) as opened:
         for name in layout.MAPS:
-            opened.maps[name].set_pin_path(pins.maps / name)
+            opened.maps[name].set_pin_path(pins.map(name))
         rodata = opened.maps[".rodata"].initial_value
         for name, value in constants.items():
             place = layout.CONFIG[name]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where kernel objects keep their names while no agent runs.
 
-    PINS/maps-<layout>/<map>            all maps, of one layout of the shared structs
+    PINS/maps/<map>-<digest>            each map under its layout (layout.DIGESTS)
     PINS/programs-<build>/<program>     programs of one build; an upgrade puts the next beside it
     PINS/links/<mode>-<ifindex>         what is attached where
 
@@ -10,11 +10,16 @@ bpffs forbids dots in names, so devices go by their index.
 
 import hashlib
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from sixlane.bpf import Map
 from sixlane.bpf.probe import bpffs_mounted, mount_bpffs
 from sixlane.datapath import layout
 from sixlane.errors import KernelError, NotSupported
+
+Group = Mapping[str, Path]
+"""Maps that are adopted together or not at all: their pins by their names."""
 
 
 class Pins:
@@ -22,7 +27,7 @@ class Pins:
 
     def __init__(self, root: Path, build: str) -> None:
         self.root = root
-        self.maps = root / f"maps-{layout.DIGEST}"
+        self.maps = root / "maps"
         self.programs = root / f"programs-{build}"
         self.links = root / "links"
 
@@ -41,19 +46,76 @@ class Pins:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return pins
 
-    def other_layouts(self) -> list[Path]:
-        """Map directories of another layout that hold maps."""
-        return [
-            path for path in self.root.glob("maps-*") if path != self.maps and any(path.iterdir())
-        ]
+    def map(self, name: str) -> Path:
+        """Where a map of our layout is pinned."""
+        return self.maps / f"{name}-{layout.DIGESTS[name]}"
 
-    def remove_other_programs(self) -> None:
-        """Forgets the programs of other builds; what is attached lives on by its link."""
+    def others(self) -> list[Group]:
+        """What is pinned of other layouts."""
+        return [group for digest, group in self._groups().items() if digest not in _OURS]
+
+    def remove_unused(self, used: Collection[int]) -> None:
+        """Removes what can be of no use: half a group, and, if attached programs use any map at
+        all, the groups that they do not; `used` are the ids of the maps that they do.
+
+        Such a group is what an upgrade left that was cut short: half made, or no longer current.
+        """
+        for digest, group in self._groups().items():
+            whole = digest not in _OURS or group.keys() == _OURS[digest]
+            if not whole or (used and _ids(group).isdisjoint(used)):
+                _remove(group)
+
+    def remove_others(self) -> None:
+        """Forgets maps of other layouts and programs of other builds; what is attached lives on
+        by its link."""
+        for group in self.others():
+            _remove(group)
         for path in self.root.glob("programs-*"):
             if path != self.programs:
                 shutil.rmtree(path)
+
+    def _groups(self) -> dict[str, Group]:
+        """All pinned maps by their digests. Versions before 0.2 had a directory for each layout of
+        everything: maps-<digest>."""
+        groups: dict[str, dict[str, Path]] = {}
+        for path in sorted(self.maps.iterdir()):
+            name, _, digest = path.name.rpartition("-")
+            groups.setdefault(digest, {})[name] = path
+        for directory in self.root.glob("maps-*"):
+            groups[directory.name] = {path.name: path for path in directory.iterdir()}
+        return dict(groups)
+
+
+def namespace_name(root: Path) -> str:
+    """The slow path's network namespace that belongs to the pins in `root`."""
+    return f"{root.name}-slow"
 
 
 def build_id(*parts: bytes) -> str:
     """A name for the programs that come of these bytes: the object file and its constants."""
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+
+
+def _names_by_digest() -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {}
+    for name, digest in layout.DIGESTS.items():
+        names.setdefault(digest, set()).add(name)
+    return names
+
+
+_OURS = _names_by_digest()
+
+
+def _ids(group: Group) -> set[int]:
+    found = set()
+    for path in group.values():
+        with Map.from_pin(path) as pinned:
+            found.add(pinned.info.id)
+    return found
+
+
+def _remove(group: Group) -> None:
+    for path in group.values():
+        path.unlink()
+        if path.parent.name != "maps" and not any(path.parent.iterdir()):
+            path.parent.rmdir()

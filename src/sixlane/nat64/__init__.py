@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The NAT46/NAT64 gateway: from a Gateway resource to tables, devices and settings."""
 
+from sixlane.datapath.pins import namespace_name
 from sixlane.nat64.apply import Done, apply_gateway
 from sixlane.nat64.devices import Chosen, Trouble, choose_devices
 from sixlane.nat64.observe import Observed, observe_gateway
 from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
 from sixlane.nat64.settings import Unsettled, unsettled
-from sixlane.nat64.slowpath import namespace_name, remove_slow_path
+from sixlane.nat64.slowpath import remove_slow_path
 from sixlane.nat64.status import gateway_status
 
 __all__ = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Datapath
+from sixlane.datapath.pins import namespace_name
 from sixlane.errors import NotSupported, SixlaneError
 from sixlane.nat64.devices import Trouble, Use
 from sixlane.nat64.originals import (
@@ -17,7 +18,6 @@ from sixlane.nat64.originals import (
 )
 from sixlane.nat64.plan import Attach, Plan
 from sixlane.nat64.slowpath import (
-    namespace_name,
     observe_slow_path,
     raise_slow_path,
     remove_slow_path,
@@ -86,11 +86,12 @@ def _unless_required(use: Use, done: Done) -> Iterator[None]:
 def _undone_on_error(datapath: Datapath, plan: Plan, originals: Originals) -> Iterator[None]:
     """A refused plan leaves no device with a program or a setting that it had not before."""
     before = datapath.attachments()
+    places = {(one.ifindex, one.mode) for one in before}  # another program may be there by now
     try:
         yield
     except BaseException:
         for attachment in datapath.attachments():
-            if attachment not in before:
+            if (attachment.ifindex, attachment.mode) not in places:
                 datapath.detach(attachment)
         for use in plan.used:
             if use.device.ifindex not in {one.ifindex for one in before}:

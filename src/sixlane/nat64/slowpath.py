@@ -7,9 +7,9 @@ routes, rules and sysctls stay out of it.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from pathlib import Path
 
 from sixlane.datapath import Datapath, SlowPath
+from sixlane.datapath.pins import namespace_name
 from sixlane.net import ethtool, link, neigh, netns, route, sysctl
 
 NEAR = "sixlane0"
@@ -24,11 +24,6 @@ _LOWEST_IPV6_MTU = 1280
 
 _IPV6_AND_FRAGMENT_HEADER_GROW = 28
 """By how much an IPv4 fragment grows when it is translated."""
-
-
-def namespace_name(pins: Path) -> str:
-    """The namespace that belongs to these pins."""
-    return f"{pins.name}-slow"
 
 
 def observe_slow_path(datapath: Datapath) -> SlowPath | None:
