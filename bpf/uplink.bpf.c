@@ -3,7 +3,7 @@
  * The gateway's data path: one pipeline, two entries. A packet is parsed, classified, checked and
  * mapped without being touched; then it is rewritten once and sent to its next hop. Cold paths are
  * functions of their own: extension headers (parse.h), ICMP errors to translate (quote.h), ICMP
- * errors to send (reject.h).
+ * errors to send (reject.h), events (event.h).
  */
 #include <linux/bpf.h>
 #include <linux/tcp.h>
@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "sixlane/event.h"
 #include "sixlane/quote.h"
 #include "sixlane/receive.h"
 #include "sixlane/slow.h"
@@ -199,11 +200,13 @@ int uplink_xdp(struct xdp_md *ctx)
 	int verdict = xdp_forward(ctx);
 
 	if (verdict == VERDICT_ERROR)
-		return xdp_error(ctx);
-	if (verdict > 0 && verdict & VERDICT_REJECT)
-		return xdp_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT,
-				  verdict & VERDICT_REST_MASK);
-	return verdict;
+		verdict = xdp_error(ctx);
+	if (verdict < VERDICT_DROP)
+		return verdict;
+	xdp_tell(ctx, verdict_reason(verdict)); /* while it is as it came in */
+	return verdict & VERDICT_REJECT
+		       ? xdp_reject(ctx, verdict_reason(verdict), verdict & VERDICT_REST_MASK)
+		       : XDP_DROP;
 }
 
 SEC("tc")
@@ -212,11 +215,13 @@ int uplink_tc(struct __sk_buff *ctx)
 	int verdict = tc_forward(ctx);
 
 	if (verdict == VERDICT_ERROR)
-		return tc_error(ctx);
-	if (verdict > 0 && verdict & VERDICT_REJECT)
-		return tc_reject(ctx, (verdict & ~VERDICT_REJECT) >> VERDICT_REASON_SHIFT,
-				 verdict & VERDICT_REST_MASK);
-	return verdict;
+		verdict = tc_error(ctx);
+	if (verdict < VERDICT_DROP)
+		return verdict;
+	tc_tell(ctx, verdict_reason(verdict)); /* while it is as it came in */
+	return verdict & VERDICT_REJECT
+		       ? tc_reject(ctx, verdict_reason(verdict), verdict & VERDICT_REST_MASK)
+		       : TC_ACT_SHOT;
 }
 
 /*

@@ -22,11 +22,6 @@
 #define LINK_BYTES_MAX (ETH_HLEN + 4 * VLAN_TAGS)
 #define TCX_CONTINUE   -1
 
-enum entry {
-	ENTRY_XDP,
-	ENTRY_TC,
-};
-
 struct ctx {
 	void *raw;
 	enum entry entry;
@@ -270,6 +265,13 @@ static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __
 	if (bpf_xdp_adjust_head(ctx_xdp(c), (int)gone - (int)fresh))
 		return -1;
 	return ctx_link_write(c, &tags, protocol);
+}
+
+/* Copies bytes out, wherever in the packet they are. `bytes` is not 0. */
+static __always_inline int ctx_load(struct ctx c, __u32 offset, void *to, __u32 bytes)
+{
+	return c.entry == ENTRY_XDP ? bpf_xdp_load_bytes(ctx_xdp(c), offset, to, bytes)
+				    : bpf_skb_load_bytes(ctx_skb(c), offset, to, bytes);
 }
 
 /* Stores bytes; tc keeps a checksum that the NIC computed over the packet (CHECKSUM_COMPLETE) true.

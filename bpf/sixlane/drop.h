@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Counting. Each packet is counted once under the reason it left for (enum reason). */
+/* Counting, and dropping. Each packet is counted once under the reason it left for (enum reason).
+ */
 #ifndef SIXLANE_DROP_H
 #define SIXLANE_DROP_H
 
@@ -23,6 +24,32 @@ static __always_inline void count(enum reason why, __u32 bytes)
 static __always_inline bool is_pass(enum reason why)
 {
 	return why >= PASS_NOT_CONFIGURED && why <= PASS_NATIVE;
+}
+
+/*
+ * What the pipeline returns beside the kernel's verdicts, all of which are smaller: a cold path
+ * goes on. Functions that call each other share 512 bytes of stack, so they come back to the entry
+ * instead.
+ */
+enum verdict {
+	VERDICT_ERROR = 1 << 28,  /* an ICMP error, to be translated */
+	VERDICT_DROP = 1 << 29,	  /* and the reason */
+	VERDICT_REJECT = 1 << 30, /* and the reason and `rest`: dropped, and answered */
+	VERDICT_REASON_SHIFT = 20,
+	VERDICT_REASON_MASK = 0xff,
+	VERDICT_REST_MASK = 0xfffff,
+};
+
+static __always_inline enum reason verdict_reason(int verdict)
+{
+	return verdict >> VERDICT_REASON_SHIFT & VERDICT_REASON_MASK;
+}
+
+/* The end of a packet in silence. */
+static __always_inline int drop(enum reason why, __u32 bytes)
+{
+	count(why, bytes);
+	return VERDICT_DROP | why << VERDICT_REASON_SHIFT;
 }
 
 #endif

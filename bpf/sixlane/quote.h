@@ -341,8 +341,9 @@ static __always_inline int translate_error(struct ctx c)
 		why = w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop)
 						 : error_64(c, &t, w, &hop);
 	if (why) {
-		count(why, bytes);
-		return ctx_drop(c);
+		int verdict = drop(why, bytes);
+
+		return is_pass(why) ? ctx_pass(c) : verdict; /* other tables than forward() met */
 	}
 	count_forward(&t, &w->m, w->p.family == FAMILY_INET ? DIRECTION_46 : DIRECTION_64, bytes);
 	return send(c, t.gw, hop);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* ICMP errors of our own: which reason makes which, how many a second, and the message. */
+/* ICMP errors of our own: which reason makes which, and the message. */
 #ifndef SIXLANE_REJECT_H
 #define SIXLANE_REJECT_H
 
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
+#include "sixlane/bucket.h"
 #include "sixlane/drop.h"
 #include "sixlane/fib.h"
 #include "sixlane/icmp.h"
@@ -60,33 +61,6 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 	default:
 		return false;
 	}
-}
-
-/* A token bucket a CPU, one second deep (RFC 4443 2.4 f). */
-static __always_inline bool error_is_in_budget(const struct gateway *gw)
-{
-	__u32 zero = 0;
-	struct error_bucket *bucket = bpf_map_lookup_elem(&error_buckets, &zero);
-
-	if (!bucket)
-		return false;
-
-	__u64 now = bpf_jiffies64();
-	__u64 elapsed = now - bucket->filled_jiffies;
-	__u64 rate = gw->icmp_errors_per_second;
-
-	if (elapsed >= jiffies_per_second) {
-		bucket->tokens = rate;
-		bucket->filled_jiffies = now;
-	} else if (elapsed * rate >= jiffies_per_second) {
-		bucket->tokens =
-			min_u32(rate, bucket->tokens + elapsed * rate / jiffies_per_second);
-		bucket->filled_jiffies = now;
-	}
-	if (!bucket->tokens)
-		return false;
-	bucket->tokens--;
-	return true;
 }
 
 /* The quote is in place behind the room for headers; `sum` is its checksum. */
@@ -205,7 +179,7 @@ static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 
 	__u32 bytes = pkt_l3_bytes(&p);
 
-	if (!t.gw->icmp_errors_per_second || !error_is_in_budget(t.gw)) {
+	if (!bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second)) {
 		count(ICMP_ERROR_LIMITED, bytes);
 		return ctx_drop(c);
 	}
@@ -228,17 +202,6 @@ __noinline int tc_reject(struct __sk_buff *raw, __u32 why, __u32 rest)
 	return reject((struct ctx){ raw, ENTRY_TC }, why, rest);
 }
 
-/*
- * What forward() returns beside the kernel's verdicts: a cold path goes on. Functions that call
- * each other share 512 bytes of stack, so they come back to the entry instead.
- */
-enum verdict {
-	VERDICT_REJECT = 1 << 30, /* and the reason and `rest` */
-	VERDICT_ERROR = 1 << 29,  /* an ICMP error, to be translated */
-	VERDICT_REASON_SHIFT = 20,
-	VERDICT_REST_MASK = 0xfffff,
-};
-
 /* The end of each packet that is not sent on: counted once, answered if that is due. */
 static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason why, __u32 rest,
 				 __u32 bytes)
@@ -249,7 +212,7 @@ static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason 
 	if (is_pass(why))
 		return ctx_pass(c);
 	if (p->no_error || p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
-		return ctx_drop(c);
+		return VERDICT_DROP | why << VERDICT_REASON_SHIFT;
 	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
 }
 

@@ -63,10 +63,8 @@ static __always_inline int forward_native(struct ctx c, const struct tables *t, 
 			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &hop)
 			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &hop);
 
-	if (why) {
-		count(why, bytes);
-		return ctx_drop(c);
-	}
+	if (why)
+		return drop(why, bytes);
 	count(FORWARD_NATIVE, bytes);
 	return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
 }

@@ -19,6 +19,8 @@ enum limit {
 	NAME_BYTES = 32,
 	NEXT_HOP_SLOTS = 16384,
 	NEIGHBOUR_SLOTS = 256,
+	EVENT_HEAD_BYTES = 64,
+	EVENT_RING_BYTES = 1 << 20,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -174,6 +176,9 @@ enum reason {
 	ICMP_ERROR_SENT,
 	ICMP_ERROR_LIMITED,
 	ICMP_ERROR_FAILED,
+	/* beside a drop, while somebody monitors: why there is no event */
+	EVENT_LIMITED,
+	EVENT_LOST,
 	REASON_COUNT,
 };
 
@@ -194,10 +199,56 @@ struct past_prefix {
 	__u32 map;
 };
 
-/* A per-CPU bucket for ICMP errors (RFC 4443 2.4 f, RFC 1812 4.3.2.8). */
-struct error_bucket {
+/* A token bucket of one CPU, one second deep; enum bucket_index is the index of `buckets`. */
+struct bucket {
 	__u64 filled_jiffies;
 	__u64 tokens;
+};
+
+enum bucket_index {
+	BUCKET_ICMP_ERRORS, /* RFC 4443 2.4 f, RFC 1812 4.3.2.8 */
+	BUCKET_EVENTS,
+	BUCKET_COUNT,
+};
+
+/* Whether dropped packets are told of in `events`. */
+struct monitor {
+	__u32 enabled;
+	__u32 events_per_second; /* for each CPU */
+};
+
+/* Where a packet enters the pipeline. */
+enum entry {
+	ENTRY_XDP,
+	ENTRY_TC,
+};
+
+enum event_flag {
+	EVENT_ADDRESSES = 1, /* protocol, src and dst are those of the packet */
+	EVENT_PORTS = 2,     /* src_port and dst_port are */
+	EVENT_ICMP = 4,	     /* icmp_type and icmp_code are */
+	EVENT_FRAGMENT = 8,
+};
+
+/* One dropped packet. */
+struct drop_event {
+	__u64 time_ns; /* of CLOCK_MONOTONIC */
+	struct addr src;
+	struct addr dst;
+	__u32 reason;  /* enum reason */
+	__u32 ifindex; /* that it came in by */
+	__u32 bytes;   /* of layer 3, as in `counters` */
+	__u32 flags;
+	__be16 ethertype;
+	__be16 src_port;
+	__be16 dst_port;
+	__u8 entry;
+	__u8 protocol; /* behind the extension headers, as far as those could be read */
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 head_bytes;
+	__u8 pad[5];
+	__u8 head[EVENT_HEAD_BYTES]; /* the first head_bytes of layer 3 */
 };
 
 /* When the kernel last sent to a neighbour, so that it asks whether a stale one is still there. */

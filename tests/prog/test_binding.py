@@ -3,6 +3,7 @@
 
 import errno
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -26,6 +27,7 @@ from sixlane.bpf import (
     Object,
     Program,
     ProgramType,
+    RingBuffer,
     SkBuff,
     Update,
     XdpFlag,
@@ -523,6 +525,26 @@ class TestProbes:
         assert not probe.bpffs_mounted(tmp_path / "nothing")
         probe.mount_bpffs(bpffs)  # not a second one on top
         assert bpffs.stat().st_mode & 0o777 == 0o700
+
+
+def test_ring_buffer_without_records() -> None:
+    with (
+        Map.create(MapType.RINGBUF, "ring", key_size=0, value_size=0, max_entries=4096) as made,
+        RingBuffer(made) as ring,
+    ):
+        assert ring.read(5) == []
+        assert select.select([ring], [], [], 0) == ([], [], [])
+        ring.close()
+        with pytest.raises(ValueError, match="not open"):
+            ring.read(1)
+
+
+def test_not_every_map_is_a_ring_buffer() -> None:
+    with (
+        Map.create(MapType.ARRAY, "array", key_size=4, value_size=4, max_entries=1) as made,
+        pytest.raises(KernelError, match="ring buffer array"),
+    ):
+        RingBuffer(made)
 
 
 def variable(btf: Btf, section: str, name: str) -> slice:

@@ -5,12 +5,13 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import sixlane
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
+from sixlane.agent.drops import DropReader
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import remember_home
@@ -125,6 +126,10 @@ class Agent:
             "dns64": resolvers,
             "problems": problems,
         }
+
+    def drops(self) -> AbstractContextManager[DropReader]:
+        """Dropped packets from now on, while the context is open."""
+        return self._gateway.drops.listen()
 
     def counters(self) -> dict[str, Any]:
         """Packets and bytes by reason, and by prefix and direction."""

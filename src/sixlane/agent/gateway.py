@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent.drops import Drops
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
 from sixlane.errors import ConfigError, KernelError, SixlaneError
@@ -43,6 +44,7 @@ class GatewayPart:
         self.try_again: Callable[[], None] = lambda: None
         self._pins = pins
         self._originals = originals
+        self.drops = Drops()
         self._datapath: Datapath | None = None
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
@@ -132,6 +134,7 @@ class GatewayPart:
     def close(self) -> None:
         with self._lock:
             if self._datapath is not None:
+                self.drops.withdraw()
                 self._datapath.close()
                 self._datapath = None
 
@@ -142,6 +145,8 @@ class GatewayPart:
                     self._datapath = Datapath.open(self._pins)
                 except OSError as error:
                     raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
+                self._datapath.no_events()
+                self.drops.offer(self._datapath.events)
             return self._datapath
 
     def _look(self, then: Observed | None = None) -> object:

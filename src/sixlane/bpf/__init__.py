@@ -11,6 +11,7 @@ from sixlane.bpf.link import Link, LinkInfo, attached_programs, links, xdp_progr
 from sixlane.bpf.map import Map, MapInfo
 from sixlane.bpf.object import LoadError, Object, ObjectMap, ObjectProgram
 from sixlane.bpf.program import Program, ProgramInfo, RunResult
+from sixlane.bpf.ringbuf import RingBuffer
 from sixlane.bpf.uapi import (
     AttachType,
     LinkType,
@@ -41,6 +42,7 @@ __all__ = [
     "Program",
     "ProgramInfo",
     "ProgramType",
+    "RingBuffer",
     "RunFlag",
     "RunResult",
     "SkBuff",

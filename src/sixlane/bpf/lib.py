@@ -158,6 +158,15 @@ int bpf_obj_pin(int fd, const char *path);
 int bpf_obj_get(const char *path);
 int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *size);
 
+/* libbpf.h, ring buffers */
+struct ring_buffer;
+typedef int (*ring_buffer_sample_fn)(void *context, void *data, size_t size);
+struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn sample, void *context,
+                                     const void *opts);
+int ring_buffer__consume(struct ring_buffer *ring);
+int ring_buffer__epoll_fd(const struct ring_buffer *ring);
+void ring_buffer__free(struct ring_buffer *ring);
+
 /* linux/bpf.h */
 struct bpf_map_info {
     __u32 type;

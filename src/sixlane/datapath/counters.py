@@ -50,7 +50,7 @@ def read_counters(
     past_prefixes: PastPrefixes = (),
 ) -> Counters:
     """`ids`: the prefixes' names and the ids of their counters. `past_*`: to be added."""
-    by_reason = _read(maps["counters"])
+    by_reason = read_reasons(maps["counters"])
     for reason, counter in (*_past_reasons(maps["past_counters"]), *past_reasons):
         by_reason[reason.reason] += counter
     by_prefix = _read(maps["prefix_counters"])
@@ -75,6 +75,11 @@ def keep_past(maps: Mapping[str, Map], reasons: PastReasons, prefixes: PastPrefi
         maps["past_counters"].update(bytes(reason), _value(counter))
     for prefix, counter in prefixes:
         maps["past_prefixes"].update(bytes(prefix), _value(counter))
+
+
+def read_reasons(reasons: Map) -> dict[int, Counter]:
+    """By enum reason; what the present map has counted."""
+    return _read(reasons)
 
 
 def clear_prefix(maps: Mapping[str, Map], id: int) -> None:

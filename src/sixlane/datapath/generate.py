@@ -169,7 +169,15 @@ _INNER: dict[str, tuple[str, ...]] = {
     "eam4": ("eam4_key", "eam"),
     "eam6": ("eam6_key", "eam"),
 }
-_INDEX = {"counters": "reason", "prefix_counters": "direction"}
+# The records of a ring buffer, of which BTF says nothing.
+_RECORDS = {"events": ("drop_event",)}
+# The enum whose numbers are keys of a map, or stand in its records.
+_NUMBERS = {
+    "counters": "reason",
+    "prefix_counters": "direction",
+    "buckets": "bucket_index",
+    "events": "reason",
+}
 _TOGETHER = (
     ("generation", *_INNER),
     ("counters", "past_counters"),
@@ -200,15 +208,15 @@ def _digests(types: Btf, uplink: Btf) -> Iterator[str]:
 def _described(types: Btf, uplink: Btf, map: MapDefinition) -> str:
     if map.inner and map.name not in _INNER:
         raise SystemExit(f"{map.name}: _INNER in generate.py does not say what is in it")
-    inside = [types.find(Struct, name) for name in _INNER.get(map.name, ())]
-    index = _INDEX.get(map.name)
+    inside = [types.find(Struct, name) for name in (_INNER | _RECORDS).get(map.name, ())]
+    numbers = _NUMBERS.get(map.name)
     return " ".join(
         [
             map.name,
             _map(map),
             *(_layout(uplink, type) for type in (map.key, map.value) if type),
             *(_layout(types, type) for type in inside),
-            *([_layout(types, types.find(Enum, index))] if index else []),
+            *([_layout(types, types.find(Enum, numbers))] if numbers else []),
         ]
     )
 

@@ -37,6 +37,8 @@ class Limit(IntEnum):
     NAME_BYTES = 32
     NEXT_HOP_SLOTS = 16384
     NEIGHBOUR_SLOTS = 256
+    EVENT_HEAD_BYTES = 64
+    EVENT_RING_BYTES = 1048576
 
 
 class PrefixFlag(IntEnum):
@@ -102,7 +104,27 @@ class Reason(IntEnum):
     ICMP_ERROR_SENT = 32
     ICMP_ERROR_LIMITED = 33
     ICMP_ERROR_FAILED = 34
-    REASON_COUNT = 35
+    EVENT_LIMITED = 35
+    EVENT_LOST = 36
+    REASON_COUNT = 37
+
+
+class BucketIndex(IntEnum):
+    BUCKET_ICMP_ERRORS = 0
+    BUCKET_EVENTS = 1
+    BUCKET_COUNT = 2
+
+
+class Entry(IntEnum):
+    ENTRY_XDP = 0
+    ENTRY_TC = 1
+
+
+class EventFlag(IntEnum):
+    EVENT_ADDRESSES = 1
+    EVENT_PORTS = 2
+    EVENT_ICMP = 4
+    EVENT_FRAGMENT = 8
 
 
 class SlowPath(ctypes.Structure):
@@ -291,7 +313,7 @@ class PastPrefix(ctypes.Structure):
 assert ctypes.sizeof(PastPrefix) == 12
 
 
-class ErrorBucket(ctypes.Structure):
+class Bucket(ctypes.Structure):
     _fields_ = (
         ("filled_jiffies", ctypes.c_uint64),
         ("tokens", ctypes.c_uint64),
@@ -300,7 +322,61 @@ class ErrorBucket(ctypes.Structure):
     tokens: int
 
 
-assert ctypes.sizeof(ErrorBucket) == 16
+assert ctypes.sizeof(Bucket) == 16
+
+
+class Monitor(ctypes.Structure):
+    _fields_ = (
+        ("enabled", ctypes.c_uint32),
+        ("events_per_second", ctypes.c_uint32),
+    )
+    enabled: int
+    events_per_second: int
+
+
+assert ctypes.sizeof(Monitor) == 8
+
+
+class DropEvent(ctypes.Structure):
+    _fields_ = (
+        ("time_ns", ctypes.c_uint64),
+        ("src", Addr),
+        ("dst", Addr),
+        ("reason", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("bytes", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("ethertype", ctypes.c_uint16.__ctype_be__),
+        ("src_port", ctypes.c_uint16.__ctype_be__),
+        ("dst_port", ctypes.c_uint16.__ctype_be__),
+        ("entry", ctypes.c_uint8),
+        ("protocol", ctypes.c_uint8),
+        ("icmp_type", ctypes.c_uint8),
+        ("icmp_code", ctypes.c_uint8),
+        ("head_bytes", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 5),
+        ("head", ctypes.c_uint8 * 64),
+    )
+    time_ns: int
+    src: Addr
+    dst: Addr
+    reason: int
+    ifindex: int
+    bytes: int
+    flags: int
+    ethertype: int
+    src_port: int
+    dst_port: int
+    entry: int
+    protocol: int
+    icmp_type: int
+    icmp_code: int
+    head_bytes: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+    head: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(DropEvent) == 136
 
 
 class NeighbourUse(ctypes.Structure):
@@ -347,11 +423,13 @@ MAPS = {
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 13072, 1, 0)),
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
-    "counters": MapLayout(6, 4, 16, 35, 0),
+    "counters": MapLayout(6, 4, 16, 37, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 12, 16, 4096, 1),
-    "error_buckets": MapLayout(6, 4, 16, 1, 0),
+    "buckets": MapLayout(6, 4, 16, 2, 0),
+    "monitors": MapLayout(2, 4, 8, 1, 0),
+    "events": MapLayout(27, 0, 0, 1048576, 0),
     "next_hops": MapLayout(6, 4, 56, 16384, 0),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
@@ -359,16 +437,18 @@ MAPS = {
 }
 
 DIGESTS = {
-    "eam4": "63a65850",
-    "eam6": "63a65850",
-    "generation": "63a65850",
-    "gateways": "63a65850",
-    "ranges": "63a65850",
-    "counters": "c4d49975",
+    "eam4": "6aea6870",
+    "eam6": "6aea6870",
+    "generation": "6aea6870",
+    "gateways": "6aea6870",
+    "ranges": "6aea6870",
+    "counters": "8c5a54c4",
     "prefix_counters": "88bdc9db",
-    "past_counters": "c4d49975",
+    "past_counters": "8c5a54c4",
     "past_prefixes": "88bdc9db",
-    "error_buckets": "4b56e714",
+    "buckets": "cb52645b",
+    "monitors": "47c845e4",
+    "events": "8b744317",
     "next_hops": "98a601c5",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",

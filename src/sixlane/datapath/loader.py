@@ -21,6 +21,7 @@ from sixlane.datapath.commit import (
     wait_for_packets,
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
+from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import Pins, build_id, namespace_name
@@ -182,6 +183,14 @@ class Datapath:
         return read_counters(
             self._maps, self.prefix_ids(), self._older.reasons(), self._older.prefixes()
         )
+
+    def events(self, events_per_second: int = EVENTS_PER_SECOND) -> EventReader:
+        """Has the data path tell of dropped packets until the reader is closed; one at a time."""
+        return EventReader(self._maps, events_per_second)
+
+    def no_events(self) -> None:
+        """For whoever starts: a reader that was killed could not switch them off."""
+        switch(self._maps["monitors"], layout.Monitor())
 
     def program(self, name: str) -> Program:
         """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
