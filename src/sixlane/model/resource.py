@@ -4,7 +4,14 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from sixlane.model.problem import likely, shown, wrong
@@ -40,6 +47,13 @@ class Model(BaseModel):
                     raise wrong(f"unknown key {shown(key)}", likely(key, known), (str(key),))
         return data
 
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, as JSON and YAML take it, with only the keys that were given.
+
+        What parses one makes an equal one of it.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
     @classmethod
     def _keys(cls) -> frozenset[str]:
         keys = cls.__dict__.get("_known_keys")
@@ -64,18 +78,51 @@ def checked_name(longest: int) -> Any:
     return AfterValidator(check)
 
 
+def _ignored(kind: Any) -> tuple[Any, Any]:
+    """What the agent adds to a resource; it may come back, and says nothing then."""
+    return (
+        PlainValidator(lambda _: None, json_schema_input_type=kind),
+        Field(default=None, exclude=True),
+    )
+
+
 class Metadata(Model):
-    """What a resource is called."""
+    """What a resource is called.
+
+    `resource_version`: the one that must be present for a change to be made; None: any.
+    """
 
     name: Annotated[str, checked_name(63)]
+    generation: Annotated[None, *_ignored(int)] = None
+    resource_version: Annotated[str | None, Field(exclude=True)] = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Metadata) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 class Resource(Model):
-    """One document. A kind adds `kind`, a literal, and `spec`."""
+    """One document. A kind adds `kind`, a literal, and `spec`.
+
+    Two are equal that ask for the same; `status` and what the agent adds to `metadata` ask for
+    nothing.
+    """
 
     api_version: Literal["sixlane.dev/v1alpha1"]
     kind: str
     metadata: Metadata
+    spec: Any
+    status: Annotated[None, *_ignored(dict[str, Any])] = None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Resource) and self.key == other.key and self.spec == other.spec
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @property
     def name(self) -> str:
@@ -84,10 +131,3 @@ class Resource(Model):
     @property
     def key(self) -> Key:
         return Key(self.kind, self.metadata.name)
-
-    def as_data(self) -> dict[str, Any]:
-        """Plain data, as JSON and YAML take it, with only the keys that were given.
-
-        `parse_resource` makes an equal resource of it.
-        """
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
