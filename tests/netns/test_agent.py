@@ -76,7 +76,7 @@ def test_a_gateway_in_force(agent: Agent) -> None:
     assert "no" not in attached(agent).values()
     status = agent.status()
     assert status["problems"] == []
-    assert (status["generation"], status["observedGeneration"]) == (1, 1)
+    assert status["revision"] == 1
     counters = json.loads(agent.sixlane("counters", "-o", "json"))
     assert counters["reasons"]["drop_ttl_expired"] == {"packets": 0, "bytes": 0}
     assert counters["prefixes"]["pods"].keys() == {"46", "64"}
@@ -106,7 +106,15 @@ def test_ending_leaves_it_in_force_and_starting_adopts_it(
     status = agent.status()
     assert status["problems"] == []
     assert status["gateway"]["generation"] == generation
-    assert status["resources"] == [{"kind": "Gateway", "name": "edge", "generation": 1}]
+    assert status["resources"] == [
+        {
+            "kind": "Gateway",
+            "name": "edge",
+            "generation": 1,
+            "observedGeneration": 1,
+            "ready": True,
+        }
+    ]
 
 
 def test_an_agent_that_finds_nothing_in_force_brings_it_back(agent: Agent) -> None:
@@ -150,7 +158,7 @@ def test_a_wrong_file_changes_nothing(agent: Agent, wrong: dict[str, Any], messa
     assert message in said
     after = agent.status()
     assert after["gateway"] == before["gateway"]
-    assert after["generation"] == 1
+    assert after["revision"] == 1
     assert after["problems"] == []
 
 
@@ -169,7 +177,7 @@ def test_a_dry_run_changes_nothing(agent: Agent) -> None:
     assert "Gateway edge created (dry run)" in said
     assert "wan0" in said
     assert links(agent) == []
-    assert agent.status()["generation"] == 0
+    assert agent.status()["revision"] == 0
 
 
 def test_a_device_that_goes_and_comes_back(agent: Agent) -> None:

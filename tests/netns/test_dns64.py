@@ -350,7 +350,7 @@ def test_a_named_that_cannot_start_takes_the_whole_transaction_back(world: World
     said = world.agent.apply(GATEWAY, DNS64, code=1)
     assert "ENOTDIR" in said or "EEXIST" in said
     status = world.agent.status()
-    assert (status["generation"], status["resources"]) == (0, [])
+    assert (status["revision"], status["resources"]) == (0, [])
     assert not list((world.agent.bpffs / "links").glob("tcx-*"))
     world.agent.place.all_state.unlink()
     world.agent.apply(GATEWAY, DNS64)

@@ -6,6 +6,6 @@ What is in force lives in the kernel and in named; the agent may stop, crash and
 
 from sixlane.agent.agent import Agent
 from sixlane.agent.settings import Settings
-from sixlane.agent.transaction import Applied, Transaction
+from sixlane.agent.transaction import Applied, Edit, Transaction
 
-__all__ = ["Agent", "Applied", "Settings", "Transaction"]
+__all__ = ["Agent", "Applied", "Edit", "Settings", "Transaction"]

@@ -1,28 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent: what is desired, what is in force, and the way from one to the other."""
+"""The agent: what is desired, what is in force, and the way from one to the other.
+
+An apply is planned, prepared, made and committed:
+
+1. *Plan*: the transaction is merged with what is desired, and each part that it touches looks at
+   the machine and says what has to change. Nothing has changed yet; most refusals end here.
+2. *Prepare*: the new revision is written to the store, and does not count yet. A full disk or a
+   file system that cannot be written ends here, before any packet could notice.
+3. *Apply*: the parts, one after the other. The gateway's tables are written aside and come into
+   force with the one write of the flip.
+4. *Commit*: one number in the store says that the new revision counts. Only then is the apply
+   acknowledged, so that what was acknowledged is on the disk.
+
+Whatever fails in 3 or 4 is put back by planning for the old state. A kill before 4 leaves the old
+or the new state in the kernel, and a start finds the old one in the store and ends in it: nobody
+was told of the new one. The store is committed behind the flip and not before it, so that a start
+never insists on what the machine has refused.
+"""
 
 import logging
 import os
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import sixlane
 from sixlane.agent.applier import Applier
-from sixlane.agent.backoff import Backoff
+from sixlane.agent.conditions import UNKNOWN, rfc3339
+from sixlane.agent.desired import Merged, State, Stored, merged
 from sixlane.agent.drops import DropReader
+from sixlane.agent.edits import delete, put
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import remember_home
-from sixlane.agent.part import Part, PartPlan
+from sixlane.agent.metrics import Metrics
+from sixlane.agent.part import Part
+from sixlane.agent.problems import not_found
+from sixlane.agent.reconcile import Reconciler
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
-from sixlane.agent.store import Store, Stored
-from sixlane.agent.transaction import Applied, Outcome, Transaction
+from sixlane.agent.standings import Standings
+from sixlane.agent.store import Store
+from sixlane.agent.ticker import Ticker
+from sixlane.agent.transaction import Applied, Transaction, View
+from sixlane.agent.watch import Entry, Hub, Watch
 from sixlane.dns64 import Place
 from sixlane.errors import SixlaneError
-from sixlane.model import AnyResource, Key, check_together
+from sixlane.model import Key
 
 _log = logging.getLogger("sixlane.agent")
 
@@ -33,7 +59,7 @@ _FOR_NEXT_HOPS = {"link", "route", "rule", "neighbour", "address"}
 class Agent:
     """Open it, give it transactions, close it; closing leaves everything in force.
 
-    `apply`, `teardown`, `status`, `resources` and `counters` may be called by any thread.
+    All public methods but `close` may be called by any thread.
     """
 
     def __init__(self, store: Store, gateway: GatewayPart, resolvers: ResolversPart) -> None:
@@ -41,14 +67,18 @@ class Agent:
         self._gateway = gateway
         self._resolvers = resolvers
         self._parts: tuple[Part, ...] = (gateway, resolvers)
-        self._generation, self._objects = store.load()
-        self._reached = {part.name: 0 for part in self._parts}  # the last generation in force
-        self._problems: dict[str, str] = {}
-        self._backoff = {part.name: Backoff() for part in self._parts}
-        self._waiting: set[str] = set()  # parts that will be tried again
+        self._state = store.load()
         self._since = time.time()
+        self._applies_ok, self._applies_failed, self._last_apply_s = 0, 0, 0.0
+        self._hub = Hub()
         self._applier = Applier()
+        self._reconciler = Reconciler(
+            self._parts, self._applier, self._desired, lambda: self._standings.look()
+        )
+        self._standings = Standings(self._parts, self._desired, self._reconciler, self._hub)
         self._follower: Follower | None = None
+        self._ticker: Ticker | None = None
+        self._standings.look()
 
     @classmethod
     def open(cls, settings: Settings) -> "Agent":
@@ -66,11 +96,12 @@ class Agent:
             place = Place(settings.run_dir, settings.state_dir)
             resolvers = ResolversPart(place)
             agent = cls(store, gateway, resolvers)
-            gateway.try_again = lambda: agent._try_again(gateway)
-            resolvers.try_again = lambda: agent._try_again(resolvers)
+            gateway.try_again = lambda: agent._reconciler.try_again(gateway)
+            resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             stack.callback(agent._stop)
             agent._follower = Follower(agent._on_change)
-            agent._applier.do(agent._reconcile)
+            agent._applier.do(agent._reconciler.reconcile)
+            agent._ticker = Ticker(agent._look)
             stack.pop_all()
         return agent
 
@@ -81,11 +112,18 @@ class Agent:
             part.close()
         self._store.close()
 
-    # ---- for the API ----
+    # ---- changes ----
 
     def apply(self, transaction: Transaction, *, dry_run: bool = False) -> Applied:
         """Put it in force and store it, or change nothing and raise `SixlaneError`."""
-        return self._applier.do(lambda: self._apply(transaction, dry_run))
+        return self._applier.do(lambda: self._counted(lambda: self._apply(transaction, dry_run)))
+
+    def rollback(self, revision: int | None = None, *, dry_run: bool = False) -> Applied:
+        """What was desired in an earlier revision (None: the one before) becomes the next one.
+
+        Raises `NotFound` if the store does not go back so far.
+        """
+        return self._applier.do(lambda: self._counted(lambda: self._rollback(revision, dry_run)))
 
     def check(self) -> None:
         """Raises `SixlaneError` if what is to be done does not get done."""
@@ -95,36 +133,66 @@ class Agent:
         """Remove everything and restore what was changed; what could not be, one line each."""
         return self._applier.do(self._teardown)
 
-    def resources(self) -> list[dict[str, Any]]:
-        """What is desired, in the form that `apply` takes."""
-        return [stored.resource.as_data() for _, stored in sorted(self._objects.items())]
+    # ---- what there is ----
+
+    def revision(self) -> int:
+        """Of all that is desired; 0: nobody has asked for anything yet."""
+        return self._state.revision
+
+    def resources(self, kind: str | None = None) -> list[View]:
+        """All views, or those of one kind."""
+        entries = self._hub.snapshot.entries
+        return [entries[key].as_view() for key in sorted(entries) if kind in (None, key.kind)]
+
+    def resource(self, key: Key) -> View:
+        """Raises `NotFound`."""
+        return self._entry(key).as_view()
+
+    def stored(self, key: Key) -> Stored:
+        """The resource as it is desired, without making data of it. Raises `NotFound`."""
+        return self._entry(key).stored
+
+    def history(self) -> list[dict[str, Any]]:
+        """The last revisions, the newest first."""
+        return [
+            {
+                "revision": entry.revision,
+                "time": rfc3339(entry.time_s),
+                "summary": entry.summary,
+            }
+            for entry in self._store.history()
+        ]
+
+    @contextmanager
+    def watch(self, since: int | None = None) -> Iterator[Watch]:
+        """Events from now on. `since`: see `sixlane.agent.watch`."""
+        with self._hub.watch(since) as watch:
+            yield watch
 
     def status(self) -> dict[str, Any]:
         """Plain data; see docs for its keys. `problems` is empty if all is well."""
-        objects = self._objects
-        desired = _resources(objects)
+        state, snapshot = self._state, self._hub.snapshot
+        desired = state.resources()
         gateway = self._gateway.status(desired)
         resolvers = self._resolvers.status(desired)
-        problems = [f"{part}: {problem}" for part, problem in sorted(self._problems.items())]
-        problems += [f"gateway: {problem}" for problem in (gateway or {}).get("problems", ())]
-        problems += [
-            f"dns64: {one['name']} is {one['state']}" + (f" ({one['note']})" if one["note"] else "")
-            for one in resolvers
-            if one["state"] != "running" and "dns64" not in self._problems
-        ]
         return {
             "version": sixlane.__version__,
             "pid": os.getpid(),
             "uptimeSeconds": round(time.time() - self._since),
-            "generation": self._generation,
-            "observedGeneration": min(self._reached.values()),
+            "revision": state.revision,
             "resources": [
-                {"kind": key.kind, "name": key.name, "generation": stored.generation}
-                for key, stored in sorted(objects.items())
+                {
+                    "kind": key.kind,
+                    "name": key.name,
+                    "generation": entry.stored.generation,
+                    "observedGeneration": entry.standing.observed_generation,
+                    "ready": entry.standing.ready,
+                }
+                for key, entry in sorted(snapshot.entries.items())
             ],
             "gateway": gateway,
             "dns64": resolvers,
-            "problems": problems,
+            "problems": self._problems(gateway or {}, resolvers),
         }
 
     def drops(self) -> AbstractContextManager[DropReader]:
@@ -150,85 +218,81 @@ class Agent:
             },
         }
 
+    def metrics(self) -> Metrics:
+        snapshot = self._hub.snapshot
+        return Metrics(
+            snapshot.revision,
+            self._applies_ok,
+            self._applies_failed,
+            self._last_apply_s,
+            len(snapshot.entries),
+            sum(entry.standing.ready for entry in snapshot.entries.values()),
+            self._gateway.fill(self._state.resources()),
+        )
+
     # ---- jobs of the applier ----
 
-    def _apply(self, transaction: Transaction, dry_run: bool) -> Applied:
-        old = self._objects
-        new, outcomes = _merged(old, transaction, self._generation + 1)
-        desired = _resources(new)
-        check_together(desired)
-        plans = [(part, part.plan(desired, _resources(old))) for part in self._parts]
-        changes = [line for _, plan in plans for line in plan.summary()]
-        changed = any(outcome != "unchanged" for outcome in outcomes.values())
-        generation = self._generation + changed
-        if dry_run:
-            return Applied(generation, outcomes, changes, dry_run=True)
+    def _counted(self, job: Callable[[], Applied]) -> Applied:
+        start = time.monotonic()
         try:
-            self._apply_plans(plans)
-            if changed:
-                put = [one.resource for one in new.values() if one.generation == generation]
-                self._store.save(generation, put, transaction.delete)
+            applied = job()
+        except BaseException:
+            self._applies_failed += 1
+            raise
+        if not applied.dry_run:
+            self._applies_ok += 1
+            self._last_apply_s = time.monotonic() - start
+        return applied
+
+    def _apply(
+        self, transaction: Transaction, dry_run: bool, note: tuple[str, ...] = ()
+    ) -> Applied:
+        old = self._state
+        result = merged(old, transaction)
+        kinds = {key.kind for key in result.outcomes}
+        plans = self._reconciler.plan(kinds, result.state.resources(), old.resources())
+        changes = [line for _, plan in plans for line in plan.summary()]
+        if not dry_run:
+            if result.state is not old:
+                self._store.prepare(old, result.state, (*note, *result.summary()))
+            self._state = self._in_force(plans, old, result.state)
+            self._reconciler.settle(plans)
+            for line in (*note, *changes):
+                _log.info("revision %d: %s", result.state.revision, line)
+        return Applied(
+            result.state.revision,
+            result.outcomes,
+            changes,
+            dry_run,
+            result.versions,
+            self._views_of(result),
+        )
+
+    def _in_force(self, plans: Any, old: State, new: State) -> State:
+        """Apply the plans and commit; the state that is desired then. Or put back, and raise."""
+        try:
+            self._reconciler.apply(plans)
+            if new is not old:
+                self._store.commit(new.revision)
         except BaseException as error:
             _log.error("not applied: %s", error)
-            self._put_back(old)
+            self._reconciler.put_back(plans)
             raise
-        self._generation, self._objects = generation, new
-        self._settled()
-        for line in changes:
-            _log.info("generation %d: %s", generation, line)
-        return Applied(generation, outcomes, changes)
+        return new
 
-    def _apply_plans(self, plans: Sequence[tuple[Part, PartPlan]]) -> None:
-        for part, plan in plans:
-            part.apply(plan)
-
-    def _put_back(self, old: dict[Key, Stored]) -> None:
-        """Bring back what was in force before an apply that failed half-way."""
-        before = _resources(old)
-        for part in self._parts:
-            try:
-                part.apply(part.plan(before, before))
-            except Exception as error:
-                self._note_failure(part, error)
-        self._gateway.settled(before)
-
-    def _reconcile(self) -> None:
-        """Bring every part to what is desired, each by itself."""
-        for part in self._parts:
-            self._reconcile_part(part)
-
-    def _reconcile_part(self, part: Part) -> None:
-        desired = _resources(self._objects)
-        try:
-            plan = part.plan(desired, desired)
-            part.apply(plan)
-        except Exception as error:
-            self._note_failure(part, error)
-            return
-        finally:
-            self._gateway.settled(desired)
-        for line in plan.summary():
-            _log.info("%s", line)
-        if self._problems.pop(part.name, None):
-            _log.info("%s: well again", part.name)
-        self._reached[part.name] = self._generation
-
-    def _note_failure(self, part: Part, error: Exception) -> None:
-        problem = str(error) or type(error).__name__
-        if not isinstance(error, SixlaneError):
-            _log.error("%s: a defect of sixlane", part.name, exc_info=error)
-        elif self._problems.get(part.name) != problem:
-            _log.error("%s: %s", part.name, problem)
-        self._problems[part.name] = problem
-        self._try_again(part)
-
-    def _settled(self) -> None:
-        self._problems.clear()
-        self._reached = dict.fromkeys(self._reached, self._generation)
-        self._gateway.settled(_resources(self._objects))
+    def _rollback(self, revision: int | None, dry_run: bool) -> Applied:
+        if revision is None:
+            revision = self._state.revision - 1
+        then = self._store.changed_since(revision)
+        edits = [
+            delete(key, missing_ok=True) if resource is None else put(resource)
+            for key, resource in then.items()
+        ]
+        return self._apply(Transaction(edits), dry_run, (f"rolled back to revision {revision}",))
 
     def _teardown(self) -> list[str]:
-        self._generation, self._objects = self._store.clear(), {}
+        self._store.clear()
+        self._state = self._store.load()
         lost: list[str] = []
         failed: list[SixlaneError] = []
         for part in self._parts:
@@ -238,55 +302,69 @@ class Agent:
                 failed.append(error)
         if failed:
             raise failed[0]
-        self._settled()
+        self._reconciler.forget()
         _log.info("torn down")
         return lost
 
     # ---- what happens by itself ----
 
-    def _try_again(self, part: Part) -> None:
-        if part.name in self._waiting:
-            return
-        self._waiting.add(part.name)
-
-        def job() -> None:
-            self._waiting.discard(part.name)
-            self._reconcile_part(part)
-
-        self._applier.after(self._backoff[part.name].next(), job)
+    def _look(self) -> None:
+        """Called by the ticker's thread."""
+        for part in self._parts:
+            if self._state.revision and part.look():
+                self._applier.submit(partial(self._reconciler.reconcile_part, part))
+        self._standings.look()
 
     def _on_change(self, kinds: set[str]) -> None:
         """Called by the follower's thread."""
         if kinds & _FOR_NEXT_HOPS:
             self._gateway.forget_next_hops()
         if kinds & _FOR_THE_GATEWAY and self._gateway.has_drifted():
-            self._applier.submit(lambda: self._reconcile_part(self._gateway))
-        if "address" in kinds and self._resolvers.name in self._problems:
-            self._applier.submit(lambda: self._reconcile_part(self._resolvers))
+            self._applier.submit(lambda: self._reconciler.reconcile_part(self._gateway))
+        if "address" in kinds and self._resolvers.name in self._reconciler.problems:
+            self._applier.submit(lambda: self._reconciler.reconcile_part(self._resolvers))
 
     def _stop(self) -> None:
+        self._hub.close()
         if self._follower is not None:
             self._follower.close()
+        if self._ticker is not None:
+            self._ticker.close()
         self._applier.close()
 
+    # ---- data ----
 
-def _resources(objects: dict[Key, Stored]) -> list[AnyResource]:
-    return [objects[key].resource for key in sorted(objects)]
+    def _desired(self) -> State:
+        return self._state
 
+    def _entry(self, key: Key) -> Entry:
+        entries = self._hub.snapshot.entries
+        if key not in entries:
+            raise not_found(str(key), (one.name for one in entries if one.kind == key.kind))
+        return entries[key]
 
-def _merged(
-    old: dict[Key, Stored], transaction: Transaction, generation: int
-) -> tuple[dict[Key, Stored], dict[Key, Outcome]]:
-    """What is desired after the transaction, and what it does to each resource that it names."""
-    new = dict(old)
-    outcomes: dict[Key, Outcome] = {}
-    for key in transaction.delete:
-        outcomes[key] = "deleted" if new.pop(key, None) else "unchanged"
-    for resource in transaction.put:
-        before = old.get(resource.key)
-        if before is not None and before.resource == resource:
-            outcomes[resource.key] = "unchanged"
-            continue
-        outcomes[resource.key] = "changed" if before is not None else "created"
-        new[resource.key] = Stored(resource, generation)
-    return new, outcomes
+    def _views_of(self, result: Merged) -> Callable[[], dict[Key, View | None]]:
+        snapshot = self._hub.snapshot
+
+        def view(key: Key) -> View | None:
+            stored = result.state.objects.get(key)
+            if stored is None:
+                return None
+            entry = snapshot.entries.get(key)
+            standing = entry.standing if entry else UNKNOWN
+            return Entry(stored, standing, result.state.revision).as_view()
+
+        return lambda: {key: view(key) for key in result.outcomes}
+
+    def _problems(self, gateway: dict[str, Any], resolvers: list[dict[str, Any]]) -> list[str]:
+        problems = self._reconciler.problems
+        told = [f"{part}: {problem}" for part, problem in sorted(problems.items())]
+        told += [f"gateway: {problem}" for problem in gateway.get("problems", ())]
+        told += [
+            f"dns64: {one['name']} is {one['state']}" + (f" ({one['note']})" if one["note"] else "")
+            for one in resolvers
+            if one["state"] != "running" and self._resolvers.name not in problems
+        ]
+        if self._store.refusal is not None:
+            told.append(f"store: no change is taken: {self._store.refusal}")
+        return told

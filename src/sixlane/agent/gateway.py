@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
+from sixlane.datapath.layout import Limit
 from sixlane.errors import ConfigError, KernelError, SixlaneError
-from sixlane.model import Gateway, ResourceError
+from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
     Chosen,
     Observed,
@@ -39,6 +41,7 @@ class GatewayPart:
     """
 
     name = "gateway"
+    kind = "Gateway"
 
     def __init__(self, pins: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None
@@ -97,6 +100,28 @@ class GatewayPart:
         """Whether a device of ours, or another thing that the plan rests on, is not as it was."""
         with self._lock:
             return self._datapath is not None and self._look() != self._seen
+
+    def look(self) -> bool:
+        return self.has_drifted()
+
+    def conditions(self, resource: AnyResource) -> list[Condition]:
+        told = self.status([resource]) or {"devices": (), "problems": ()}
+        without = [one["name"] for one in told["devices"] if one["attached"] == "no"]
+        slow = [one for one in told["problems"] if one.startswith("the slow path")]
+        forgotten = [one for one in told["problems"] if one.startswith("next hops")]
+        return [
+            _condition("DevicesAttached", [f"no program on {name}" for name in without]),
+            _condition("SlowPathReady", slow),
+            _condition("NextHopsRemembered", forgotten, needed=False),
+        ]
+
+    def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:
+        """How full the tables are: taken, and room."""
+        gateway = _gateway_of(desired)
+        return {
+            "prefixes": (len(gateway.spec.prefixes) if gateway else 0, int(Limit.MAX_PREFIXES)),
+            "devices": (len(gateway.spec.devices) if gateway else 0, int(Limit.MAX_DEVICES)),
+        }
 
     def forget_next_hops(self) -> None:
         with self._lock:
@@ -180,6 +205,11 @@ class GatewayPart:
         for message in sorted(self._told - now):
             _log.info("no longer: %s", message)
         self._told = now
+
+
+def _condition(type: str, problems: list[str], needed: bool = True) -> Condition:
+    status: Truth = "False" if problems else "True"
+    return Condition(type, status, f"Not{type}" if problems else type, "; ".join(problems), needed)
 
 
 def _gateway_of(desired: Desired) -> Gateway | None:

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from sixlane.agent.conditions import Condition
 from sixlane.model import AnyResource
 
 Desired = Sequence[AnyResource]
@@ -18,13 +19,18 @@ class PartPlan(Protocol):
 
 
 class Part(Protocol):
-    """One feature: it takes its own kinds out of all that is desired.
+    """One feature: it takes its own kind out of all that is desired.
 
-    Called by the applier's thread, but for `status`, which any thread may call.
+    Called by the applier's thread, but for `status`, `conditions` and `look`, which any thread may
+    call.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str:
+        """Of the resources that it puts in force."""
 
     def plan(self, desired: Desired, before: Desired) -> Any:
         """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot.
@@ -36,6 +42,15 @@ class Part(Protocol):
 
     def apply(self, plan: Any) -> None:
         """Make it so. Raises `SixlaneError`; what has been done by then stays."""
+
+    def settled(self, desired: Desired) -> None:
+        """Remember what the machine was like when the last plan, for `desired`, was made."""
+
+    def look(self) -> bool:
+        """Look by itself, now and then; True if there is something to be put right."""
+
+    def conditions(self, resource: AnyResource) -> Sequence[Condition]:
+        """How one of its resources does, beside `Ready`, which follows from them."""
 
     def status(self, desired: Desired) -> Any:
         """Plain data for people and programs."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from sixlane.agent.conditions import Condition
 from sixlane.agent.log import fields
 from sixlane.agent.part import Desired
 from sixlane.dns64 import (
@@ -18,7 +19,7 @@ from sixlane.dns64 import (
     observe_dns64,
     plan_dns64,
 )
-from sixlane.model import Dns64
+from sixlane.model import AnyResource, Dns64
 
 _log = logging.getLogger("sixlane.dns64")
 
@@ -29,6 +30,7 @@ class ResolversPart:
     """
 
     name = "dns64"
+    kind = "Dns64"
 
     def __init__(self, place: Place) -> None:
         self.try_again: Callable[[], None] = lambda: None
@@ -48,6 +50,21 @@ class ResolversPart:
         finally:
             found = observe_dns64(self._place)
             self._watch({name: one.pid for name, one in found.items() if one.pid is not None})
+
+    def settled(self, desired: Desired) -> None:
+        """What is observed is observed anew each time."""
+
+    def look(self) -> bool:
+        return False
+
+    def conditions(self, resource: AnyResource) -> list[Condition]:
+        told = self.status([resource])
+        state, note = (told[0]["state"], told[0]["note"]) if told else ("stopped", "")
+        if state == "running":
+            return [Condition("Answering", "True", "Running")]
+        return [
+            Condition("Answering", "False", "NotRunning", f"{state} ({note})" if note else state)
+        ]
 
     def status(self, desired: Desired) -> list[dict[str, Any]]:
         return [

@@ -8,7 +8,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 import sixlane
-from sixlane.agent import Agent, Applied, Transaction
+from sixlane.agent import Agent, Applied, Transaction, edits
 from sixlane.api import health, problem
 from sixlane.model import Key, parse_resources
 
@@ -43,7 +43,7 @@ def make_app(agent: Agent) -> FastAPI:
     @app.get("/v1/resources")
     def resources() -> dict[str, Any]:
         """What is desired, in the form that apply takes."""
-        return {"revision": agent.status()["generation"], "items": agent.resources()}
+        return {"revision": agent.revision(), "items": agent.resources()}
 
     @app.post("/v1/transactions", openapi_extra=_TRANSACTION_BODY)
     async def transactions(request: Request, dryRun: bool = False) -> dict[str, Any]:  # noqa: N803
@@ -82,16 +82,17 @@ def _transact(agent: Agent, body: bytes, dry_run: bool) -> dict[str, Any]:
     asked = _json(body)
     if not isinstance(asked, dict):
         raise HTTPException(400, "the body is not a transaction")
-    put = parse_resources(asked.get("put", []))
-    delete = [Key(one["kind"], one["name"]) for one in asked.get("delete", [])]
-    return _applied(agent.apply(Transaction(put, delete), dry_run=dry_run))
+    put = [edits.put(one) for one in parse_resources(asked.get("put", []))]
+    delete = [edits.delete(Key(one["kind"], one["name"])) for one in asked.get("delete", [])]
+    transaction = Transaction([*put, *delete], bool(asked.get("prune", False)))
+    return _applied(agent.apply(transaction, dry_run=dry_run))
 
 
 def _apply(agent: Agent, body: bytes, dry_run: bool) -> dict[str, Any]:
     items = _json(body)
     if not isinstance(items, list) or not items:
         raise HTTPException(400, "the body is not a list of resources")
-    transaction = Transaction(put=parse_resources(items))
+    transaction = Transaction([edits.put(one) for one in parse_resources(items)])
     return _applied(agent.apply(transaction, dry_run=dry_run))
 
 
@@ -104,7 +105,7 @@ def _json(body: bytes) -> Any:
 
 def _applied(applied: Applied) -> dict[str, Any]:
     return {
-        "revision": applied.generation,
+        "revision": applied.revision,
         "dryRun": applied.dry_run,
         "resources": [
             {"kind": key.kind, "name": key.name, "outcome": outcome}

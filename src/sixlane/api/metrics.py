@@ -131,7 +131,7 @@ def _of_reasons(reasons: dict[str, dict[str, int]]) -> Iterator[Metric]:
 def _of_status(status: dict[str, Any]) -> Iterator[Metric]:
     gateway = status["gateway"] or {}
     yield GaugeMetricFamily(
-        "sixlane_revision", "Number of the desired configuration.", value=status["generation"]
+        "sixlane_revision", "Number of the desired configuration.", value=status["revision"]
     )
     if "generation" in gateway:
         yield GaugeMetricFamily(

@@ -18,11 +18,10 @@ def show_applied(out: Output, applied: dict[str, Any]) -> None:
 
 
 def show_status(out: Output, status: dict[str, Any]) -> None:
-    behind = status["generation"] != status["observedGeneration"]
+    late = [one["name"] for one in status["resources"] if not one["ready"]]
     out.lines(
         f"sixlaned {status['version']}, pid {status['pid']}, up {_span(status['uptimeSeconds'])}, "
-        f"generation {status['generation']}"
-        + (f" (in force: {status['observedGeneration']})" if behind else "")
+        f"revision {status['revision']}" + (f" (not ready: {', '.join(late)})" if late else "")
     )
     if not status["resources"]:
         out.lines("no resources: sixlane apply -f FILE")

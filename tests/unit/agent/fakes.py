@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sixlane.agent.agent import Agent
+from sixlane.agent.conditions import Condition, Truth
+from sixlane.agent.desired import State, merged
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.part import Desired
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.store import Store
+from sixlane.agent.transaction import Edit, Transaction
 from sixlane.datapath import Counter, Counters
 from sixlane.model import AnyResource, parse_resource
 
@@ -43,6 +46,15 @@ def dns64(**spec: Any) -> AnyResource:
     return parse_resource({**DNS64, "spec": {**DNS64["spec"], **spec}})
 
 
+def save(store: Store, *edits: Edit) -> State:
+    """One revision with these changes, as the agent stores it."""
+    before = store.load()
+    result = merged(before, Transaction(edits))
+    store.prepare(before, result.state, result.summary())
+    store.commit(result.state.revision)
+    return result.state
+
+
 @dataclass
 class FakePlan:
     wanted: list[AnyResource]
@@ -66,6 +78,7 @@ class FakePart:
     done: list[str] = field(default_factory=list)
     fail: dict[str, Callable[[Desired], None]] = field(default_factory=dict)
     removed: bool = False
+    attached: tuple[Truth, str] = ("True", "Attached")
 
     def plan(self, desired: Desired, before: Desired) -> Any:
         self._may_fail("plan", desired)
@@ -87,6 +100,16 @@ class FakePart:
     def close(self) -> None: ...
     def open(self) -> None: ...
     def settled(self, desired: Desired) -> None: ...
+
+    def look(self) -> bool:
+        return False
+
+    def conditions(self, resource: AnyResource) -> list[Condition]:
+        self._may_fail("conditions", [resource])
+        return [Condition("Attached", *self.attached)]
+
+    def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:
+        return {"prefixes": (1, 64)}
 
     def has_drifted(self) -> bool:
         return False

@@ -10,26 +10,34 @@ from pathlib import Path
 
 import pytest
 
+from sixlane.agent.desired import State
+from sixlane.agent.edits import delete, put
 from sixlane.agent.store import Store
 from sixlane.errors import SixlaneError
 from sixlane.model import Key
-from tests.unit.agent.fakes import dns64, gateway
+from tests.unit.agent.fakes import dns64, gateway, save
+
+EDGE, CLUSTER = Key("Gateway", "edge"), Key("Dns64", "cluster")
 
 
-def test_objects_and_their_generations(tmp_path: Path) -> None:
+def test_objects_generations_and_revisions(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
-        assert store.load() == (0, {})
-        store.save(1, [gateway(), dns64()])
-        store.save(2, [gateway(lowestIPv6MTU=1400)])
-        store.save(3, [], [Key("Dns64", "cluster"), Key("Dns64", "never-was")])
+        assert store.load() == State()
+        save(store, put(gateway()), put(dns64()))
+        save(store, put(gateway(lowestIPv6MTU=1400)))
+        saved = save(store, delete(CLUSTER))
+        assert store.load() == saved
     with Store(tmp_path / "store.db") as store:
-        generation, objects = store.load()
-        assert generation == 3
-        assert list(objects) == [Key("Gateway", "edge")]
-        assert objects[Key("Gateway", "edge")].generation == 2
-        assert objects[Key("Gateway", "edge")].resource == gateway(lowestIPv6MTU=1400)
+        state = store.load()
+        assert state.revision == 3
+        assert list(state.objects) == [EDGE]
+        edge = state.objects[EDGE]
+        assert (edge.generation, edge.revision) == (2, 2)
+        assert edge.resource == gateway(lowestIPv6MTU=1400)
+        assert state.gone == {CLUSTER: 3}
         assert store.clear() == 4
-        assert store.load() == (4, {})
+        assert store.clear() == 4
+        assert store.load() == State(4, {}, {CLUSTER: 3, EDGE: 4})
 
 
 def test_the_first_original_wins(tmp_path: Path) -> None:
@@ -53,12 +61,13 @@ def test_only_its_owner_reads_it(tmp_path: Path) -> None:
 def test_a_kill_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
+from sixlane.agent.edits import put
 from sixlane.agent.store import Store
-from tests.unit.agent.fakes import gateway
+from tests.unit.agent.fakes import gateway, save
 store = Store(Path({str(tmp_path / "store.db")!r}))
-for generation in range(1, 1000000):
-    store.save(generation, [gateway(lowestIPv6MTU=1280 + generation % 1000)])
-    print(generation, flush=True)
+for revision in range(1, 1000000):
+    save(store, put(gateway(lowestIPv6MTU=1280 + revision % 1000)))
+    print(revision, flush=True)
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=os.getcwd()
@@ -69,9 +78,9 @@ for generation in range(1, 1000000):
         writer.send_signal(signal.SIGKILL)
         seen = 20 + len(writer.stdout.read().splitlines())
     with Store(tmp_path / "store.db") as store:
-        generation, objects = store.load()
-    assert generation in (seen, seen + 1)
-    assert objects[Key("Gateway", "edge")].generation == generation
+        state = store.load()
+    assert state.revision in (seen, seen + 1)
+    assert state.objects[EDGE].generation == state.revision
 
 
 def test_a_damaged_store(tmp_path: Path) -> None:
@@ -91,8 +100,8 @@ def test_a_store_of_a_later_version(tmp_path: Path) -> None:
 
 def test_a_resource_that_this_version_does_not_take(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
-        store.save(1, [gateway()])
-        store._db.execute("UPDATE object SET body = replace(body, '64:ff9b::/96', '64:ff9b::/95')")
+        save(store, put(gateway()))
+        store._db.execute("UPDATE part SET body = replace(body, '64:ff9b::/96', '64:ff9b::/95')")
         with pytest.raises(SixlaneError, match="Gateway edge, which this version does not take"):
             store.load()
 

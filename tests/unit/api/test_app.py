@@ -58,7 +58,9 @@ def test_apply(client: httpx.Client) -> None:
         ],
         "changes": ["set edge", "set cluster"],
     }
-    assert client.get("/v1/resources").json() == {"revision": 1, "items": [DNS64, GATEWAY]}
+    told = client.get("/v1/resources").json()
+    assert told["revision"] == 1
+    assert [one["spec"] for one in told["items"]] == [DNS64["spec"], GATEWAY["spec"]]
 
 
 def test_dry_run(client: httpx.Client) -> None:
@@ -71,7 +73,13 @@ def test_dry_run(client: httpx.Client) -> None:
 def test_status_counters_teardown(client: httpx.Client) -> None:
     client.post("/v1/apply", json=[GATEWAY])
     assert client.get("/v1/status").json()["resources"] == [
-        {"kind": "Gateway", "name": "edge", "generation": 1}
+        {
+            "kind": "Gateway",
+            "name": "edge",
+            "generation": 1,
+            "observedGeneration": 1,
+            "ready": True,
+        }
     ]
     assert client.get("/v1/counters").json() == {
         "reasons": {"forward_46": {"packets": 2, "bytes": 80}},

@@ -27,7 +27,7 @@ class Numbers:
 
     def status(self) -> dict[str, Any]:
         return {
-            "generation": 7,
+            "revision": 7,
             "gateway": {
                 "generation": 9,
                 "devices": [

@@ -141,7 +141,7 @@ def test_status(sixlane: Command) -> None:
     sixlane("apply", "-f", sixlane.file(GATEWAY))
     text = sixlane("status")
     assert text.startswith("sixlaned ")
-    assert "generation 1" in text
+    assert "revision 1" in text
     assert text.endswith("no problems\n")
     assert json.loads(sixlane("status", "-o", "json"))["problems"] == []
 

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an asker may run into beside bad input: nothing is there, or somebody was faster."""
+
+from collections.abc import Iterable
+
+from sixlane.errors import ConfigError, SixlaneError
+
+
+class NotFound(SixlaneError):
+    """What was asked for is not there."""
+
+
+class Conflict(ConfigError):
+    """What is there is not what the asker changed. Nothing was changed.
+
+    `resource_version`: the one that is there; None: the resource is not.
+    """
+
+    def __init__(self, message: str, hint: str, resource_version: str | None) -> None:
+        super().__init__(message, hint)
+        self.resource_version = resource_version
+
+    def __reduce__(self) -> tuple[type["Conflict"], tuple[str, str, str | None]]:
+        return type(self), (self.message, self.hint, self.resource_version)
+
+
+def not_found(what: str, there: Iterable[object] = ()) -> NotFound:
+    """ "no Gateway core (there are: edge)"."""
+    names = ", ".join(sorted(map(str, there)))
+    return NotFound(f"no {what}", f"there are: {names}" if names else "there are none")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts brought to what is desired, each by itself, and again when that did not succeed."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from sixlane.agent.applier import Applier
+from sixlane.agent.backoff import Backoff
+from sixlane.agent.desired import State
+from sixlane.agent.part import Desired, Part, PartPlan
+from sixlane.errors import SixlaneError
+from sixlane.model import Key
+
+_log = logging.getLogger("sixlane.agent")
+
+Plans = Sequence[tuple[Part, PartPlan]]
+
+
+class Reconciler:
+    """Works in the applier's thread. `desired()` is what is desired now; `on_end()` hears of each
+    end of an attempt.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        applier: Applier,
+        desired: Callable[[], State],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._parts = parts
+        self._applier = applier
+        self._desired = desired
+        self._on_end = on_end
+        self._problems: dict[str, str] = {}
+        self._observed: dict[Key, int] = {}
+        self._backoff = {part.name: Backoff() for part in parts}
+        self._waiting: set[str] = set()  # parts that will be tried again
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """By the part's name: why it is not as it should be."""
+        return dict(self._problems)
+
+    @property
+    def observed(self) -> Mapping[Key, int]:
+        """The generation of each resource that was last put in force."""
+        return dict(self._observed)
+
+    # ---- an apply ----
+
+    def plan(self, kinds: Collection[str], desired: Desired, before: Desired) -> Plans:
+        """What has to change for the parts of these kinds."""
+        return [(part, part.plan(desired, before)) for part in self._parts if part.kind in kinds]
+
+    def apply(self, plans: Plans) -> None:
+        for part, plan in plans:
+            part.apply(plan)
+
+    def settle(self, plans: Plans) -> None:
+        """What is desired now is what was applied."""
+        for part, _ in plans:
+            part.settled(self._desired().resources())
+            self._well(part)
+        self._on_end()
+
+    def put_back(self, plans: Plans) -> None:
+        """Bring back what is desired, after an apply of something else that failed half-way."""
+        desired = self._desired().resources()
+        for part, _ in plans:
+            try:
+                part.apply(part.plan(desired, desired))
+            except Exception as error:
+                self._note_failure(part, error)
+            part.settled(desired)
+        self._on_end()
+
+    # ---- by itself ----
+
+    def reconcile(self) -> None:
+        for part in self._parts:
+            self.reconcile_part(part)
+
+    def reconcile_part(self, part: Part) -> None:
+        """In revision 0 nobody has asked for anything, and what is in force is left alone: a store
+        that was lost must not stop what forwards.
+        """
+        state = self._desired()
+        if state.revision == 0:
+            return
+        desired = state.resources()
+        try:
+            plan = part.plan(desired, desired)
+            part.apply(plan)
+        except Exception as error:
+            self._note_failure(part, error)
+        else:
+            for line in plan.summary():
+                _log.info("%s", line)
+            self._well(part)
+        finally:
+            part.settled(desired)
+        self._on_end()
+
+    def try_again(self, part: Part) -> None:
+        """Some time later; may be called by any thread."""
+        if part.name in self._waiting:
+            return
+        self._waiting.add(part.name)
+
+        def job() -> None:
+            self._waiting.discard(part.name)
+            self.reconcile_part(part)
+
+        self._applier.after(self._backoff[part.name].next(), job)
+
+    def forget(self) -> None:
+        """After a teardown: nothing is in force."""
+        self._problems.clear()
+        self._observed.clear()
+        self._on_end()
+
+    def _well(self, part: Part) -> None:
+        if self._problems.pop(part.name, None):
+            _log.info("%s: well again", part.name)
+        self._observed = {
+            **{key: at for key, at in self._observed.items() if key.kind != part.kind},
+            **{
+                key: stored.generation
+                for key, stored in self._desired().objects.items()
+                if key.kind == part.kind
+            },
+        }
+
+    def _note_failure(self, part: Part, error: Exception) -> None:
+        problem = str(error) or type(error).__name__
+        if not isinstance(error, SixlaneError):
+            _log.error("%s: a defect of sixlane", part.name, exc_info=error)
+        elif self._problems.get(part.name) != problem:
+            _log.error("%s: %s", part.name, problem)
+        self._problems[part.name] = problem
+        self.try_again(part)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the store, and how a store of an earlier version is taken over.
+
+Rows are never overwritten: each has the revision that wrote it, and the latest one that is not
+above the store's revision counts. So a revision can be written before it is in force, and an
+earlier one can be read again.
+"""
+
+import json
+import sqlite3
+
+from sixlane.agent.rows import OWN
+
+VERSION = 2
+
+_TABLES = """
+CREATE TABLE object (  -- generation: NULL where the object was deleted
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    generation INTEGER,
+    PRIMARY KEY (kind, name, revision)
+) WITHOUT ROWID;
+CREATE TABLE part (  -- body: JSON, NULL where the part was deleted
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    part TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    body TEXT,
+    PRIMARY KEY (kind, name, part, revision)
+);
+CREATE TABLE revision (revision INTEGER PRIMARY KEY, time REAL NOT NULL, summary TEXT NOT NULL);
+"""
+_KEPT_TABLES = """
+CREATE TABLE original (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Inside a transaction of the caller's, as all here."""
+    _execute(db, _TABLES + _KEPT_TABLES)
+    db.execute("INSERT INTO counter VALUES ('revision', 0)")
+    _stamp(db)
+
+
+def migrate_from_1(db: sqlite3.Connection) -> None:
+    """Schema 1: one row an object, its generation that of the whole, and no history."""
+    db.execute("ALTER TABLE object RENAME TO old")
+    _execute(db, _TABLES)
+    rows = db.execute("SELECT kind, name, generation, body FROM old").fetchall()
+    for kind, name, revision, body in rows:
+        db.execute("INSERT INTO object VALUES (?, ?, ?, 1)", (kind, name, revision))
+        for part, text in _split(json.loads(body)).items():
+            db.execute(
+                "INSERT INTO part VALUES (?, ?, ?, ?, ?)", (kind, name, part, revision, text)
+            )
+    db.execute("DROP TABLE old")
+    db.execute("UPDATE counter SET name = 'revision' WHERE name = 'generation'")
+    _stamp(db)
+
+
+def _split(data: dict[str, object]) -> dict[str, str]:
+    """As sixlane.agent.rows splits resources, for data that may no longer be parsed."""
+    parts = {}
+    spec = data["spec"]
+    if data["kind"] == "Gateway" and isinstance(spec, dict):
+        parts = {prefix["name"]: json.dumps(prefix) for prefix in spec["prefixes"]}
+        data = {**data, "spec": {**spec, "prefixes": list(parts)}}
+    return {OWN: json.dumps(data), **parts}
+
+
+def _execute(db: sqlite3.Connection, statements: str) -> None:
+    for statement in filter(str.strip, statements.split(";")):
+        db.execute(statement)
+
+
+def _stamp(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be looked at again and again, whether or not anybody was told of a change."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger("sixlane.ticker")
+
+PERIOD_S = 2.0
+
+
+class Ticker:
+    """Calls `look()` from a thread of its own, `period_s` after the last look ended."""
+
+    def __init__(self, look: Callable[[], None], period_s: float = PERIOD_S) -> None:
+        self._look = look
+        self._period_s = period_s
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the look at hand."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._period_s):
+            try:
+                self._look()
+            except Exception:
+                _log.exception("a look failed that nobody waits for")
