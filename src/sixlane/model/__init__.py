@@ -7,9 +7,11 @@ at the machine: whether a device exists is for the planner.
 """
 
 from sixlane.model.dns64 import Dns64, Dns64Prefix
-from sixlane.model.gateway import Device, Eam, Gateway, Prefix
+from sixlane.model.eam import Eam, EamList
+from sixlane.model.gateway import Device, Gateway, Prefix
 from sixlane.model.parse import KINDS, AnyResource, check_together, parse_resource, parse_resources
 from sixlane.model.problem import ResourceError
+from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import API_VERSION, Key, Resource
 
 __all__ = [
@@ -20,11 +22,14 @@ __all__ = [
     "Dns64",
     "Dns64Prefix",
     "Eam",
+    "EamList",
     "Gateway",
     "Key",
     "Prefix",
+    "RangeList",
     "Resource",
     "ResourceError",
+    "Spans",
     "check_together",
     "parse_resource",
     "parse_resources",

@@ -28,7 +28,7 @@ def _parse_mapped(value: object) -> tuple[IPv4Network, ...]:
         if len(value) > 1:
             raise wrong("any, and more beside it", "write [any], or the ranges alone")
         return (IPv4Network("0.0.0.0/0"),)
-    return parse_ipv4_ranges(value)
+    return tuple(parse_ipv4_ranges(value))
 
 
 def _mapped_as_text(value: tuple[IPv4Network, ...]) -> list[str]:

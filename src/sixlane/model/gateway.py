@@ -2,6 +2,7 @@
 """Kind `Gateway`: the stateless translator between the IPv4 world and an IPv6-only inside."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
@@ -9,16 +10,17 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sixlane.model.addresses import (
+    NEVER_A_SOURCE,
     Ipv4,
-    Ipv4Range,
     Ipv4Ranges,
     Ipv6,
-    Ipv6Range,
     Pool6,
     never_a_source,
     not_global,
 )
+from sixlane.model.eam import Eam, EamList
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
+from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
 from sixlane.rfc import rfc6052
 
@@ -48,45 +50,17 @@ class Device(Model):
     attach: Literal["auto", "xdp", "xdp-generic", "tc"] = "auto"
 
 
-class Eam(Model):
-    """One explicit address mapping (RFC 7757): `ipv4` and `ipv6` stand for each other.
-
-    `remote`: the nodes are outside and have the IPv4 addresses; else inside, with the IPv6 ones.
-    """
-
-    ipv4: Ipv4Range
-    ipv6: Ipv6Range
-    remote: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> "Eam":
-        if self.ipv4.prefixlen == 0 or self.ipv6.prefixlen == 0:
-            which = "ipv4" if self.ipv4.prefixlen == 0 else "ipv6"
-            raise wrong(f"a mapping of all {which} addresses", "give a longer prefix", (which,))
-        longest = 128 - (32 - self.ipv4.prefixlen)
-        if self.ipv6.prefixlen > longest:
-            raise wrong(
-                f"the suffix of {self.ipv4} does not fit behind {self.ipv6}",
-                f"RFC 7757: an IPv6 prefix of at most /{longest} for /{self.ipv4.prefixlen}",
-                ("ipv6",),
-            )
-        illegal = never_a_source(self.ipv4)
-        if illegal:
-            raise wrong(f"{self.ipv4} overlaps {illegal}, which no node has", "", ("ipv4",))
-        return self
-
-
 class Prefix(Model):
     """One translation prefix, and the IPv4 addresses that stand for IPv6 nodes inside under it.
 
-    `load_balancer_source_ranges`: the IPv4 sources let in; None: all, (): none.
+    `load_balancer_source_ranges`: the IPv4 sources let in; None: all, empty: none.
     """
 
     name: Annotated[str, checked_name(31)]
     prefix: Pool6
-    ipv4: Ipv4Ranges = ()
+    ipv4: Ipv4Ranges = RangeList()
     load_balancer_source_ranges: Ipv4Ranges | None = None
-    eam: tuple[Eam, ...] = Field(default=(), strict=False)
+    eam: EamList = EamList()
 
     @property
     def is_well_known(self) -> bool:
@@ -100,31 +74,29 @@ class Prefix(Model):
                 "the IPv4 addresses that stand for nodes inside, as in ipv4: [192.175.48.0/25]; "
                 "[] if there are none",
             )
-        for index, network in enumerate(self.ipv4):
-            self._check_range(network, ("ipv4", index))
+        if self._may_break_a_rule():
+            for index, network in enumerate(self.ipv4):
+                self._check_range(network, ("ipv4", index))
         return self
+
+    def _may_break_a_rule(self) -> bool:
+        """A look at all ranges at once."""
+        return (
+            0 in self.ipv4.lengths
+            or self.ipv4.spans.overlap(_spans(NEVER_A_SOURCE))
+            or (self.is_well_known and self.ipv4.spans.overlap(_spans(rfc6052.NOT_GLOBAL)))
+        )
 
     def with_eam(self, eam: Eam) -> "Prefix":
         """With a mapping in the place of that of the same IPv4 prefix, or behind the others.
 
         All else is carried over as it is. `Gateway.with_prefix` checks it against the rest.
         """
-        at = self._eam_at(eam.ipv4)
-        kept = self.eam if at is None else self.eam[:at]
-        return self._with_eams((*kept, eam, *(() if at is None else self.eam[at + 1 :])))
+        return self.model_copy(update={"eam": self.eam.with_eam(eam)})
 
     def without_eam(self, ipv4: IPv4Network) -> "Prefix":
         """Without the mapping of an IPv4 prefix. KeyError if there is none."""
-        at = self._eam_at(ipv4)
-        if at is None:
-            raise KeyError(ipv4)
-        return self._with_eams(self.eam[:at] + self.eam[at + 1 :])
-
-    def _eam_at(self, ipv4: IPv4Network) -> int | None:
-        return next((at for at, eam in enumerate(self.eam) if eam.ipv4 == ipv4), None)
-
-    def _with_eams(self, eam: tuple[Eam, ...]) -> "Prefix":
-        return self.model_copy(update={"eam": eam})
+        return self.model_copy(update={"eam": self.eam.without(ipv4)})
 
     def _check_range(self, network: IPv4Network, path: Path) -> None:
         if network.prefixlen == 0:
@@ -188,8 +160,8 @@ class GatewaySpec(Model):
     def _check(self) -> "GatewaySpec":
         _refuse_twice((device.name for device in self.devices), "devices", "device")
         _refuse_twice((prefix.name for prefix in self.prefixes), "prefixes", "name")
-        _refuse_equal_mappings(self.prefixes)
-        _refuse_shared_ipv4(self.prefixes)
+        for at, prefix in enumerate(self.prefixes):
+            _refuse_conflicts(prefix, self.prefixes[:at], self.prefixes)
         return self
 
 
@@ -206,9 +178,15 @@ class Gateway(Resource):
         """
         old = self.spec.prefixes
         at = self._place(prefix.name)
-        if at is None:
-            return self._with_prefixes((*old, prefix))
-        return self._with_prefixes((*old[:at], prefix, *old[at + 1 :]))
+        at = len(old) if at is None else at
+        new = (*old[:at], prefix, *old[at + 1 :])
+        try:
+            _refuse_conflicts(prefix, (*old[:at], *old[at + 1 :]), new)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            path = ("spec", *context["path"])
+            raise ResourceError(context["what"], path, context["hint"]) from None
+        return self._with_prefixes(new)
 
     def without_prefix(self, name: str) -> "Gateway":
         """Without the prefix of a name. KeyError if there is none; `ResourceError` for the last."""
@@ -228,13 +206,6 @@ class Gateway(Resource):
                 ("spec", "prefixes"),
                 f"1 to {MAX_PREFIXES}",
             )
-        try:
-            _refuse_equal_mappings(prefixes)
-            _refuse_shared_ipv4(prefixes)
-        except PydanticCustomError as error:
-            context = error.context or {}
-            path = ("spec", *context["path"])
-            raise ResourceError(context["what"], path, context["hint"]) from None
         return self.model_copy(update={"spec": self.spec.model_copy(update={"prefixes": prefixes})})
 
 
@@ -248,6 +219,24 @@ def _refuse_twice(names: Iterable[str], key: str, what: str) -> None:
                 (key, index, "name"),
             )
         first[name] = index
+
+
+@cache
+def _spans(networks: tuple[IPv4Network, ...]) -> Spans:
+    return RangeList.of(networks).spans
+
+
+def _refuse_conflicts(new: Prefix, others: Iterable[Prefix], every: Iterable[Prefix]) -> None:
+    """Whether `new` goes with others that go with each other; if not, `every` shows where."""
+    served = new.ipv4.spans.joined(new.eam.served)
+    if len(new.eam.prefixes) < 2 * len(new.eam) or any(
+        not new.eam.prefixes.isdisjoint(other.eam.prefixes)
+        or served.overlap(other.ipv4.spans)
+        or served.overlap(other.eam.served)
+        for other in others
+    ):
+        _refuse_equal_mappings(every)
+        _refuse_shared_ipv4(every)
 
 
 def _refuse_equal_mappings(prefixes: Iterable[Prefix]) -> None:

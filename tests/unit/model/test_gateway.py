@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from sixlane.model import Gateway, ResourceError, check_together, parse_resource, parse_resources
+from sixlane.model import (
+    Gateway,
+    RangeList,
+    ResourceError,
+    check_together,
+    parse_resource,
+    parse_resources,
+)
 
 GOOD: dict[str, Any] = {
     "apiVersion": "sixlane.dev/v1alpha1",
@@ -67,9 +74,9 @@ def test_what_a_planner_reads() -> None:
     services, pods = gateway.spec.prefixes
     assert [device.attach for device in gateway.spec.devices] == ["xdp", "auto"]
     assert services.prefix == IPv6Network("64:ff9b::/96")
-    assert services.load_balancer_source_ranges == (IPv4Network("192.31.196.0/25"),)
+    assert services.load_balancer_source_ranges == RangeList.of([IPv4Network("192.31.196.0/25")])
     assert pods.load_balancer_source_ranges is None
-    assert pods.ipv4 == (IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.7/32"))
+    assert list(pods.ipv4) == [IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.7/32")]
     assert pods.eam[1].ipv6 == IPv6Network("2001:db8:2::9/128")
     assert (pods.eam[0].remote, pods.eam[1].remote) == (False, True)
     assert gateway.spec.lowest_ipv6_mtu == 1400
@@ -96,7 +103,7 @@ def test_as_data_is_what_parse_takes_and_invents_nothing() -> None:
 def test_no_sources_is_not_all_sources() -> None:
     gateway = parse_resource(changed("spec.prefixes.0.loadBalancerSourceRanges", []))
     assert isinstance(gateway, Gateway)
-    assert gateway.spec.prefixes[0].load_balancer_source_ranges == ()
+    assert gateway.spec.prefixes[0].load_balancer_source_ranges == RangeList()
 
 
 BAD = [
