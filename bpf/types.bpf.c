@@ -15,6 +15,7 @@ enum entry entry_;
 enum event_flag event_flag_;
 struct gateway gateway_;
 struct range_block range_block_;
+struct source_node source_node_;
 struct eam4_key eam4_key_;
 struct eam6_key eam6_key_;
 struct eam eam_;

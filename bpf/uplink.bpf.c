@@ -171,7 +171,7 @@ static __always_inline int forward(struct ctx c)
 	}
 
 	why = map(c, &t, &p, &m, false);
-	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &m, m.src_word))
+	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &m, &p.src))
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
 		why = DROP_TTL_EXPIRED;

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from sixlane.bpf import SkBuff, XdpMd
-from sixlane.datapath import Datapath, SlowPath
+from sixlane.datapath import Datapath, SlowPath, Written
 from sixlane.datapath.tables import Tables
 from sixlane.model import Gateway, parse_resource
 from sixlane.nat64.observe import Device, Observed
@@ -71,9 +71,10 @@ class World:
     def configure(self, translator: Translator) -> None:
         self.commit(tables_for(translator, self.wan, self.lan))
 
-    def commit(self, tables: Tables) -> None:
-        self.datapath.commit(tables)
+    def commit(self, tables: Tables) -> Written:
+        written = self.datapath.commit(tables)
         self._counted = self._count()
+        return written
 
     def run(
         self,

@@ -97,22 +97,47 @@ static __always_inline struct prefix *prefix_at(struct gateway *gw, __u32 index)
 	return &gw->prefixes[index & (MAX_PREFIXES - 1)];
 }
 
-static __always_inline bool range_allows(const struct gateway *gw, __u32 word, __u32 index)
-{
-	return gw->source_sets[(word >> RANGE_SOURCES_SHIFT) & (MAX_SOURCE_SETS - 1)] >>
-		       (index & 63) &
-	       1;
-}
-
 /* 64:ff9b::/96 stands for global addresses only (RFC 6052 3.1). */
 static __always_inline bool range_breaks_well_known(const struct prefix *px, __u32 word)
 {
 	return px->flags & PREFIX_WELL_KNOWN && word & RANGE_NOT_GLOBAL;
 }
 
+/* How many bits are set. */
+static __always_inline __u32 ones_in(__u64 bits)
+{
+	bits -= bits >> 1 & 0x5555555555555555ULL;
+	bits = (bits & 0x3333333333333333ULL) + (bits >> 2 & 0x3333333333333333ULL);
+	bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return bits * 0x0101010101010101ULL >> 56;
+}
+
 static __always_inline __u64 mask64(__u32 bits)
 {
 	return bits == 0 ? 0 : ~0ULL << ((64 - bits) & 63);
+}
+
+/* Does a restricted prefix let this source in? */
+__noinline int source_is_in(__u32 slot, __u32 index, __u32 v4)
+{
+	__u32 place = slot * MAX_PREFIXES + index, number = 0;
+	void *map = bpf_map_lookup_elem(&sources, &place);
+
+	if (!map)
+		return 0;
+#pragma clang loop unroll(full)
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		struct source_node *node = bpf_map_lookup_elem(map, &number);
+		__u32 part = v4 >> shift & 0xff, word = part >> 6;
+		__u64 bit = 1ULL << (part & 63);
+
+		if (!node)
+			return 0;
+		if (!(node->child[word] & bit))
+			return !!(node->let_in[word] & bit);
+		number = node->first[word] + ones_in(node->child[word] & (bit - 1));
+	}
+	return 0;
 }
 
 /*

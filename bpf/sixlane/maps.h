@@ -54,6 +54,22 @@ struct {
 	__array(values, struct ranges_inner);
 } ranges SEC(".maps");
 
+struct sources_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct source_node));
+};
+
+/* Of each restricted prefix: index slot * MAX_PREFIXES + the prefix's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS *MAX_PREFIXES);
+	__type(key, __u32);
+	__array(values, struct sources_inner);
+} sources SEC(".maps");
+
 struct eam4_inner {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);

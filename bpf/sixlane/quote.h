@@ -311,7 +311,7 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 	if (why)
 		return why;
 	/* An error belongs to the flow that it quotes: the client is whom that packet went to. */
-	if (w->p.family == FAMILY_INET && !is_allowed(t, &w->m, w->mq.dst_word))
+	if (w->p.family == FAMILY_INET && !is_allowed(t, &w->m, &w->in.dst))
 		return DROP_SOURCE_NOT_ALLOWED;
 	if (w->p.ttl <= 1)
 		return DROP_TTL_EXPIRED;

@@ -85,11 +85,12 @@ static __always_inline enum reason map(struct ctx c, const struct tables *t, con
 	return map_46(t, p, m);
 }
 
+/* May this IPv4 client reach the prefix? */
 static __always_inline bool is_allowed(const struct tables *t, const struct mapping *m,
-				       __u32 client_word)
+				       const struct addr *client)
 {
 	return !(prefix_at(t->gw, m->prefix)->flags & PREFIX_RESTRICTED) ||
-	       range_allows(t->gw, client_word, m->prefix);
+	       source_is_in(t->slot, m->prefix, addr_to_v4(*client));
 }
 
 static __always_inline void count_forward(const struct tables *t, const struct mapping *m,

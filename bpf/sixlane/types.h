@@ -13,7 +13,6 @@
 
 enum limit {
 	MAX_PREFIXES = 64,
-	MAX_SOURCE_SETS = 1024,
 	MAX_DEVICES = 16,
 	MAX_EAM_LENGTHS = 32,
 	NAME_BYTES = 32,
@@ -67,8 +66,11 @@ struct gateway {
 	__u32 lowest_ipv6_mtu_bytes;
 	__u32 icmp_errors_per_second; /* for each CPU */
 	__u32 flags;
-	__u64 digest; /* of all tables of the generation, for whoever configures: what is in force?
-		       */
+	/* For whoever configures: what is in force? Each names what its table was made of. */
+	__u64 digest; /* of all of this generation */
+	__u64 ranges_digest;
+	__u64 eam_digest;		     /* of eam4 and eam6 */
+	__u64 sources_digests[MAX_PREFIXES]; /* 0: prefixes[n] lets everybody in */
 	struct slow_path slow;
 	struct addr icmp_source4;
 	struct addr icmp_source6;
@@ -76,7 +78,6 @@ struct gateway {
 	__u8 eam6_lens[MAX_EAM_LENGTHS];
 	__u64 macs[MAX_DEVICES]; /* our devices' addresses, as the low 48 bits, first byte lowest */
 	struct prefix prefixes[MAX_PREFIXES];
-	__u64 source_sets[MAX_SOURCE_SETS]; /* bit n: prefixes[n] lets this source in */
 	struct label names[MAX_PREFIXES];
 };
 
@@ -89,12 +90,22 @@ enum range_word {
 	RANGE_BLOCK = 1 << 30,
 	RANGE_NOT_GLOBAL = 1 << 29,
 	RANGE_ILLEGAL_SOURCE = 1 << 28,
-	RANGE_SOURCES_SHIFT = 8,  /* 16 bits: index into source_sets */
 	RANGE_SERVED_MASK = 0xff, /* index of the serving prefix + 1 */
 };
 
 struct range_block {
 	__u32 words[256];
+};
+
+/*
+ * The IPv4 sources that a prefix lets in: a trie of strides 8, 8, 8, 8 with the root as node 0. A
+ * node has a bit for each of its 256 parts: `child`, the part is a node of its own; else `let_in`,
+ * all of the part is let in. The children of one word of bits are numbered from `first` on.
+ */
+struct source_node {
+	__u64 child[4];
+	__u64 let_in[4];
+	__u32 first[4];
 };
 
 /* Explicit address mappings (RFC 7757), a hash for each family keyed by the masked address and its

@@ -93,7 +93,7 @@ class Agent:
             gateway = GatewayPart(settings.bpffs, store)
             stack.callback(gateway.close)
             gateway.open()
-            place = Place(settings.run_dir, settings.state_dir, settings.dns64_unit)
+            place = Place(settings.run_dir, settings.state_dir)
             resolvers = ResolversPart(place)
             agent = cls(store, gateway, resolvers)
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)

@@ -186,6 +186,33 @@ class Map(Handle):
             self._check(result, "update")
         return len(pairs)
 
+    def update_rows(self, keys: "Buffer", values: "Buffer") -> None:
+        """Sets many elements: keys and values each lie one behind the other.
+
+        In one system call where the map can. On a KernelError some of them may be set.
+        """
+        self._refuse_per_cpu()
+        key_size, value_size = self.info.key_size, self.info.value_size
+        key_memory, value_memory = ffi.from_buffer(keys), ffi.from_buffer(values)
+        number, rest = divmod(ffi.sizeof(key_memory), key_size)
+        if rest:
+            raise self._wrong_size(ffi.sizeof(key_memory), key_size)
+        if ffi.sizeof(value_memory) != number * value_size:
+            raise self._wrong_size(ffi.sizeof(value_memory), number * value_size)
+        count = ffi.new("__u32 *", number)
+        opts = options("bpf_map_batch_opts", elem_flags=Update.ANY)
+        result = libbpf().bpf_map_update_batch(self.fd, key_memory, value_memory, count, opts)
+        if result != -_ENOTSUPP:
+            self._check(result, "update")
+            return
+        key_bytes, value_bytes = ffi.buffer(key_memory), ffi.buffer(value_memory)
+        for at in range(number):
+            self._update(
+                bytes(key_bytes[at * key_size : (at + 1) * key_size]),
+                bytes(value_bytes[at * value_size : (at + 1) * value_size]),
+                Update.ANY,
+            )
+
     def mmap(self, writable: bool = True) -> memoryview:
         """The elements of an array made with MapFlag.MMAPABLE, as memory shared with the kernel.
 

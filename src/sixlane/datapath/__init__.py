@@ -2,19 +2,23 @@
 """The data path's Python side: generated structs, typed tables, loading and adoption, counters."""
 
 from sixlane.datapath.attach import Attachment, Entry, Mode
+from sixlane.datapath.commit import Written
 from sixlane.datapath.counters import Counter, Counters
 from sixlane.datapath.loader import Datapath
-from sixlane.datapath.tables import EamEntry, PrefixEntry, SlowPath, Tables
+from sixlane.datapath.tables import EamRows, PrefixEntry, SlowPath, Table, Tables, digest_of
 
 __all__ = [
     "Attachment",
     "Counter",
     "Counters",
     "Datapath",
-    "EamEntry",
+    "EamRows",
     "Entry",
     "Mode",
     "PrefixEntry",
     "SlowPath",
+    "Table",
     "Tables",
+    "Written",
+    "digest_of",
 ]

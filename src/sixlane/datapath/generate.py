@@ -166,6 +166,7 @@ def _map(definition: MapDefinition) -> str:
 _INNER: dict[str, tuple[str, ...]] = {
     "gateways": ("gateway",),
     "ranges": ("range_block",),
+    "sources": ("source_node",),
     "eam4": ("eam4_key", "eam"),
     "eam6": ("eam6_key", "eam"),
 }

@@ -31,7 +31,6 @@ class Variable:
 
 class Limit(IntEnum):
     MAX_PREFIXES = 64
-    MAX_SOURCE_SETS = 1024
     MAX_DEVICES = 16
     MAX_EAM_LENGTHS = 32
     NAME_BYTES = 32
@@ -54,7 +53,6 @@ class RangeWord(IntEnum):
     RANGE_BLOCK = 1073741824
     RANGE_NOT_GLOBAL = 536870912
     RANGE_ILLEGAL_SOURCE = 268435456
-    RANGE_SOURCES_SHIFT = 8
     RANGE_SERVED_MASK = 255
 
 
@@ -190,6 +188,9 @@ class Gateway(ctypes.Structure):
         ("icmp_errors_per_second", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
         ("digest", ctypes.c_uint64),
+        ("ranges_digest", ctypes.c_uint64),
+        ("eam_digest", ctypes.c_uint64),
+        ("sources_digests", ctypes.c_uint64 * 64),
         ("slow", SlowPath),
         ("icmp_source4", Addr),
         ("icmp_source6", Addr),
@@ -197,7 +198,6 @@ class Gateway(ctypes.Structure):
         ("eam6_lens", ctypes.c_uint8 * 32),
         ("macs", ctypes.c_uint64 * 16),
         ("prefixes", Prefix * 64),
-        ("source_sets", ctypes.c_uint64 * 1024),
         ("names", Label * 64),
     )
     prefix_count: int
@@ -207,6 +207,9 @@ class Gateway(ctypes.Structure):
     icmp_errors_per_second: int
     flags: int
     digest: int
+    ranges_digest: int
+    eam_digest: int
+    sources_digests: "ctypes.Array[ctypes.c_uint64]"
     slow: SlowPath
     icmp_source4: Addr
     icmp_source6: Addr
@@ -214,11 +217,10 @@ class Gateway(ctypes.Structure):
     eam6_lens: "ctypes.Array[ctypes.c_uint8]"
     macs: "ctypes.Array[ctypes.c_uint64]"
     prefixes: "ctypes.Array[Prefix]"
-    source_sets: "ctypes.Array[ctypes.c_uint64]"
     names: "ctypes.Array[Label]"
 
 
-assert ctypes.sizeof(Gateway) == 13072
+assert ctypes.sizeof(Gateway) == 5408
 
 
 class RangeBlock(ctypes.Structure):
@@ -227,6 +229,20 @@ class RangeBlock(ctypes.Structure):
 
 
 assert ctypes.sizeof(RangeBlock) == 1024
+
+
+class SourceNode(ctypes.Structure):
+    _fields_ = (
+        ("child", ctypes.c_uint64 * 4),
+        ("let_in", ctypes.c_uint64 * 4),
+        ("first", ctypes.c_uint32 * 4),
+    )
+    child: "ctypes.Array[ctypes.c_uint64]"
+    let_in: "ctypes.Array[ctypes.c_uint64]"
+    first: "ctypes.Array[ctypes.c_uint32]"
+
+
+assert ctypes.sizeof(SourceNode) == 80
 
 
 class Eam4Key(ctypes.Structure):
@@ -418,10 +434,11 @@ assert ctypes.sizeof(NextHop) == 56
 
 
 MAPS = {
+    "sources": MapLayout(12, 4, 4, 128, 0, MapLayout(2, 4, 80, 1, 4096)),
     "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "generation": MapLayout(2, 4, 4, 1, 0),
-    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 13072, 1, 0)),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5408, 1, 0)),
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "counters": MapLayout(6, 4, 16, 37, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
@@ -437,11 +454,12 @@ MAPS = {
 }
 
 DIGESTS = {
-    "eam4": "6aea6870",
-    "eam6": "6aea6870",
-    "generation": "6aea6870",
-    "gateways": "6aea6870",
-    "ranges": "6aea6870",
+    "sources": "99377492",
+    "eam4": "99377492",
+    "eam6": "99377492",
+    "generation": "99377492",
+    "gateways": "99377492",
+    "ranges": "99377492",
     "counters": "8c5a54c4",
     "prefix_counters": "88bdc9db",
     "past_counters": "8c5a54c4",

@@ -12,16 +12,18 @@ from sixlane.bpf import Map, Object, Program
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.commit import (
-    SLOTS,
     ZERO,
+    Written,
     clear,
     commit,
+    gateway_in_force,
     number_of,
     slot_key,
     wait_for_packets,
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
+from sixlane.datapath.layout import Limit
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import Pins, build_id, namespace_name
@@ -81,7 +83,7 @@ class Datapath:
             if not datapath.generation():
                 maps["generation"].update(ZERO, slot_key(older.generation()))
             ours = maps["generation"].info.id
-            if datapath._gateway() is None and any(
+            if gateway_in_force(maps) is None and any(
                 used and ours not in used for used in in_use.values()
             ):
                 _log.info("programs of another version stay until the tables of this one are there")
@@ -127,23 +129,32 @@ class Datapath:
 
     def digest(self) -> int | None:
         """`Tables.digest` of what is in force, None if nothing is, or in another layout."""
-        gateway = None if self._replacing else self._gateway()
-        return layout.Gateway.from_buffer_copy(gateway).digest if gateway else None
+        gateway = None if self._replacing else gateway_in_force(self._maps)
+        return gateway.digest if gateway else None
 
     def prefix_ids(self) -> dict[str, int]:
         """The prefixes in force and the ids of their counters."""
-        gateway = self._gateway()
+        gateway = gateway_in_force(self._maps)
         return prefix_names(gateway) if gateway else self._older.prefix_ids()
 
-    def commit(self, tables: Tables) -> int:
-        """Puts tables in force between two packets; returns the new generation.
+    def fill(self) -> dict[str, tuple[int, int]]:
+        """Of what has a limit in the tables in force: how much is used, and the limit."""
+        gateway = gateway_in_force(self._maps) or layout.Gateway()
+        return {
+            "prefixes": (gateway.prefix_count, Limit.MAX_PREFIXES),
+            "eam4_lens": (gateway.eam4_lens_count, Limit.MAX_EAM_LENGTHS),
+            "eam6_lens": (gateway.eam6_lens_count, Limit.MAX_EAM_LENGTHS),
+        }
+
+    def commit(self, tables: Tables) -> Written:
+        """Puts tables in force between two packets, building what is not in force already.
 
         All is written aside first. An error before the flip changes nothing for any packet. What
         another version has attached is replaced after it.
         """
-        generation = commit(self._maps, tables, self.generation(), self.prefix_ids())
+        written = commit(self._maps, tables, self.prefix_ids())
         self._replace_older()
-        return generation
+        return written
 
     def clear(self) -> None:
         """Puts no tables in force: every packet passes to the kernel."""
@@ -195,13 +206,6 @@ class Datapath:
     def program(self, name: str) -> Program:
         """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
         return self._programs[name]
-
-    def _gateway(self) -> bytes | None:
-        found = self._maps["gateways"].lookup(slot_key(self.generation() % SLOTS))
-        if found is None:
-            return None
-        with Map.from_id(int.from_bytes(found, "little")) as inner:
-            return inner.lookup(ZERO)
 
     def _replace_older(self) -> None:
         """Puts our programs in the place of others, and keeps what those had counted."""

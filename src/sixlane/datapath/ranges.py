@@ -5,94 +5,80 @@ Strides 16, 8, 8: the root's 65,536 words fill blocks 0 to 255; a word is either
 another block of 256 words.
 """
 
-from array import array
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, collapse_addresses
+import numpy as np
+from numpy.typing import NDArray
 
 from sixlane.datapath.layout import RangeWord
 
-Interval = tuple[int, int, int]
-"""First address, first address behind, word (enum range_word without RANGE_BLOCK)."""
+Numbers = NDArray[np.uint64]
+Words = NDArray[np.uint32]
 
 _BLOCK = 256
-_ROOT_WORDS = 65536
+_ROOT_BLOCKS = 256
 
 
-class Layers:
-    """Sets of addresses laid over each other, each with what it adds to an address's word."""
+def build_trie(edges: Numbers, words: Words) -> Words:
+    """The blocks, one a row.
 
-    def __init__(self) -> None:
-        self._edges: list[tuple[int, int]] = []  # where which layer begins or ends
-        self._layers = 0
-
-    def add(self, networks: Iterable[IPv4Network]) -> int:
-        """The number of a new layer that covers `networks`, which may overlap."""
-        layer, self._layers = self._layers, self._layers + 1
-        for network in collapse_addresses(networks):
-            first = int(network.network_address)
-            self._edges.append((first, layer))
-            self._edges.append((first + network.num_addresses, layer))
-        return layer
-
-    def walk(self) -> Iterator[tuple[int, int, int]]:
-        """First address, first behind, and the bit mask of layers, where that is not 0."""
-        self._edges.sort()
-        active, start = 0, 0
-        for at, layer in self._edges:
-            if active and at > start:
-                yield start, at, active
-            start = at
-            active ^= 1 << layer
+    `words[n]` (enum range_word without RANGE_BLOCK) is known of the addresses from `edges[n]` to
+    the next edge; edges rise, and nothing is known before the first.
+    """
+    edges, words = _without_repeats(edges, words)
+    middle = _split_parts(edges, 16)
+    leaves = _split_parts(edges, 8)
+    root = _words_at(edges, words, np.zeros(1, np.uint64), 16, 1 << 16)
+    first_leaf = _ROOT_BLOCKS + len(middle)
+    root[0, middle.astype(np.int64)] = _blocks(_ROOT_BLOCKS, len(middle))
+    between = _words_at(edges, words, middle << np.uint64(16), 8, _BLOCK)
+    parents = np.searchsorted(middle, leaves >> np.uint64(8))
+    between[parents, (leaves & np.uint64(0xFF)).astype(np.int64)] = _blocks(first_leaf, len(leaves))
+    last = _words_at(edges, words, leaves << np.uint64(8), 0, _BLOCK)
+    return np.concatenate((root.reshape(-1, _BLOCK), between, last))
 
 
-def build_trie(intervals: Iterable[Interval]) -> "array[int]":
-    """The blocks' words, one block behind the other; `intervals` must be disjoint."""
-    words = array("I", bytes(4 * _ROOT_WORDS))
-    for first, behind, word in intervals:
-        _paint(words, 0, 0, 16, first, behind, word)
-    return words
-
-
-def _paint(
-    words: "array[int]", base: int, origin: int, shift: int, first: int, behind: int, word: int
-) -> None:
-    """Sets [first, behind) in a node whose words start at `base` and stand for 2**shift each."""
-    slot, last = (first - origin) >> shift, (behind - 1 - origin) >> shift
-    size = 1 << shift
-    if first & (size - 1) or (slot == last and behind - first < size):
-        edge = min(behind, origin + (slot + 1) * size)
-        _paint(words, *_child(words, base, origin, shift, slot), first, edge, word)
-        slot += 1
-    if slot <= last and behind & (size - 1):
-        _paint(
-            words,
-            *_child(words, base, origin, shift, last),
-            origin + last * size,
-            behind,
-            word,
-        )
-        last -= 1
-    if slot <= last:
-        words[base + slot : base + last + 1] = array("I", [word]) * (last + 1 - slot)
-
-
-def _child(
-    words: "array[int]", base: int, origin: int, shift: int, slot: int
-) -> tuple[int, int, int]:
-    """Base, origin and shift of the block behind a slot, made if need be."""
-    entry = words[base + slot]
-    if not entry & RangeWord.RANGE_BLOCK:
-        block = len(words) // _BLOCK
-        words.extend([entry] * _BLOCK)
-        entry = words[base + slot] = RangeWord.RANGE_BLOCK | block
-    return (entry & ~RangeWord.RANGE_BLOCK) * _BLOCK, origin + (slot << shift), shift - 8
-
-
-def look_up(words: "array[int]", address: int) -> int:
+def look_up(trie: Words, address: int) -> int:
     """What range_of() in addr.h answers."""
-    base, shift = 0, 16
-    while True:
-        entry = words[base + ((address >> shift) & (0xFFFF if shift == 16 else 0xFF))]
-        if not entry & RangeWord.RANGE_BLOCK:
-            return entry
-        base, shift = (entry & ~RangeWord.RANGE_BLOCK) * _BLOCK, shift - 8
+    block = address >> 24
+    for shift in (16, 8, 0):
+        word = int(trie[block, address >> shift & 0xFF])
+        if not word & RangeWord.RANGE_BLOCK:
+            return word
+        block = word & ~RangeWord.RANGE_BLOCK
+    raise ValueError("a leaf points to another block")
+
+
+def _without_repeats(edges: Numbers, words: Words) -> tuple[Numbers, Words]:
+    """Something is known from 0 on, and every edge changes it."""
+    edges = np.concatenate((np.zeros(1, np.uint64), edges))
+    words = np.concatenate((np.zeros(1, np.uint32), words))
+    last = np.append(edges[1:] != edges[:-1], True)
+    edges, words = edges[last], words[last]
+    changes = np.append(True, words[1:] != words[:-1])
+    return edges[changes], words[changes]
+
+
+def _split_parts(edges: Numbers, shift: int) -> Numbers:
+    """Numbers of those parts of 2**shift addresses inside of which there is an edge."""
+    inside = edges[edges & np.uint64((1 << shift) - 1) != 0]
+    return np.unique(inside >> np.uint64(shift))
+
+
+def _words_at(edges: Numbers, words: Words, starts: Numbers, shift: int, parts: int) -> Words:
+    """For each node that begins at one of `starts`: what is known of the first address of each of
+    its `parts`, of 2**shift addresses each."""
+    size = np.uint64(parts << shift)
+    known = np.zeros(len(starts) * parts, np.int64)  # places in `words`, rising
+    known[::parts] = np.searchsorted(edges, starts, "right") - 1
+    if len(starts):
+        row = np.searchsorted(starts, edges, "right") - 1
+        inside = np.flatnonzero((row >= 0) & (edges - starts[row] < size))
+        row = row[inside]
+        step = np.uint64(1 << shift)
+        part = (edges[inside] - starts[row] + (step - np.uint64(1))) // step
+        fits = part < parts
+        known[row[fits] * parts + part[fits].astype(np.int64)] = inside[fits]  # the last one stays
+    return words[np.maximum.accumulate(known)].reshape(len(starts), parts)
+
+
+def _blocks(first: int, count: int) -> Words:
+    return np.arange(first, first + count, dtype=np.uint32) | np.uint32(RangeWord.RANGE_BLOCK)

@@ -2,36 +2,68 @@
 """The tables of one generation, typed, and their bytes in the kernel's maps."""
 
 import ctypes
-import hashlib
-from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sixlane.datapath import layout
-from sixlane.datapath.layout import EamFlag, GatewayFlag, Limit, PrefixFlag
+from sixlane.datapath.layout import GatewayFlag, Limit, PrefixFlag
 
 _V4_MAPPED = 0xFFFF << 32
 
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[Any]
+    """Elements of a map, one behind the other, in the type of one shared struct."""
+
+_Built = TypeVar("_Built")
+
+
+@dataclass(frozen=True)
+class Table(Generic[_Built]):
+    """A table that is built only where its digest is not in force.
+
+    `digest`: 64 bits, not 0, of all that it is made of. Equal digests are equal tables.
+    """
+
+    digest: int
+    build: Callable[[], _Built] = field(compare=False)
+
+
+def digest_of(*parts: bytes) -> int:
+    """64 bits, not 0, that name a sequence of bytes objects."""
+    whole = sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little") + part)
+    return int.from_bytes(whole.digest()[:8]) or 1
+
+
 @dataclass(frozen=True)
 class PrefixEntry:
-    """One entry of pool6. `id` numbers its counters; `well_known`: the rule of RFC 6052 3.1."""
+    """One entry of pool6. `id` numbers its counters; `well_known`: the rule of RFC 6052 3.1.
+
+    `sources`: nodes of sixlane.datapath.sources; None: everybody is let in.
+    """
 
     name: str
     network: IPv6Network
     id: int
     well_known: bool
-    restricted: bool
+    sources: "Table[Rows] | None"
 
 
 @dataclass(frozen=True)
-class EamEntry:
-    ipv4: IPv4Network
-    ipv6: IPv6Network
-    remote: bool
+class EamRows:
+    """Keys and values of `eam4` and `eam6`: rows of the structs' types, as many in each."""
+
+    keys4: "Rows"
+    keys6: "Rows"
+    values: "Rows"
 
 
 @dataclass(frozen=True)
@@ -45,13 +77,14 @@ class SlowPath:
 
 @dataclass(frozen=True)
 class Tables:
-    """One generation. Prefixes by falling length; `source_sets[n]`: bit i lets a source into
-    prefixes[i]; `ranges` is a trie of sixlane.datapath.ranges; `macs` are 6 bytes each."""
+    """One generation. Prefixes by falling length; `ranges` is a trie of sixlane.datapath.ranges;
+    `eam_lengths4` and 6: of all mappings' prefixes, falling; `macs` are 6 bytes each."""
 
     prefixes: Sequence[PrefixEntry]
-    source_sets: Sequence[int]
-    ranges: "array[int]"
-    eam: Sequence[EamEntry]
+    ranges: "Table[Rows]"
+    eam: Table[EamRows]
+    eam_lengths4: Sequence[int]
+    eam_lengths6: Sequence[int]
     macs: Sequence[bytes]
     slow: SlowPath | None
     icmp_source4: IPv4Address | None
@@ -62,13 +95,8 @@ class Tables:
 
     @cached_property
     def digest(self) -> int:
-        """64 bits that name the contents: two generations of one digest are the same."""
-        parts = (
-            bytes(self._gateway),
-            self.ranges.tobytes(),
-            *(key + value for key, value in sorted((self.eam4 | self.eam6).items())),
-        )
-        return int.from_bytes(hashlib.sha256(b"".join(parts)).digest()[:8])
+        """Names the contents: two generations of one digest are the same."""
+        return digest_of(bytes(self._gateway))
 
     @cached_property
     def gateway(self) -> bytes:
@@ -78,45 +106,24 @@ class Tables:
         return bytes(gateway)
 
     @cached_property
-    def eam4(self) -> dict[bytes, bytes]:
-        """The mappings by struct eam4_key."""
-        return {
-            bytes(
-                layout.Eam4Key(entry.ipv4.prefixlen, int(entry.ipv4.network_address))
-            ): _eam_value(entry)
-            for entry in self.eam
-        }
-
-    @cached_property
-    def eam6(self) -> dict[bytes, bytes]:
-        """The mappings by struct eam6_key."""
-        return {
-            bytes(
-                layout.Eam6Key(_addr(entry.ipv6.network_address), entry.ipv6.prefixlen, 0)
-            ): _eam_value(entry)
-            for entry in self.eam
-        }
-
-    @cached_property
     def _gateway(self) -> layout.Gateway:
-        lengths4 = sorted({entry.ipv4.prefixlen for entry in self.eam}, reverse=True)
-        lengths6 = sorted({entry.ipv6.prefixlen for entry in self.eam}, reverse=True)
         gateway = layout.Gateway(
             prefix_count=len(self.prefixes),
-            eam4_lens_count=len(lengths4),
-            eam6_lens_count=len(lengths6),
+            eam4_lens_count=len(self.eam_lengths4),
+            eam6_lens_count=len(self.eam_lengths6),
             lowest_ipv6_mtu_bytes=self.lowest_ipv6_mtu_bytes,
             icmp_errors_per_second=self.icmp_errors_per_second,
             flags=GatewayFlag.GATEWAY_NEXT_HOP_CACHE if self.next_hop_cache else 0,
         )
         gateway.icmp_source4 = _addr(self.icmp_source4)
         gateway.icmp_source6 = _addr(self.icmp_source6)
-        _put(gateway.eam4_lens, lengths4)
-        _put(gateway.eam6_lens, lengths6)
+        gateway.ranges_digest = self.ranges.digest
+        gateway.eam_digest = self.eam.digest
+        _put(gateway.eam4_lens, self.eam_lengths4)
+        _put(gateway.eam6_lens, self.eam_lengths6)
         macs = [int.from_bytes(mac, "little") for mac in self.macs]
         # Free places must match no frame, not even one to 00:00:00:00:00:00.
         _put(gateway.macs, macs + macs[:1] * (Limit.MAX_DEVICES - len(macs)))
-        _put(gateway.source_sets, self.source_sets)
         if self.slow:
             gateway.slow.ifindex = self.slow.ifindex
             _put(gateway.slow.near_mac, self.slow.near_mac)
@@ -124,15 +131,15 @@ class Tables:
         for index, entry in enumerate(self.prefixes):
             gateway.prefixes[index] = _prefix(entry)
             _put(gateway.names[index].text, entry.name.encode())
+            gateway.sources_digests[index] = entry.sources.digest if entry.sources else 0
         return gateway
 
 
-def prefix_names(gateway: bytes) -> dict[str, int]:
+def prefix_names(gateway: layout.Gateway) -> dict[str, int]:
     """Names of the prefixes in a struct gateway, with the ids of their counters."""
-    read = layout.Gateway.from_buffer_copy(gateway)
     return {
-        bytes(read.names[index].text).rstrip(b"\0").decode(): read.prefixes[index].id
-        for index in range(min(read.prefix_count, Limit.MAX_PREFIXES))
+        bytes(gateway.names[index].text).rstrip(b"\0").decode(): gateway.prefixes[index].id
+        for index in range(min(gateway.prefix_count, Limit.MAX_PREFIXES))
     }
 
 
@@ -144,7 +151,7 @@ def _put(array: "ctypes.Array[Any]", values: Sequence[int]) -> None:
 
 def _prefix(entry: PrefixEntry) -> layout.Prefix:
     flags = (PrefixFlag.PREFIX_WELL_KNOWN if entry.well_known else 0) | (
-        PrefixFlag.PREFIX_RESTRICTED if entry.restricted else 0
+        PrefixFlag.PREFIX_RESTRICTED if entry.sources else 0
     )
     return layout.Prefix(
         _addr(entry.network.network_address),
@@ -153,19 +160,6 @@ def _prefix(entry: PrefixEntry) -> layout.Prefix:
         entry.network.prefixlen,
         flags,
         0,
-    )
-
-
-def _eam_value(entry: EamEntry) -> bytes:
-    return bytes(
-        layout.Eam(
-            _addr(entry.ipv6.network_address),
-            int(entry.ipv4.network_address),
-            entry.ipv4.prefixlen,
-            entry.ipv6.prefixlen,
-            EamFlag.EAM_REMOTE if entry.remote else 0,
-            0,
-        )
     )
 
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from sixlane.dns64 import process, unit
+from sixlane.dns64 import process
 from sixlane.dns64.conf import checkable, server_id
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Action, Change, Plan
@@ -129,14 +129,6 @@ def _write(place: Place, change: Change) -> None:
 
 
 def _start(place: Place, change: Change) -> None:
-    if place.unit is not None:
-        pid = unit.start(unit.instance(place.unit, change.name))
-    else:
-        pid = _start_process(place, change)
-    _await(place, change, pid)
-
-
-def _start_process(place: Place, change: Change) -> int:
     state = place.state(change.name)
     try:
         state.mkdir(parents=True, exist_ok=True)
@@ -144,7 +136,8 @@ def _start_process(place: Place, change: Change) -> int:
         _give_to(state, user)
     except OSError as error:
         raise KernelError(error.errno or 0, f"make {state}") from error
-    return process.start(place.configuration(change.name), user)
+    pid = process.start(place.configuration(change.name), user)
+    _await(place, change, pid)
 
 
 def _give_to(directory: Path, user: str | None) -> None:
@@ -194,11 +187,6 @@ def _failed(place: Place, change: Change, what: str) -> SixlaneError:
 
 
 def _remove(place: Place, name: str) -> None:
-    if place.unit is not None:
-        ours = unit.instance(place.unit, name)
-        unit.stop(ours)  # it may be about to be started again
-        if place.state(name).exists():
-            unit.remove_state(ours)
     for directory in (place.state(name), place.configuration(name).parent):
         try:
             shutil.rmtree(directory)

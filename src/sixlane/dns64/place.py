@@ -7,14 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Place:
-    """The directories of the agent. Each resolver has one of its own below both.
-
-    `unit`: the template of systemd that runs named with these directories; None: we start it.
-    """
+    """The directories of the agent. Each resolver has one of its own below both."""
 
     run_dir: Path
     state_dir: Path
-    unit: str | None = None
 
     @property
     def all_run(self) -> Path:

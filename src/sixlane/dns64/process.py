@@ -16,7 +16,6 @@ import stat
 import subprocess
 from pathlib import Path
 
-from sixlane.dns64 import unit
 from sixlane.errors import KernelError, NotSupported, SixlaneError
 
 USER = "bind"
@@ -69,9 +68,7 @@ def find(configuration: Path, likely: int | None = None) -> int | None:
 
 
 def is_here(pid: int) -> bool:
-    """Whether a process is in our network namespace. Units of ours are, as we are one as well."""
-    if unit.unit_of(pid) is not None:
-        return True
+    """Whether a process is in our network namespace."""
     try:
         theirs, ours = os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/thread-self/ns/net")
     except OSError:
@@ -92,18 +89,12 @@ def user_of(pid: int) -> str:
 
 def reload(pid: int) -> None:
     """Have named read its configuration again."""
-    if (its_unit := unit.unit_of(pid)) is not None:
-        unit.reload(its_unit)
-        return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGHUP)
 
 
 def stop(pid: int) -> None:
     """End a named: ask, then kill; returns when it has ended."""
-    if (its_unit := unit.unit_of(pid)) is not None:  # anybody else would start it again
-        unit.stop(its_unit)
-        return
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a Gateway and the devices it uses to the tables of the data path. Pure."""
+"""From a Gateway and the devices it uses to the tables of the data path. Pure.
+
+Large tables come as a digest, and are built where that is not in force.
+"""
 
 import os
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sixlane.datapath import EamEntry, PrefixEntry, Tables
+from sixlane.datapath import EamRows, PrefixEntry, Table, Tables, digest_of
 from sixlane.datapath.layout import Limit, RangeWord
-from sixlane.datapath.ranges import Interval, Layers, build_trie
 from sixlane.errors import ConfigError
-from sixlane.model import Gateway
+from sixlane.model import Gateway, Prefix, RangeList, Spans
 from sixlane.model.addresses import NEVER_A_SOURCE
-from sixlane.model.gateway import Prefix
 from sixlane.nat64.observe import Device, Observed
 from sixlane.rfc import rfc6052
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sixlane.datapath.tables import Rows
 
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
 
@@ -25,10 +32,10 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
     spec = gateway.spec
     prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
     ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
-    eam = [EamEntry(one.ipv4, one.ipv6, one.remote) for prefix in prefixes for one in prefix.eam]
-    _refuse_many_lengths(eam)
-    words, source_sets = _ranges(
-        prefixes, [held for device in observed.devices.values() for held in device.addresses]
+    lengths4, lengths6 = _eam_lengths(prefixes)
+    held = {address for device in observed.devices.values() for address in device.addresses}
+    own = RangeList.of(
+        IPv4Network(address) for address in sorted(map(str, held)) if ":" not in address
     )
     near = [held for device in devices for held in device.addresses]
     narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
@@ -40,13 +47,14 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
                 prefix.prefix,
                 ids[prefix.name],
                 well_known=prefix.is_well_known,
-                restricted=prefix.load_balancer_source_ranges is not None,
+                sources=_sources(prefix.load_balancer_source_ranges),
             )
             for prefix in prefixes
         ],
-        source_sets=source_sets,
-        ranges=words,
-        eam=eam,
+        ranges=_ranges(prefixes, own),
+        eam=_eam(prefixes),
+        eam_lengths4=lengths4,
+        eam_lengths6=lengths6,
         macs=[device.mac for device in devices],
         slow=None,
         icmp_source4=spec.icmp_source.ipv4 or _first(near, IPv4Address),
@@ -57,17 +65,18 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
     )
 
 
-def _refuse_many_lengths(eam: list[EamEntry]) -> None:
-    """The data path asks for each length that is in use."""
-    for family, lengths in (
-        ("ipv4", {entry.ipv4.prefixlen for entry in eam}),
-        ("ipv6", {entry.ipv6.prefixlen for entry in eam}),
-    ):
+def _eam_lengths(prefixes: Sequence[Prefix]) -> list[list[int]]:
+    """Of the mappings' IPv4 and IPv6 prefixes, falling: the data path asks for each."""
+    found = []
+    for index, family in enumerate(("ipv4", "ipv6")):
+        lengths = frozenset[int]().union(*(prefix.eam.lengths[index] for prefix in prefixes))
         if len(lengths) > Limit.MAX_EAM_LENGTHS:
             raise ConfigError(
                 f"eam: {family} prefixes of {len(lengths)} different lengths",
                 f"{Limit.MAX_EAM_LENGTHS} at most: split the rare ones",
             )
+        found.append(sorted(lengths, reverse=True))
+    return found
 
 
 def _prefix_ids(names: list[str], present: dict[str, int]) -> dict[str, int]:
@@ -81,48 +90,66 @@ def _first(addresses: Iterable[IPv4Address | IPv6Address], kind: type[_Address])
     return next((held for held in addresses if isinstance(held, kind)), None)
 
 
-def _ranges(
-    prefixes: list[Prefix], own: list[IPv4Address | IPv6Address]
-) -> tuple["array[int]", list[int]]:
-    """The trie of what is known of each IPv4 address, and the source sets it points to."""
-    layers = Layers()
-    not_global = layers.add(_not_global())
-    illegal = layers.add(NEVER_A_SOURCE)
-    ours = layers.add(IPv4Network(held) for held in own if isinstance(held, IPv4Address))
-    served = {layers.add(_served(prefix)): index + 1 for index, prefix in enumerate(prefixes)}
-    allowed = {
-        layers.add(prefix.load_balancer_source_ranges): index
-        for index, prefix in enumerate(prefixes)
-        if prefix.load_balancer_source_ranges is not None
-    }
-    sets = {0: 0}  # bit mask of prefixes -> index; set 0 lets nobody in
-    words: dict[int, int] = {}  # by layer mask: there are few, and many intervals
+def _sources(ranges: RangeList | None) -> "Table[Rows] | None":
+    """Who is let in; None: everybody."""
+    if ranges is None:
+        return None
 
-    def word(mask: int) -> int:
-        active = [layer for layer in range(mask.bit_length()) if mask >> layer & 1]
-        lets_in = sum(1 << allowed[layer] for layer in active if layer in allowed)
-        result = sets.setdefault(lets_in, len(sets)) << RangeWord.RANGE_SOURCES_SHIFT
-        if not mask >> ours & 1:  # our own addresses stay ours
-            result |= sum(served[layer] for layer in active if layer in served)
-        if mask >> not_global & 1:
-            result |= RangeWord.RANGE_NOT_GLOBAL
-        if mask >> illegal & 1:
-            result |= RangeWord.RANGE_ILLEGAL_SOURCE
-        return result
+    def build() -> "Rows":
+        from sixlane.datapath.sources import build_nodes
 
-    def intervals() -> Iterator[Interval]:
-        for first, behind, mask in layers.walk():
-            if mask not in words:
-                words[mask] = word(mask)
-            yield first, behind, words[mask]
+        return build_nodes(ranges.spans.starts, ranges.spans.ends)
 
-    trie = build_trie(intervals())
-    if len(sets) > Limit.MAX_SOURCE_SETS:
-        raise ConfigError(
-            f"loadBalancerSourceRanges overlap in {len(sets)} ways, {Limit.MAX_SOURCE_SETS} fit",
-            "let prefixes share lists",
-        )
-    return trie, list(sets)
+    return Table(digest_of(b"sources", ranges.digest), build)
+
+
+def _eam(prefixes: Sequence[Prefix]) -> Table[EamRows]:
+    def build() -> EamRows:
+        from sixlane.datapath.eam import build_eam
+
+        return build_eam(b"".join(prefix.eam.packed for prefix in prefixes))
+
+    return Table(
+        digest_of(b"eam", *(prefix.eam.digest for prefix in prefixes if prefix.eam)), build
+    )
+
+
+def _ranges(prefixes: Sequence[Prefix], own: RangeList) -> "Table[Rows]":
+    """What is known of each IPv4 address: who serves it, and what RFCs say of it."""
+
+    def build() -> "Rows":
+        from sixlane.datapath.ranges import build_trie
+
+        return build_trie(*_words(prefixes, own))
+
+    inputs = [part.digest for prefix in prefixes for part in (prefix.ipv4, prefix.eam)]
+    return Table(digest_of(b"ranges", own.digest, *inputs), build)
+
+
+def _words(
+    prefixes: Sequence[Prefix], own: RangeList
+) -> tuple["NDArray[np.uint64]", "NDArray[np.uint32]"]:
+    """Where what is known changes, rising, and an enum range_word for what follows."""
+    import numpy as np
+
+    # No address is served by two prefixes: the model refuses that.
+    layers = [
+        *(
+            (prefix.ipv4.spans.joined(prefix.eam.served), index + 1)
+            for index, prefix in enumerate(prefixes)
+        ),
+        (_spans_not_global(), RangeWord.RANGE_NOT_GLOBAL),
+        (_spans_never_a_source(), RangeWord.RANGE_ILLEGAL_SOURCE),
+    ]
+    every = [*(spans for spans, _ in layers), own.spans]
+    edges = np.unique(
+        np.concatenate([side for spans in every for side in (spans.starts, spans.ends)])
+    )
+    words = np.zeros(len(edges), np.uint32)
+    for spans, adds in layers:
+        words[spans.holds(edges)] |= np.uint32(adds)
+    words[own.spans.holds(edges)] &= ~np.uint32(RangeWord.RANGE_SERVED_MASK)  # ours stay ours
+    return edges, words
 
 
 def _not_global() -> Iterator[IPv4Network]:
@@ -138,5 +165,11 @@ def _not_global() -> Iterator[IPv4Network]:
         yield from rest
 
 
-def _served(prefix: Prefix) -> list[IPv4Network]:
-    return [*prefix.ipv4, *(eam.ipv4 for eam in prefix.eam if not eam.remote)]
+@cache
+def _spans_not_global() -> Spans:
+    return RangeList.of(_not_global()).spans
+
+
+@cache
+def _spans_never_a_source() -> Spans:
+    return RangeList.of(NEVER_A_SOURCE).spans

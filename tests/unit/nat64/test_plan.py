@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from sixlane.datapath import Attachment, SlowPath
+from sixlane.datapath import Attachment, SlowPath, ranges, sources
 from sixlane.datapath.layout import RangeWord
-from sixlane.datapath.ranges import look_up
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, parse_resource
 from sixlane.nat64.observe import Device, Observed
@@ -53,7 +52,7 @@ def observed(*devices: Device, **more: Any) -> Observed:
 
 
 def word(plan: Any, address: str) -> int:
-    return look_up(plan.tables.ranges, int(IPv4Address(address)))
+    return ranges.look_up(plan.tables.ranges.build(), int(IPv4Address(address)))
 
 
 def served_by(plan: Any, address: str) -> str | None:
@@ -108,26 +107,58 @@ def test_mappings_are_served_unless_they_are_remote() -> None:
     assert served_by(plan, "192.175.49.2") is None
 
 
-def test_sets_of_source_ranges() -> None:
+def test_each_prefix_has_its_own_sources() -> None:
     prefixes = [
-        {"name": name, "prefix": "64:ff9b::/96", "ipv4": [ipv4], "loadBalancerSourceRanges": ranges}
-        for name, ipv4, ranges in (
+        {"name": name, "prefix": "64:ff9b::/96", "ipv4": [ipv4]}
+        | ({} if let_in is None else {"loadBalancerSourceRanges": let_in})
+        for name, ipv4, let_in in (
             ("a", "192.175.48.0/25", ["8.0.0.0/8", "9.0.0.0/8"]),
             ("b", "192.175.48.128/25", ["9.0.0.0/8"]),
             ("c", "192.175.49.0/24", []),
+            ("d", "192.175.50.0/24", None),
         )
     ]
     plan = plan_gateway(gateway(prefixes=prefixes), observed())
     assert plan.tables is not None
-    sets = plan.tables.source_sets
+    tries = {one.name: one.sources.build() for one in plan.tables.prefixes if one.sources}
+    assert list(tries) == ["a", "b", "c"]
 
-    def allowed(address: str) -> int:
-        index = (word(plan, address) >> RangeWord.RANGE_SOURCES_SHIFT) & 0xFFFF
-        return sets[index]
+    def let_in_by(address: str) -> list[str]:
+        number = int(IPv4Address(address))
+        return [name for name, nodes in tries.items() if sources.look_up(nodes, number)]
 
-    assert allowed("8.1.2.3") == 0b001
-    assert allowed("9.1.2.3") == 0b011
-    assert allowed("7.255.255.255") == 0
+    assert let_in_by("8.1.2.3") == ["a"]
+    assert let_in_by("9.1.2.3") == ["a", "b"]
+    assert let_in_by("7.255.255.255") == []
+
+
+def test_a_digest_is_of_what_its_table_is_made_of() -> None:
+    def tables(sources: list[str], ipv4: str, eam: str) -> Any:
+        one = {
+            "name": "services",
+            "prefix": "64:ff9b::/96",
+            "ipv4": [ipv4],
+            "loadBalancerSourceRanges": sources,
+            "eam": [{"ipv4": "192.175.49.1", "ipv6": eam, "remote": True}],
+        }
+        return plan_gateway(gateway(prefixes=[one]), observed()).tables
+
+    def digests(tables: Any) -> list[int]:
+        return [
+            tables.ranges.digest,
+            tables.eam.digest,
+            tables.prefixes[0].sources.digest,
+            tables.digest,
+        ]
+
+    first = digests(tables(["8.0.0.0/8"], "192.175.48.0/25", "2001:db8::1"))
+    assert digests(tables(["8.0.0.0/8"], "192.175.48.0/25", "2001:db8::1")) == first
+    for other, changed in (
+        (tables(["8.0.0.0/9"], "192.175.48.0/25", "2001:db8::1"), [False, False, True, True]),
+        (tables(["8.0.0.0/8"], "192.175.48.0/24", "2001:db8::1"), [True, False, False, True]),
+        (tables(["8.0.0.0/8"], "192.175.48.0/25", "2001:db8::2"), [True, True, False, True]),
+    ):
+        assert [a != b for a, b in zip(digests(other), first, strict=True)] == changed
 
 
 def test_counters_stay_with_names() -> None:
