@@ -61,6 +61,52 @@ def test_next_hop_objects_count_as_routes() -> None:
         assert _news(watch) == {"route"}
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        "-4 route add 198.18.0.0/15 nexthop via 192.31.196.2 nexthop via 192.31.196.3",
+        "-6 route add 2001:db8:1::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3",
+        "-4 route add 198.18.0.0/15 tos 0x10 via 192.31.196.2",
+        "-6 route add 2001:db8:1::/48 from 2001:db8:2::/48 via 2001:db8::2",
+    ],
+)
+def test_a_route_by_more_than_its_destination_is_told_apart(route: str) -> None:
+    with Monitor() as watch:
+        _news(watch)
+        spaces.command("ip", *route.split())
+        assert _news(watch) == {"route", "multipath"}
+        spaces.command("ip", "-4", "route", "add", "198.51.100.0/24", "via", "192.31.196.2")
+        assert _news(watch) == {"route"}
+
+
+def test_a_second_way_beside_the_first_is_told_apart() -> None:
+    """IPv6 makes one route of two that came one after the other."""
+    with Monitor() as watch:
+        _news(watch)
+        for last, kinds in (("2", {"route"}), ("3", {"route", "multipath"})):
+            way = ["2001:db8:1::/48", "via", f"2001:db8::{last}"]
+            spaces.command("ip", "-6", "route", "append", *way)
+            assert _news(watch) == kinds
+
+
+def test_next_hop_groups_are_told_apart() -> None:
+    with Monitor() as watch:
+        for number in ("1", "2"):
+            via = f"192.31.196.{number}0"
+            spaces.command("ip", "nexthop", "add", "id", number, "via", via, "dev", "left")
+        assert _news(watch) == {"route"}
+        spaces.command("ip", "nexthop", "add", "id", "3", "group", "1/2")
+        assert _news(watch) == {"route", "multipath"}
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_sysctl_of_a_device_is_told(family: str) -> None:
+    with Monitor() as watch:
+        _news(watch)
+        sysctl.set(("net", family, "conf", "left", "forwarding"), 1)
+        assert "setting" in _news(watch)
+
+
 def test_other_namespaces_are_not_heard() -> None:
     with Monitor() as watch, spaces.new() as elsewhere, netns.inside(elsewhere):
         _news(watch)

@@ -52,9 +52,6 @@ from sixlane.model import Key
 
 _log = logging.getLogger("sixlane.agent")
 
-_FOR_THE_GATEWAY = {"link", "address", "rule", "route"}
-_FOR_NEXT_HOPS = {"link", "route", "rule", "neighbour", "address"}
-
 
 class Agent:
     """Open it, give it transactions, close it; closing leaves everything in force.
@@ -99,7 +96,7 @@ class Agent:
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             stack.callback(agent._stop)
-            agent._follower = Follower(agent._on_change)
+            agent._follower = Follower(gateway.heard, agent._on_change)
             agent._applier.do(agent._reconciler.reconcile)
             agent._ticker = Ticker(agent._look)
             stack.pop_all()
@@ -317,12 +314,9 @@ class Agent:
 
     def _on_change(self, kinds: set[str]) -> None:
         """Called by the follower's thread."""
-        if kinds & _FOR_NEXT_HOPS:
-            self._gateway.forget_next_hops()
-        if kinds & _FOR_THE_GATEWAY and self._gateway.has_drifted():
-            self._applier.submit(lambda: self._reconciler.reconcile_part(self._gateway))
-        if "address" in kinds and self._resolvers.name in self._reconciler.problems:
-            self._applier.submit(lambda: self._reconciler.reconcile_part(self._resolvers))
+        for part in self._parts:
+            if part.has_drifted(kinds):
+                self._applier.submit(partial(self._reconciler.reconcile_part, part))
 
     def _stop(self) -> None:
         self._hub.close()

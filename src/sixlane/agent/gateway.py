@@ -3,40 +3,55 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent.backoff import Backoff
+from sixlane.agent.choice import Choice
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
+from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
 from sixlane.datapath.layout import Limit
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
-    Chosen,
+    Done,
     Observed,
     Originals,
     Plan,
     Trouble,
+    Use,
     apply_gateway,
     bindings,
     choose_devices,
+    device_troubles,
     gateway_status,
     namespace_name,
     observe_gateway,
     plan_gateway,
     remove_slow_path,
     restore_originals,
+    unsettled_troubles,
 )
+from sixlane.net.monitor import KINDS
 
 _log = logging.getLogger("sixlane.gateway")
+
+_FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
+_FOR_DEVICES = {"link", "address"}
+_FOR_SETTINGS = {"link", "setting"}
+_REST = 20.0  # how many times as long as a look the pause behind it is
+_NO_SLOW_PATH = Trouble("", "SlowPathAbsent", "it is not there: nothing can be fragmented")
 
 
 class GatewayPart:
     """Opens the data path when it is first needed; closing it leaves it forwarding.
 
+    It must hear of all changes of the network (`heard`) from before it makes its first plan.
     `try_again()` is called when a device could not be attached to.
     """
 
@@ -52,10 +67,18 @@ class GatewayPart:
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
         self._planned_from: Observed | None = None
+        self._now: Observed | None = None  # at the last look
+        self._used: tuple[Use, ...] = ()
         self._bound: dict[str, int] = {}  # as kept in the originals
         self._failed: list[Trouble] = []
+        self._unsettled: list[Trouble] = []
         self._told: set[str] = set()  # troubles that are in the log
         self._seen: object = None
+        self._choice = Choice()
+        self._looks = Pace(_REST)
+        self._resets = Backoff()
+        self._next_reset = 0.0
+        self._closing = threading.Lock()  # held by who uses the data path without the other lock
 
     def open(self) -> None:
         """Load the programs, or adopt what is pinned."""
@@ -66,7 +89,7 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if gateway is None and self._datapath is None and not self._pins.exists():
                 return Plan(None)  # after a teardown: nothing is there, and nothing is to be
-            self._planned_from = observe_gateway(self._open())
+            self._planned_from = observe_gateway(self._open(), self._choice.why())
             self._bound = bindings(self._originals)
             try:
                 return plan_gateway(gateway, self._planned_from, _gateway_of(before), self._bound)
@@ -79,16 +102,8 @@ class GatewayPart:
         with self._lock:
             if plan.tables is None and self._datapath is None:
                 return
-            done = apply_gateway(self._open(), plan, self._originals)
-            self._bound = bindings(self._originals)
-            self._failed = done.failed
-            for line in done.settled:
-                _log.info("%s", line)
-            for line in done.lost:
+            for line in self._apply(plan).lost:
                 _log.warning("not put back: %s", line)
-            self._tell([*plan.troubles, *done.failed])
-            if done.failed:
-                self.try_again()
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
@@ -96,23 +111,55 @@ class GatewayPart:
             self._gateway = _gateway_of(desired)
             self._seen = self._look(self._planned_from)
 
-    def has_drifted(self) -> bool:
-        """Whether a device of ours, or another thing that the plan rests on, is not as it was."""
+    def heard(self, kinds: Set[str]) -> None:
+        """Of changes, as `net.monitor` names them; must not be held up by an apply."""
+        self._choice.heard(kinds)
+        if kinds & _FOR_NEXT_HOPS:
+            with self._closing:
+                if self._datapath is not None:
+                    self._datapath.forget_next_hops()
+
+    def has_drifted(self, kinds: Set[str]) -> bool:
+        """Whether a device of ours, or another thing that the plan rests on, is not as it was.
+
+        `kinds`: of the changes since the last question.
+        """
         with self._lock:
-            return self._datapath is not None and self._look() != self._seen
+            if self._datapath is None or self._gateway is None or self._planned_from is None:
+                return False
+            chose = self._planned_from.more_than_destination is not None
+            return (
+                (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
+                or (self._choice.why() is not None) != chose
+                or (bool(kinds & _FOR_SETTINGS) and self._must_be_reset())
+            )
 
     def look(self) -> bool:
-        return self.has_drifted()
+        if self._looks.left():
+            return False
+        with self._looks.work():
+            return self.has_drifted(KINDS)
 
     def conditions(self, resource: AnyResource) -> list[Condition]:
-        told = self.status([resource]) or {"devices": (), "problems": ()}
-        without = [one["name"] for one in told["devices"] if one["attached"] == "no"]
-        slow = [one for one in told["problems"] if one.startswith("the slow path")]
-        forgotten = [one for one in told["problems"] if one.startswith("next hops")]
+        """As of the last look."""
+        with self._lock:
+            if self._now is None or not isinstance(resource, Gateway):
+                return []
+            chosen = choose_devices(resource, self._now, resource, self._bound)
+            troubles = device_troubles(chosen, self._now, [*self._failed, *self._unsettled])
+            slow = [] if self._now.slow_path else [_NO_SLOW_PATH]
+            why = self._choice.why()
+        not_attached = [one for one in troubles if one.unused]
+        in_disorder = [one for one in troubles if not one.unused]
         return [
-            _condition("DevicesAttached", [f"no program on {name}" for name in without]),
+            _condition("DevicesAttached", not_attached),
+            _condition("DevicesInOrder", in_disorder, needed=False),
             _condition("SlowPathReady", slow),
-            _condition("NextHopsRemembered", forgotten, needed=False),
+            _condition(
+                "NextHopsRemembered",
+                [Trouble("", "DependOnMore", why)] if why else [],
+                needed=False,
+            ),
         ]
 
     def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:
@@ -122,11 +169,6 @@ class GatewayPart:
             "prefixes": (len(gateway.spec.prefixes) if gateway else 0, int(Limit.MAX_PREFIXES)),
             "devices": (len(gateway.spec.devices) if gateway else 0, int(Limit.MAX_DEVICES)),
         }
-
-    def forget_next_hops(self) -> None:
-        with self._lock:
-            if self._datapath is not None:
-                self._datapath.forget_next_hops()
 
     def counters(self) -> Counters | None:
         """None while there is no data path."""
@@ -139,25 +181,27 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if self._datapath is None or gateway is None:
                 return None
-            return dict(gateway_status(self._datapath, gateway, self._bound, self._failed))
+            observed = observe_gateway(self._datapath, self._choice.why())
+            troubles = [*self._failed, *self._unsettled]
+            return dict(gateway_status(observed, gateway, self._bound, troubles))
 
     def remove(self) -> list[str]:
         with self._lock:
             lost = []
             try:
                 if self._pins.exists() or self._datapath is not None:
-                    self.apply(self.plan((), ()))
+                    lost += self._apply(self.plan((), ())).lost
             except SixlaneError as error:  # such as tables of another version
                 _log.warning("the data path is removed without being read: %s", error)
                 remove_slow_path(namespace_name(self._pins))
             self.close()
             Datapath.remove(self._pins)
             lost += restore_originals(self._originals)
-            self._gateway, self._planned_from, self._seen = None, None, None
+            self._gateway, self._planned_from, self._seen, self._now = None, None, None, None
             return lost
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._closing:
             if self._datapath is not None:
                 self.drops.withdraw()
                 self._datapath.close()
@@ -182,20 +226,34 @@ class GatewayPart:
         """
         if self._gateway is None or self._datapath is None:
             return None
-        now = observe_gateway(self._datapath)
+        now = self._now = observe_gateway(self._datapath)
         then = then or now
         return (
-            self._choose(then),
+            choose_devices(self._gateway, then, self._gateway, self._bound),
             {held for device in then.devices.values() for held in device.addresses},
-            then.more_than_destination,
             now.attachments,
             now.slow_path,
         )
 
-    def _choose(self, observed: Observed) -> Chosen:
-        if self._gateway is None:
-            return Chosen()
-        return choose_devices(self._gateway, observed, self._gateway, self._bound)
+    def _apply(self, plan: Plan) -> Done:
+        done = apply_gateway(self._open(), plan, self._originals)
+        self._used = plan.used
+        self._bound = bindings(self._originals)
+        self._failed, self._unsettled = done.failed, []
+        for line in done.settled:
+            _log.info("%s", line)
+        self._tell([*plan.troubles, *done.failed])
+        if done.failed:
+            self.try_again()
+        return done
+
+    def _must_be_reset(self) -> bool:
+        """Whether somebody has changed a setting of a device, and it is time to set it again."""
+        self._unsettled = [trouble for use in self._used for trouble in unsettled_troubles(use)]
+        if not self._unsettled or time.monotonic() < self._next_reset:
+            return False
+        self._next_reset = time.monotonic() + self._resets.next()
+        return True
 
     def _tell(self, troubles: Iterable[Trouble]) -> None:
         """Each once, when it begins and when it ends."""
@@ -207,9 +265,10 @@ class GatewayPart:
         self._told = now
 
 
-def _condition(type: str, problems: list[str], needed: bool = True) -> Condition:
-    status: Truth = "False" if problems else "True"
-    return Condition(type, status, f"Not{type}" if problems else type, "; ".join(problems), needed)
+def _condition(type: str, troubles: list[Trouble], needed: bool = True) -> Condition:
+    status: Truth = "False" if troubles else "True"
+    reason = troubles[0].reason if troubles else type
+    return Condition(type, status, reason, "; ".join(one.message for one in troubles), needed)
 
 
 def _gateway_of(desired: Desired) -> Gateway | None:

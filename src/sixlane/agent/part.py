@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the applier asks of each feature: plan is observed and pure, apply is small."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 from sixlane.agent.conditions import Condition
@@ -21,8 +21,8 @@ class PartPlan(Protocol):
 class Part(Protocol):
     """One feature: it takes its own kind out of all that is desired.
 
-    Called by the applier's thread, but for `status`, `conditions` and `look`, which any thread may
-    call.
+    Called by the applier's thread, but for `status`, `conditions`, `has_drifted` and `look`, which
+    any thread may call.
     """
 
     @property
@@ -45,6 +45,9 @@ class Part(Protocol):
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
+
+    def has_drifted(self, kinds: Set[str]) -> bool:
+        """Look, as these kinds of things changed (`net.monitor`); True if there is work to do."""
 
     def look(self) -> bool:
         """Look by itself, now and then; True if there is something to be put right."""

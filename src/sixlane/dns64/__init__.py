@@ -7,20 +7,28 @@ answers queries with.
 """
 
 from sixlane.dns64.apply import apply_dns64, check_dns64
+from sixlane.dns64.conf import listeners
 from sixlane.dns64.observe import observe_dns64
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Observed, Plan, plan_dns64
 from sixlane.dns64.status import dns64_status
+from sixlane.dns64.supervisor import Direct, Supervisor
 from sixlane.dns64.watch import Watcher
+from sixlane.dns64.wedge import Asking, Wedged
 
 __all__ = [
+    "Asking",
+    "Direct",
     "Observed",
     "Place",
     "Plan",
+    "Supervisor",
     "Watcher",
+    "Wedged",
     "apply_dns64",
     "check_dns64",
     "dns64_status",
+    "listeners",
     "observe_dns64",
     "plan_dns64",
 ]

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sixlane.dns64 import process
@@ -16,6 +17,7 @@ from sixlane.dns64.conf import checkable, server_id
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Action, Change, Plan
 from sixlane.dns64.query import answered_server_id
+from sixlane.dns64.supervisor import Supervisor
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 
 _READY_S = 10.0
@@ -23,19 +25,24 @@ _ADDRESS_S = 2.0  # how long a new IPv6 address may be looked for on the link (R
 _POLL_S = 0.03
 
 
-def check_dns64(plan: Plan) -> None:
+def check_dns64(plan: Plan) -> Plan:
     """See before anything is changed that it can be: BIND is there and takes the configuration,
     the addresses are this machine's, and nobody else listens on them.
 
-    Raises `NotSupported` and `ConfigError`.
+    Raises `NotSupported` and `ConfigError` for what is required; the rest is left out.
     """
+    changes, refused = [], dict(plan.refused)
     for change in plan.changes:
-        if change.action is Action.STOP:
-            continue
-        process.program("named")
-        _check_configuration(change)
-        for address, port in sorted(change.listeners - plan.held):
-            _check_listener(change.name, address, port)
+        try:
+            if change.action is not Action.STOP:
+                _check(change, plan)
+        except SixlaneError as error:
+            if change.required:
+                raise
+            refused[change.name] = str(error)
+        else:
+            changes.append(change)
+    return replace(plan, changes=tuple(changes), refused=refused)
 
 
 def is_local(address: str) -> bool:
@@ -44,24 +51,43 @@ def is_local(address: str) -> bool:
     return error is None or error.errno != errno.EADDRNOTAVAIL
 
 
-def apply_dns64(plan: Plan, place: Place) -> None:
+def apply_dns64(plan: Plan, place: Place, supervisor: Supervisor) -> dict[str, str]:
     """Make the changes; returns when each resolver answers with its new configuration.
 
-    Raises `SixlaneError` if one does not; it is left as it is, for the log to be read.
+    Raises `SixlaneError` if a required one does not; it is left as it is, for the log to be read.
+    What failed and was not required is returned by name.
     """
+    failed = {}
     for change in plan.changes:
-        if change.action in (Action.STOP, Action.RESTART):
-            pid = process.find(place.configuration(change.name))
-            if pid is not None:
-                process.stop(pid)
-        if change.action is Action.STOP:
-            _remove(place, change.name)
-            continue
-        _write(place, change)
-        if change.action is Action.RELOAD:
-            _reload(place, change)
-        else:
-            _start(place, change)
+        try:
+            _make(change, place, supervisor)
+        except SixlaneError as error:
+            if change.required:
+                raise
+            failed[change.name] = str(error)
+    return failed
+
+
+def _make(change: Change, place: Place, supervisor: Supervisor) -> None:
+    if change.action in (Action.STOP, Action.RESTART):
+        pid = process.find(place.configuration(change.name))
+        if pid is not None:
+            supervisor.stop(change.name, pid)
+    if change.action is Action.STOP:
+        _remove(place, change.name)
+        return
+    _write(place, change)
+    if change.action is Action.RELOAD:
+        _reload(place, change, supervisor)
+    else:
+        _start(place, change, supervisor)
+
+
+def _check(change: Change, plan: Plan) -> None:
+    process.program("named")
+    _check_configuration(change)
+    for address, port in sorted(change.listeners - plan.held):
+        _check_listener(change.name, address, port)
 
 
 def _check_configuration(change: Change) -> None:
@@ -128,7 +154,7 @@ def _write(place: Place, change: Change) -> None:
         raise KernelError(error.errno or 0, f"write {path}") from error
 
 
-def _start(place: Place, change: Change) -> None:
+def _start(place: Place, change: Change, supervisor: Supervisor) -> None:
     state = place.state(change.name)
     try:
         state.mkdir(parents=True, exist_ok=True)
@@ -136,7 +162,7 @@ def _start(place: Place, change: Change) -> None:
         _give_to(state, user)
     except OSError as error:
         raise KernelError(error.errno or 0, f"make {state}") from error
-    pid = process.start(place.configuration(change.name), user)
+    pid = supervisor.start(change.name, place.configuration(change.name), user)
     _await(place, change, pid)
 
 
@@ -147,10 +173,10 @@ def _give_to(directory: Path, user: str | None) -> None:
         os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
-def _reload(place: Place, change: Change) -> None:
+def _reload(place: Place, change: Change, supervisor: Supervisor) -> None:
     pid = process.find(place.configuration(change.name))
     if pid is None:  # it has just ended
-        _start(place, change)
+        _start(place, change, supervisor)
         return
     process.reload(pid)
     _await(place, change, pid)

@@ -2,7 +2,7 @@
 """What must happen to the resolvers. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sixlane.dns64.conf import listeners, named_conf, server_id
@@ -29,12 +29,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to do to the resolver `name`, and the configuration that it then has."""
+    """One thing to do to the resolver `name`, and the configuration that it then has.
+
+    `required`: if it cannot be done, the whole plan is refused.
+    """
 
     action: Action
     name: str
     text: str
     why: str
+    required: bool = True
 
     @property
     def listeners(self) -> frozenset[tuple[str, int]]:
@@ -46,10 +50,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """Changes in the order in which they must be made; `held`: what our resolvers listen on now."""
+    """Changes in the order in which they must be made; `held`: what our resolvers listen on now;
+    `refused`: by name, why a change that is not required was left out.
+    """
 
     changes: tuple[Change, ...]
     held: frozenset[tuple[str, int]] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -60,8 +67,17 @@ class Plan:
         return [str(change) for change in self.changes]
 
 
-def plan_dns64(desired: Iterable[Dns64], observed: Mapping[str, Observed], place: Place) -> Plan:
-    """`observed`: by the name of the resource. Those that leave an address come first."""
+def plan_dns64(
+    desired: Iterable[Dns64],
+    observed: Mapping[str, Observed],
+    place: Place,
+    before: Iterable[Dns64] = (),
+) -> Plan:
+    """`observed`: by the name of the resource. Those that leave an address come first.
+
+    `before`: what is to be in force already; a change that only brings it back is not required.
+    """
+    known = {resource.name: resource for resource in before}
     wanted = {resource.name: resource for resource in desired}
     changes = [
         Change(Action.STOP, name, "", "no longer wanted")
@@ -72,7 +88,7 @@ def plan_dns64(desired: Iterable[Dns64], observed: Mapping[str, Observed], place
         text = named_conf(wanted[name], str(place.state(name)), str(place.log(name)))
         change = _change(name, text, observed.get(name))
         if change is not None:
-            changes.append(change)
+            changes.append(replace(change, required=known.get(name) != wanted[name]))
     held = frozenset(
         listener
         for found in observed.values()
@@ -90,6 +106,8 @@ def _change(name: str, text: str, found: Observed | None) -> Change | None:
         return Change(Action.RESTART, name, text, "it runs in another network namespace")
     if listeners(found.text) != listeners(text):
         return Change(Action.RESTART, name, text, "other addresses to listen on")
+    if found.text != text and found.in_force is None:
+        return Change(Action.RESTART, name, text, "changed, and it does not answer")
     if found.text != text:
         return Change(Action.RELOAD, name, text, "changed")
     if found.in_force not in (None, server_id(text)):

@@ -3,13 +3,12 @@
 
 from sixlane.datapath.pins import namespace_name
 from sixlane.nat64.apply import Done, apply_gateway
-from sixlane.nat64.devices import Chosen, Trouble, choose_devices
+from sixlane.nat64.devices import Chosen, Trouble, Use, choose_devices
 from sixlane.nat64.observe import Observed, observe_gateway
 from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
-from sixlane.nat64.settings import Unsettled, unsettled
 from sixlane.nat64.slowpath import remove_slow_path
-from sixlane.nat64.status import gateway_status
+from sixlane.nat64.status import device_troubles, gateway_status, unsettled_troubles
 
 __all__ = [
     "Chosen",
@@ -18,15 +17,16 @@ __all__ = [
     "Originals",
     "Plan",
     "Trouble",
-    "Unsettled",
+    "Use",
     "apply_gateway",
     "bindings",
     "choose_devices",
+    "device_troubles",
     "gateway_status",
     "namespace_name",
     "observe_gateway",
     "plan_gateway",
     "remove_slow_path",
     "restore_originals",
-    "unsettled",
+    "unsettled_troubles",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sixlane.datapath import Datapath
 from sixlane.datapath.pins import namespace_name
 from sixlane.errors import NotSupported, SixlaneError
-from sixlane.nat64.devices import Trouble, Use
+from sixlane.nat64.devices import REFUSED, Trouble, Use
 from sixlane.nat64.originals import (
     Originals,
     bind,
@@ -79,7 +79,7 @@ def _unless_required(use: Use, done: Done) -> Iterator[None]:
     except SixlaneError as error:
         if use.required:
             raise
-        done.failed.append(Trouble(use.wanted.name, "DeviceRefused", str(error)))
+        done.failed.append(Trouble(use.wanted.name, REFUSED, str(error)))
 
 
 @contextlib.contextmanager

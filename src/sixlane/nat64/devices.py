@@ -14,6 +14,10 @@ from sixlane.model.gateway import Device as WantedDevice
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.slowpath import NEAR
 
+REFUSED = "DeviceRefused"
+"""Our program or a setting could not be put on it."""
+NOT_ATTACHED = "DeviceNotAttached"
+
 _SWITCHES = {"bridge", "bond", "team", "openvswitch"}
 """Kinds of masters that take a port's packets before its own IP layer does. (A VRF does not.)"""
 
@@ -34,6 +38,11 @@ class Trouble:
     name: str
     reason: str
     message: str
+
+    @property
+    def unused(self) -> bool:
+        """Whether the device has no program of ours because of it."""
+        return self.reason in _UNUSED
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def _meant(
 _ABSENT, _TWICE, _UNUSABLE = "DeviceAbsent", "DeviceNamedTwice", "DeviceNotUsable"
 _RENAMED, _PORT = "DeviceRenamed", "DeviceIsPort"
 _STILL_USABLE = {_RENAMED, _PORT}
+_UNUSED = {_ABSENT, _TWICE, _UNUSABLE, REFUSED, NOT_ATTACHED}
 
 
 def _trouble(

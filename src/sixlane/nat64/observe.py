@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.datapath import Attachment, Datapath, SlowPath
 from sixlane.nat64.slowpath import observe_slow_path
-from sixlane.net import address, link, policy
+from sixlane.net import address, link
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,11 @@ class Observed:
     more_than_destination: str | None  # why next hops must not be remembered
 
 
-def observe_gateway(datapath: Datapath) -> Observed:
-    """Reads the calling thread's network namespace and the data path's maps."""
+def observe_gateway(datapath: Datapath, more_than_destination: str | None = None) -> Observed:
+    """Reads the calling thread's network namespace and the data path's maps.
+
+    `more_than_destination`: from `net.policy`, which may have to look at a million routes.
+    """
     addresses = address.list_addresses()
     devices = {
         found.name: Device(
@@ -68,5 +71,5 @@ def observe_gateway(datapath: Datapath) -> Observed:
         datapath.generation(),
         datapath.digest(),
         datapath.prefix_ids(),
-        policy.depends_on_more_than_destination(),
+        more_than_destination,
     )

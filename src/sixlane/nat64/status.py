@@ -3,28 +3,25 @@
 
 from collections.abc import Mapping, Sequence
 
-from sixlane.datapath import Datapath
+from sixlane.errors import SixlaneError
 from sixlane.model import Gateway
-from sixlane.nat64.devices import Chosen, Trouble, choose_devices
-from sixlane.nat64.observe import Observed, observe_gateway
+from sixlane.nat64.devices import NOT_ATTACHED, Chosen, Trouble, Use, choose_devices
+from sixlane.nat64.observe import Observed
+from sixlane.nat64.settings import unsettled
 
 
 def gateway_status(
-    datapath: Datapath,
-    gateway: Gateway | None,
-    bound: Mapping[str, int] | None = None,
-    failed: Sequence[Trouble] = (),
+    observed: Observed, gateway: Gateway, bound: Mapping[str, int], known: Sequence[Trouble]
 ) -> dict[str, object]:
     """Name, generation, devices with how they are attached, prefixes, and what is out of order.
 
-    `bound`: as for `choose_devices`; `failed`: what the last apply could not do.
+    `bound`: as for `choose_devices`; `known`: troubles that cannot be observed.
     """
-    observed = observe_gateway(datapath)
-    chosen = choose_devices(gateway, observed, gateway, bound or {}) if gateway else Chosen()
+    chosen = choose_devices(gateway, observed, gateway, bound)
     found = {use.wanted.name: use.device for use in chosen.used}
     attached = {one.ifindex: one for one in observed.attachments if one.device}
     devices = []
-    for wanted in gateway.spec.devices if gateway else ():
+    for wanted in gateway.spec.devices:
         device = found.get(wanted.name)
         attachment = attached.get(device.ifindex) if device else None
         devices.append(
@@ -37,7 +34,7 @@ def gateway_status(
             }
         )
     return {
-        "name": gateway.metadata.name if gateway else None,
+        "name": gateway.metadata.name,
         "generation": observed.generation,
         "devices": devices,
         "prefixes": [
@@ -50,29 +47,41 @@ def gateway_status(
                 if prefix.load_balancer_source_ranges is None
                 else len(prefix.load_balancer_source_ranges),
             }
-            for prefix in (gateway.spec.prefixes if gateway else ())
+            for prefix in gateway.spec.prefixes
         ],
         "problems": [
-            *(trouble.message for trouble in device_troubles(chosen, observed, failed)),
-            *(_other_problems(observed) if gateway else ()),
+            *(trouble.message for trouble in device_troubles(chosen, observed, known)),
+            *_other_problems(observed),
         ],
     }
 
 
-def device_troubles(
-    chosen: Chosen, observed: Observed, failed: Sequence[Trouble] = ()
-) -> list[Trouble]:
+def device_troubles(chosen: Chosen, observed: Observed, known: Sequence[Trouble]) -> list[Trouble]:
     """What is wrong with the devices of a Gateway, as they are now."""
-    troubles = [*chosen.troubles, *failed]
+    troubles = [*chosen.troubles, *known]
     attached = {one.ifindex for one in observed.attachments if one.device}
     for use in chosen.used:
         name = use.wanted.name
-        if use.device.ifindex not in attached and name not in {one.name for one in failed}:
+        if use.device.ifindex not in attached and name not in {
+            one.name for one in known if one.unused
+        }:
             what = f"device {name} has no program attached"
-            troubles.append(Trouble(name, "DeviceNotAttached", what))
+            troubles.append(Trouble(name, NOT_ATTACHED, what))
         elif not use.device.up:
             troubles.append(Trouble(name, "DeviceDown", f"device {name} is down"))
     return troubles
+
+
+def unsettled_troubles(use: Use) -> list[Trouble]:
+    """The settings of a device that are not as they must be."""
+    name = use.wanted.name
+    try:
+        return [
+            Trouble(name, "SettingChanged", f"device {name}: {one}")
+            for one in unsettled(use.device.ifindex)
+        ]
+    except SixlaneError as error:
+        return [Trouble(name, "SettingImpossible", str(error))]
 
 
 def _other_problems(observed: Observed) -> list[str]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word of changes: links, addresses, routes, policy rules and neighbours of one namespace."""
+"""Word of changes in one namespace: links, addresses, routes, policy rules, neighbours, and the
+sysctls of devices that the kernel tells of (forwarding, rp_filter)."""
 
 import contextlib
 import errno
@@ -11,8 +12,10 @@ import threading
 from collections.abc import Iterator
 
 from sixlane.errors import KernelError
+from sixlane.net import policy
 
-KINDS = frozenset({"link", "address", "route", "rule", "neighbour"})
+KINDS = frozenset({"link", "address", "route", "rule", "neighbour", "setting", "multipath"})
+"""`multipath` comes beside `route`: one by more than its destination was added or changed."""
 
 # RTM_NEW* and RTM_DEL* of each kind
 _KIND_OF = {
@@ -21,9 +24,12 @@ _KIND_OF = {
     **dict.fromkeys((24, 25, 104, 105), "route"),  # 104, 105: next-hop objects
     **dict.fromkeys((28, 29), "neighbour"),
     **dict.fromkeys((32, 33), "rule"),
+    **dict.fromkeys((80, 81), "setting"),
 }
-# RTNLGRP_*: link, neighbour, addresses, routes and rules of both families, next-hop objects
-_GROUPS = (1, 3, 5, 7, 8, 9, 11, 19, 32)
+_BY_MORE = {24: policy.route_looks_at_more, 104: policy.next_hop_is_group}
+# RTNLGRP_*: link, neighbour, addresses, routes, rules and sysctls of both families, next-hop
+# objects
+_GROUPS = (1, 3, 5, 7, 8, 9, 11, 19, 24, 25, 32)
 
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
@@ -142,5 +148,8 @@ def _kinds(data: bytes) -> set[str]:
         length, message_type = struct.unpack_from("=IH", data, offset)
         if message_type in _KIND_OF:
             found.add(_KIND_OF[message_type])
+        looks_at_more = _BY_MORE.get(message_type)
+        if looks_at_more is not None and looks_at_more(data[offset : offset + length]):
+            found.add("multipath")
         offset += max((length + 3) & ~3, 16)
     return found

@@ -80,20 +80,32 @@ def policy_rules() -> list[Rule]:
 
 
 def depends_on_more_than_destination() -> str | None:
-    """Why a packet's next hop depends on more than its destination; None if it does not.
+    """Why a next hop may depend on more than the destination; None: it does not.
 
-    A sentence's start for people: "policy rule 100 (IPv4) looks at more than the destination".
-    Asks for all routes: with a million of them it takes some seconds.
+    As in "policy rule 100 (IPv4) looks at more than the destination".
     """
+    return rules_that_look_at_more() or routes_that_look_at_more()
+
+
+def rules_that_look_at_more() -> str | None:
+    """The same for policy rules alone, of which there are few."""
     for rule in policy_rules():
         if not rule.by_destination:
             return (
                 f"policy rule {rule.priority} (IPv{rule.version}) "
                 "looks at more than the destination"
             )
+    return None
+
+
+def routes_that_look_at_more() -> str | None:
+    """The same for routes and next-hop groups.
+
+    Asks for all routes: with a million of them it takes some seconds.
+    """
     for family in _FAMILIES:
         route = netlink.find_raw(
-            rtmsg, _RTM_GETROUTE, {"family": int(family)}, _is_ambiguous, what="list routes"
+            rtmsg, _RTM_GETROUTE, {"family": int(family)}, route_looks_at_more, what="list routes"
         )
         if route is not None:
             return f"the route to {_destination(route)} has several next hops, or looks at more"
@@ -116,7 +128,8 @@ def _rule(message: bytes) -> Rule:
     )
 
 
-def _is_ambiguous(message: bytes) -> bool:
+def route_looks_at_more(message: bytes) -> bool:
+    """Whether a route (RTM_NEWROUTE) has several next hops, or is not for all by destination."""
     start = netlink.HEADER.size
     _, _, src_length, tos, *_ = _ROUTE.unpack_from(message, start)
     if src_length or tos:
@@ -124,6 +137,12 @@ def _is_ambiguous(message: bytes) -> bool:
     return any(
         kind == _RTA_MULTIPATH for kind, _ in netlink.attributes_of(message, start + _ROUTE.size)
     )
+
+
+def next_hop_is_group(message: bytes) -> bool:
+    """Whether a next-hop object (RTM_NEWNEXTHOP) stands for several others."""
+    start = netlink.HEADER.size + _NEXTHOP_HEADER_LENGTH
+    return any(kind == _NHA_GROUP for kind, _ in netlink.attributes_of(message, start))
 
 
 def _destination(message: bytes) -> str:
@@ -135,12 +154,9 @@ def _destination(message: bytes) -> str:
 
 
 def _next_hop_groups() -> bool:
-    def is_group(message: bytes) -> bool:
-        start = netlink.HEADER.size + _NEXTHOP_HEADER_LENGTH
-        return any(kind == _NHA_GROUP for kind, _ in netlink.attributes_of(message, start))
-
     what = "list next-hop objects"
-    return bool(netlink.find_raw(_NextHopMessage, _RTM_GETNEXTHOP, {}, is_group, what=what))
+    found = netlink.find_raw(_NextHopMessage, _RTM_GETNEXTHOP, {}, next_hop_is_group, what=what)
+    return found is not None
 
 
 def _u32(value: bytes | None) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of an agent that remember what was asked of them, in place of a kernel and of named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,10 @@ class FakePart:
     def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:
         return {"prefixes": (1, 64)}
 
-    def has_drifted(self) -> bool:
+    def has_drifted(self, kinds: Set[str]) -> bool:
         return False
 
-    def forget_next_hops(self) -> None: ...
+    def heard(self, kinds: Set[str]) -> None: ...
 
     def counters(self) -> Counters:
         return Counters({"forward_46": Counter(2, 80)}, {"pods": {46: Counter(2, 80)}})
