@@ -7,16 +7,19 @@ export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 
-.PHONY: help demo test check generate format bpf deps venv clean
+.PHONY: help demo test test-kills check generate format bpf deps venv clean
 
 help: ## What there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc
 	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
 
 test: deps venv bpf check ## The checks and every test that this machine can run; ARGS go to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
+	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
 
 check: deps venv bpf ## Style, types, imports, generated files, size of the programs
 	$(BIN)/ruff check .

@@ -69,6 +69,10 @@ class Agent:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def socket(self) -> Path:
+        return self.place.run_dir / "api.sock"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -78,7 +82,7 @@ class Agent:
         with self.log.open("wb") as log:
             self._process = netns.popen(
                 self.namespace,
-                [sys.executable, "-m", "sixlane.api.main", *self._options()],
+                [sys.executable, "-m", "sixlane.api.main", *self.options()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -94,17 +98,31 @@ class Agent:
         self._process = None
         return status
 
+    def has_been_killed(self) -> bool:
+        """Whether somebody has killed it since it was started."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        assert self._process.wait() == -signal.SIGKILL
+        self._process = None
+        return True
+
     def daemon(self, *options: str) -> subprocess.CompletedProcess[str]:
         """A sixlaned that is not expected to run for long."""
-        argv = [sys.executable, "-m", "sixlane.api.main", *self._options(), *options]
+        argv = [sys.executable, "-m", "sixlane.api.main", *self.options(), *options]
         return netns.run(self.namespace, argv, check=False)
 
     def sixlane(self, *argv: str, stdin: str = "", code: int = 0) -> str:
         """What `sixlane` prints, run from outside of the agent's namespace."""
-        options = ["--socket", str(self.place.run_dir / "api.sock")]
+        done = self.run(*argv, stdin=stdin)
+        assert done.returncode == code, done.stderr + self.log.read_text()
+        return done.stdout + done.stderr
+
+    def run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """`sixlane` as above, however it ends."""
+        options = ["--socket", str(self.socket)]
         if argv[0] == "teardown":
             argv = (*argv, "--bpffs", str(self.bpffs), "--state-dir", str(self.place.state_dir))
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "sixlane.cli.main", *options, *argv],
             input=stdin,
             capture_output=True,
@@ -112,11 +130,12 @@ class Agent:
             timeout=60,
             check=False,
         )
-        assert done.returncode == code, done.stderr + self.log.read_text()
-        return done.stdout + done.stderr
 
     def apply(self, *resources: object, code: int = 0) -> str:
         return self.sixlane("apply", "-f", "-", stdin=yaml.safe_dump_all(resources), code=code)
+
+    def teardown(self) -> None:
+        self.sixlane("teardown")
 
     def status(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self.sixlane("status", "-o", "json"))
@@ -132,9 +151,9 @@ class Agent:
             self.end(signal.SIGKILL)
         self.sixlane("teardown")
 
-    def _options(self) -> list[str]:
+    def options(self) -> list[str]:
         return [
-            f"--socket={self.place.run_dir / 'api.sock'}",
+            f"--socket={self.socket}",
             f"--bpffs={self.bpffs}",
             f"--state-dir={self.place.state_dir}",
             f"--run-dir={self.place.run_dir}",
