@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from sixlane.bpf.handle import Handle
 from sixlane.bpf.lib import check, ffi, get_info, libbpf, options, to_str
-from sixlane.bpf.uapi import ProgramType
+from sixlane.bpf.uapi import ProgramType, RunFlag
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -110,33 +110,35 @@ class Program(Handle):
 
         `ctx`: an `XdpMd` or `SkBuff` that fits the packet (see `context`). `data_out_size`: room
         for the resulting packet, by default that of `data` and 512 bytes more; KernelError(ENOSPC)
-        if it is too small. The packet is not restored between rounds.
+        if it is too small. The packet is not restored between rounds. With live frames (of XDP),
+        what the program says is done to each packet, and none comes back.
         """
         size = 0 if data is None else memoryview(data).nbytes
         ctx_size = 0 if ctx is None else memoryview(ctx).nbytes
         room = size + _HEADROOM if data_out_size is None else data_out_size
         data_in = ffi.NULL if data is None else ffi.from_buffer(data)
         ctx_in = ffi.NULL if ctx is None else ffi.from_buffer(ctx)
-        data_out = ffi.new("char[]", room) if size else ffi.NULL
-        ctx_out = ffi.new("char[]", ctx_size) if ctx_size else ffi.NULL
+        returned = not flags & RunFlag.XDP_LIVE_FRAMES
+        data_out = ffi.new("char[]", room) if size and returned else ffi.NULL
+        ctx_out = ffi.new("char[]", ctx_size) if ctx_size and returned else ffi.NULL
         opts = options(
             "bpf_test_run_opts",
             data_in=data_in,
             data_size_in=size,
             data_out=data_out,
-            data_size_out=room if size else 0,
+            data_size_out=room if size and returned else 0,
             ctx_in=ctx_in,
             ctx_size_in=ctx_size,
             ctx_out=ctx_out,
-            ctx_size_out=ctx_size,
+            ctx_size_out=ctx_size if returned else 0,
             repeat=repeat,
             flags=flags,
         )
         check(libbpf().bpf_prog_test_run_opts(self.fd, opts), f"run the program {self.name}")
         return RunResult(
             retval=opts.retval,
-            data=bytes(ffi.buffer(data_out, opts.data_size_out)) if size else b"",
-            ctx=bytes(ffi.buffer(ctx_out, opts.ctx_size_out)) if ctx_size else b"",
+            data=bytes(ffi.buffer(data_out, opts.data_size_out)) if size and returned else b"",
+            ctx=bytes(ffi.buffer(ctx_out, opts.ctx_size_out)) if ctx_size and returned else b"",
             duration_ns=opts.duration,
         )
 
