@@ -280,7 +280,7 @@ class Agent:
     def _rollback(self, revision: int | None, dry_run: bool) -> Applied:
         if revision is None:
             revision = self._state.revision - 1
-        then = self._store.changed_since(revision)
+        then = self._store.earlier(revision, self._state)
         edits = [
             delete(key, missing_ok=True) if resource is None else put(resource)
             for key, resource in then.items()

@@ -129,7 +129,7 @@ def _changed(edit: Edit, present: AnyResource | None, index: int) -> AnyResource
     try:
         return edit.change(present)
     except ResourceError as error:
-        raise (error if error.index is not None else error.at(error.where, index)) from None
+        raise error.at(error.where, index) from None
 
 
 def _outcome(before: Stored | None, resource: AnyResource | None) -> Outcome:

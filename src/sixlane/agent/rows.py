@@ -35,11 +35,19 @@ def changed_rows(before: AnyResource | None, after: AnyResource | None) -> dict[
     return rows
 
 
-def data_of(rows: Mapping[str, str]) -> Any:
-    """Plain data of a resource, as the parser takes it, made of its rows."""
-    data = json.loads(rows[OWN])
+def data_of(rows: Mapping[str, str | None], present: AnyResource | None = None) -> Any:
+    """A resource as the parser takes it, made of its rows.
+
+    Where a row is None, the prefix of that name in `present` is the same; it stands in the data as
+    it is, and the parser takes it over.
+    """
+    data = json.loads(rows[OWN] or "")
     if data["kind"] == "Gateway":
-        data["spec"]["prefixes"] = [json.loads(rows[name]) for name in data["spec"]["prefixes"]]
+        there = _prefixes(present)
+        data["spec"]["prefixes"] = [
+            there[name] if (body := rows[name]) is None else json.loads(body)
+            for name in data["spec"]["prefixes"]
+        ]
     return data
 
 

@@ -60,6 +60,13 @@ def migrate_from_1(db: sqlite3.Connection) -> None:
     _stamp(db)
 
 
+def copy_originals(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """What the machine was before, as `source` has it."""
+    target.execute("DELETE FROM original")
+    rows = source.execute("SELECT key, value FROM original").fetchall()
+    target.executemany("INSERT INTO original VALUES (?, ?)", rows)
+
+
 def _split(data: dict[str, object]) -> dict[str, str]:
     """As sixlane.agent.rows splits resources, for data that may no longer be parsed."""
     parts = {}

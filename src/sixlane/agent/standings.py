@@ -2,7 +2,6 @@
 """How each resource does, looked at after each apply and now and then, and published."""
 
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +13,6 @@ from sixlane.agent.reconcile import Reconciler
 from sixlane.agent.watch import Hub
 from sixlane.errors import SixlaneError
 from sixlane.model import Key
-
-_log = logging.getLogger("sixlane.agent")
 
 
 class Standings:
@@ -61,5 +58,4 @@ class Standings:
         try:
             return tuple(part.conditions(state.objects[key].resource))
         except SixlaneError as error:
-            _log.warning("%s: %s", key, error)
-            return ()
+            return (Condition("Observed", "Unknown", "LookFailed", str(error)),)

@@ -78,6 +78,7 @@ class FakePart:
     done: list[str] = field(default_factory=list)
     fail: dict[str, Callable[[Desired], None]] = field(default_factory=dict)
     removed: bool = False
+    drifted: bool = False
     attached: tuple[Truth, str] = ("True", "Attached")
 
     def plan(self, desired: Desired, before: Desired) -> Any:
@@ -102,7 +103,7 @@ class FakePart:
     def settled(self, desired: Desired) -> None: ...
 
     def look(self) -> bool:
-        return False
+        return self.drifted
 
     def conditions(self, resource: AnyResource) -> list[Condition]:
         self._may_fail("conditions", [resource])

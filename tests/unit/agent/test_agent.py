@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A transaction is in force and stored as a whole, or leaves everything as it was."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sixlane.agent import Transaction
 from sixlane.agent.agent import Agent
-from sixlane.agent.edits import delete, put
+from sixlane.agent.edits import delete, put, put_prefix
 from sixlane.agent.part import Desired
+from sixlane.agent.problems import Conflict, NotFound
 from sixlane.agent.store import Store
 from sixlane.errors import ConfigError, KernelError
 from sixlane.model import AnyResource, Key, ResourceError, parse_resource
@@ -33,6 +36,12 @@ def stored(world: World) -> list[str]:
     world.agent.close()
     with Store(world.path) as store:
         return [str(key) for key in store.load().objects]
+
+
+def stored_resources(world: World) -> list[AnyResource]:
+    world.agent.close()
+    with Store(world.path) as store:
+        return store.load().resources()
 
 
 def observed(world: World) -> dict[str, int]:
@@ -124,16 +133,6 @@ def test_a_failed_apply_is_taken_back(world: World, error: Exception) -> None:
     assert stored(world) == ["Gateway edge"]
 
 
-def test_what_cannot_be_stored_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise KernelError(28, "write")
-
-    monkeypatch.setattr(Store, "prepare", full)
-    with pytest.raises(KernelError, match="ENOSPC"):
-        world.agent.apply(puts(gateway()))
-    assert world.gateway.in_force == []
-
-
 def test_what_cannot_be_taken_back_is_told_and_tried_again(world: World) -> None:
     world.agent.apply(puts(gateway()))
     world.gateway.fail["apply"] = failing(KernelError(5, "attach"))
@@ -188,3 +187,250 @@ def test_after_the_end_nothing_is_taken_on(world: World) -> None:
     agent.close()
     with pytest.raises(CancelledError):
         agent.apply(puts(gateway()))
+
+
+# ---- many writers ----
+
+EDGE, CLUSTER = Key("Gateway", "edge"), Key("Dns64", "cluster")
+
+
+def prefix(number: int) -> dict[str, Any]:
+    return {
+        "name": f"p{number}",
+        "prefix": f"2001:db8:{number:x}::/96",
+        "ipv4": [f"192.175.49.{number}"],
+    }
+
+
+def test_of_two_writers_of_one_version_one_is_told(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    version = world.agent.stored(EDGE).version
+    barrier = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def write(mtu: int) -> None:
+        barrier.wait(5)
+        try:
+            world.agent.apply(Transaction([put(gateway(lowestIPv6MTU=mtu), version)]))
+            outcomes.append("applied")
+        except Conflict as conflict:
+            outcomes.append(f"conflict with {conflict.resource_version}")
+
+    writers = [threading.Thread(target=write, args=(mtu,)) for mtu in (1400, 1500)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(5)
+    assert sorted(outcomes) == ["applied", "conflict with 2"]
+
+
+def test_writers_of_different_prefixes_all_survive(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    writers = [
+        threading.Thread(
+            target=lambda number=number: world.agent.apply(
+                Transaction([put_prefix("edge", prefix(number))])
+            )
+        )
+        for number in range(1, 20)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(10)
+    names = {one["name"] for one in world.agent.resource(EDGE)["spec"]["prefixes"]}
+    assert names == {"pods", *(f"p{number}" for number in range(1, 20))}
+    assert world.agent.revision() == 20
+    assert world.agent.stored(EDGE).generation == 20
+
+
+# ---- what it was before ----
+
+
+def test_rolling_back(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    world.agent.apply(puts(gateway(lowestIPv6MTU=1400), dns64()))
+    world.agent.apply(Transaction([delete(EDGE)]))
+    applied = world.agent.rollback(1)
+    assert applied.revision == 4
+    assert applied.outcomes == {EDGE: "created", CLUSTER: "deleted"}
+    assert world.gateway.in_force == [gateway()]
+    assert world.resolvers.in_force == []
+    assert world.agent.history()[0]["summary"] == [
+        "rolled back to revision 1",
+        "Dns64 cluster deleted",
+        "Gateway edge created",
+    ]
+    back = world.agent.rollback()
+    assert back.outcomes == {EDGE: "deleted", CLUSTER: "created"}
+    assert [one["revision"] for one in world.agent.history()] == [5, 4, 3, 2, 1]
+    with pytest.raises(NotFound, match="no revision 6"):
+        world.agent.rollback(6)
+
+
+def test_a_rollback_may_be_tried_first(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    applied = world.agent.rollback(dry_run=True)
+    assert applied.outcomes == {EDGE: "deleted"}
+    assert applied.views == {EDGE: None}
+    assert world.gateway.in_force == [gateway()]
+    assert world.agent.revision() == 1
+
+
+def test_there_is_nothing_to_go_back_to(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.agent.rollback()
+    world.agent.apply(puts(gateway()))
+    world.agent.teardown()
+    assert world.agent.rollback().outcomes == {EDGE: "created"}
+
+
+def test_a_rollback_that_fails_changes_nothing(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    world.agent.apply(puts(gateway(lowestIPv6MTU=1400)))
+    world.gateway.fail["plan"] = failing(ConfigError("no device wan0"))
+    with pytest.raises(ConfigError, match="no device wan0"):
+        world.agent.rollback()
+    assert world.agent.revision() == 2
+
+
+# ---- the order of an apply ----
+
+
+def test_prune(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    applied = world.agent.apply(Transaction([put(gateway())], prune=True))
+    assert applied.outcomes == {EDGE: "unchanged", CLUSTER: "deleted"}
+    assert world.resolvers.in_force == []
+
+
+def test_only_the_parts_that_are_named_are_planned(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    world.gateway.fail["plan"] = failing(ConfigError("no device wan0"))
+    world.agent.apply(puts(dns64(dnssecValidation="no")))
+    with pytest.raises(ConfigError):
+        world.agent.apply(puts(gateway(), dns64()))
+
+
+def test_what_cannot_be_stored_does_not_reach_the_kernel(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.agent.apply(puts(gateway()))
+    done = list(world.gateway.done)
+
+    def full(*_: object) -> None:
+        raise KernelError(28, "write")
+
+    monkeypatch.setattr(Store, "prepare", full)
+    with pytest.raises(KernelError, match="ENOSPC"):
+        world.agent.apply(puts(gateway(lowestIPv6MTU=1400)))
+    assert world.gateway.done == done
+
+
+def test_what_is_not_committed_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.agent.apply(puts(gateway()))
+
+    def full(*_: object) -> None:
+        raise KernelError(28, "write")
+
+    monkeypatch.setattr(Store, "commit", full)
+    with pytest.raises(KernelError, match="ENOSPC"):
+        world.agent.apply(puts(gateway(lowestIPv6MTU=1400)))
+    assert world.gateway.in_force == [gateway()]
+    assert world.agent.revision() == 1
+    assert stored_resources(world) == [gateway()]
+
+
+def test_where_nobody_asked_for_anything_nothing_is_touched(world: World) -> None:
+    """A store that was lost must not stop what forwards."""
+    world.gateway.in_force = [gateway()]
+    world.agent._applier.do(world.agent._reconciler.reconcile)
+    assert world.gateway.in_force == [gateway()]
+    world.agent.apply(puts(dns64()))
+    world.agent._applier.do(world.agent._reconciler.reconcile)
+    assert world.gateway.in_force == []
+
+
+# ---- how it does ----
+
+
+def conditions(world: World, key: Key) -> dict[str, str]:
+    told = world.agent.resource(key)["status"]["conditions"]
+    return {one["type"]: one["status"] for one in told}
+
+
+def test_conditions_follow_what_the_parts_find(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    assert conditions(world, EDGE) == {"Ready": "True", "Attached": "True"}
+    world.gateway.attached = ("False", "Absent")
+    world.agent._look()
+    assert conditions(world, EDGE) == {"Ready": "False", "Attached": "False"}
+    assert conditions(world, CLUSTER) == {"Ready": "True", "Attached": "True"}
+    assert [one["ready"] for one in world.agent.status()["resources"]] == [True, False]
+    world.gateway.attached = ("True", "Attached")
+    world.agent._look()
+    assert conditions(world, EDGE)["Ready"] == "True"
+
+
+def test_a_part_that_asks_for_it_is_put_right(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    world.gateway.in_force = []
+    world.gateway.drifted = True
+    world.agent._look()
+    assert eventually(lambda: world.gateway.in_force == [gateway()])
+
+
+def test_a_part_that_cannot_look_is_no_end_of_it(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    world.gateway.fail["conditions"] = failing(KernelError(5, "look"))
+    world.agent._look()
+    assert conditions(world, EDGE) == {"Ready": "Unknown", "Observed": "Unknown"}
+
+
+def test_watching(world: World) -> None:
+    with world.agent.watch() as watch:
+        assert watch.next(1) is not None
+        world.agent.apply(puts(gateway()))
+        event = watch.next(5)
+        assert event is not None
+        assert event.data["resource"] == world.agent.resource(EDGE)
+        world.agent.close()
+        assert watch.next(5) is None
+        assert watch.closed
+
+
+def test_what_is_not_there(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    with pytest.raises(NotFound, match=r"no Gateway core \(there are: edge\)"):
+        world.agent.resource(Key("Gateway", "core"))
+    with pytest.raises(NotFound, match=r"no Dns64 cluster \(there are none\)"):
+        world.agent.resource(CLUSTER)
+    assert world.agent.resources("Dns64") == []
+    assert [one["kind"] for one in world.agent.resources()] == ["Gateway"]
+
+
+def test_a_view_can_be_applied(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    views = [parse_resource(view) for view in world.agent.resources()]
+    assert set(world.agent.apply(puts(*views)).outcomes.values()) == {"unchanged"}
+
+
+def test_views_of_an_apply(world: World) -> None:
+    tried = world.agent.apply(puts(gateway()), dry_run=True)
+    view = tried.views[EDGE]
+    assert view is not None
+    assert view["metadata"] == {"name": "edge", "generation": 1, "resourceVersion": "1"}
+    assert view["status"] == {"observedGeneration": 0, "conditions": []}
+    applied = world.agent.apply(puts(gateway()))
+    assert applied.views[EDGE] == world.agent.resource(EDGE)
+
+
+def test_numbers(world: World) -> None:
+    world.agent.apply(puts(gateway()))
+    world.agent.apply(puts(gateway(lowestIPv6MTU=1400)), dry_run=True)
+    with pytest.raises(NotFound):
+        world.agent.apply(Transaction([delete(CLUSTER)]))
+    told = world.agent.metrics()
+    assert (told.revision, told.applies_ok, told.applies_failed) == (1, 1, 1)
+    assert (told.resources, told.ready, told.fill) == (1, 1, {"prefixes": (1, 64)})
+    assert told.last_apply_s > 0
