@@ -28,10 +28,12 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m sixlane.datapath.generate --check
+	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-generate: deps venv bpf ## Python's side of the shared structs, from the C
+generate: deps venv bpf ## Python's side of the shared structs, from the C; the OpenAPI document
 	$(BIN)/python -m sixlane.datapath.generate
+	$(BIN)/python -m sixlane.api.openapi
 
 format: venv ## Format the sources
 	$(BIN)/ruff check --fix .

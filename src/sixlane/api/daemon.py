@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
 import sixlane
 from sixlane.agent import Agent, Settings
 from sixlane.agent.log import fields
@@ -17,10 +15,11 @@ from sixlane.api.app import make_app
 from sixlane.api.health import Watchdog
 from sixlane.api.listen import listening
 from sixlane.api.metrics import serving_metrics
+from sixlane.api.server import Server
+from sixlane.api.streams import Streams
 from sixlane.api.systemd import Systemd
 
 _log = logging.getLogger("sixlane")
-_LAST_ANSWERS_S = 5
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ def serve(options: Options, systemd: Systemd) -> None:
     ):
         path = Path(listener.getsockname())
         with _watched_once_ready(systemd, path) as on_ready:
-            _Server(_configuration(agent), on_ready).run(sockets=[listener])
+            streams = Streams()
+            Server(make_app(agent, streams), streams, on_ready).run(sockets=[listener])
 
 
 @contextmanager
@@ -83,26 +83,3 @@ def _watched_once_ready(systemd: Systemd, path: Path) -> Iterator[Callable[[], N
     finally:
         for watchdog in started:
             watchdog.close()
-
-
-def _configuration(agent: Agent) -> uvicorn.Config:
-    return uvicorn.Config(
-        make_app(agent),
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=_LAST_ANSWERS_S,
-    )
-
-
-class _Server(uvicorn.Server):
-    """Says when it takes connections."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()

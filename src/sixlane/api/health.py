@@ -8,12 +8,13 @@ import logging
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from sixlane.agent import Agent
 from sixlane.agent.log import fields
+from sixlane.api.answers import answer
+from sixlane.api.describe import found
 from sixlane.api.systemd import Systemd
 from sixlane.errors import KernelError, SixlaneError
 
@@ -26,11 +27,11 @@ _BEATS_A_DEADLINE = 3
 def install(app: FastAPI, agent: Agent) -> None:
     """Add `GET /v1/health` to the API."""
 
-    @app.get("/v1/health")
-    def health() -> dict[str, Any]:
+    @app.get("/v1/health", operation_id="getHealth", tags=["system"], responses=found("Health"))
+    def health() -> Response:
         """Answers if the agent takes and does jobs; an error tells what it is stuck at."""
         agent.check()
-        return {"healthy": True}
+        return answer({"healthy": True})
 
 
 def ask(path: Path) -> None:

@@ -8,13 +8,29 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 from sixlane.client.errors import Problem, problem_of
-from sixlane.client.types import Applied, Counters, Listing, Reference, Revision, View
+from sixlane.client.sse import Message
+from sixlane.client.types import (
+    Applied,
+    Counters,
+    Drop,
+    Eam,
+    EamListing,
+    Event,
+    Listing,
+    Prefix,
+    PrefixListing,
+    Reference,
+    Revision,
+    View,
+)
 
 SOCKET = "/run/sixlane/api.sock"
 ABSENT = ""  # for if_match: the resource must not be there yet
 
 CONNECT_S = 5.0
 ANSWER_S = 180.0  # an apply may wait for a resolver to start
+SILENCE_S = 60.0  # of a stream, which says something every 15 s
+
 
 _T = TypeVar("_T")
 _JSON = "application/json"
@@ -36,6 +52,15 @@ class Call(NamedTuple, Generic[_T]):
     path: str
     read: Callable[[Answer], _T]
     body: bytes | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Listen(NamedTuple, Generic[_T]):
+    """A stream. `endless`: if it ends, the agent has ended."""
+
+    path: str
+    read: Callable[[Message], _T]
+    endless: bool
     headers: Mapping[str, str] = MappingProxyType({})
 
 
@@ -86,6 +111,80 @@ def history() -> Call[list[Revision]]:
     return Call("GET", "/v1/history", lambda answer: _data(answer)["items"])
 
 
+def rollback(revision: int | None, dry_run: bool) -> Call[Applied]:
+    return _change("POST", "/v1/rollback", {"revision": revision}, dry_run=dry_run)
+
+
+def doctor() -> Call[dict[str, Any]]:
+    return Call("GET", "/v1/doctor", _data)
+
+
+def metrics() -> Call[str]:
+    return Call("GET", "/v1/metrics", _text)
+
+
+def prefixes(gateway: str) -> Call[PrefixListing]:
+    return Call("GET", _prefixes(gateway), _data)
+
+
+def prefix(gateway: str, name: str) -> Call[Prefix]:
+    return Call("GET", _prefix(gateway, name), _data)
+
+
+def prefix_and_version(gateway: str, name: str) -> Call[tuple[Prefix, str]]:
+    return Call("GET", _prefix(gateway, name), lambda answer: (_data(answer), _version(answer)))
+
+
+def put_prefix(
+    gateway: str, prefix: Mapping[str, Any], if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    path = _prefix(gateway, str(prefix.get("name", "")))
+    return _change("PUT", path, prefix, if_match=if_match, dry_run=dry_run)
+
+
+def patch_prefix(
+    gateway: str, name: str, patch: Mapping[str, Any], if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    return _change("PATCH", _prefix(gateway, name), patch, if_match=if_match, dry_run=dry_run)
+
+
+def delete_prefix(gateway: str, name: str, if_match: str | None, dry_run: bool) -> Call[Applied]:
+    return _change("DELETE", _prefix(gateway, name), if_match=if_match, dry_run=dry_run)
+
+
+def eams(gateway: str, prefix: str) -> Call[EamListing]:
+    return Call("GET", _eams(gateway, prefix), _data)
+
+
+def eam(gateway: str, prefix: str, ipv4: str) -> Call[Eam]:
+    return Call("GET", _eam(gateway, prefix, ipv4), _data)
+
+
+def put_eam(
+    gateway: str, prefix: str, eam: Mapping[str, Any], if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    path = _eam(gateway, prefix, str(eam.get("ipv4", "")))
+    return _change("PUT", path, eam, if_match=if_match, dry_run=dry_run)
+
+
+def delete_eam(
+    gateway: str, prefix: str, ipv4: str, if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    path = _eam(gateway, prefix, ipv4)
+    return _change("DELETE", path, if_match=if_match, dry_run=dry_run)
+
+
+def watch(since: int | None) -> "Listen[Event]":
+    headers = {} if since is None else {"Last-Event-ID": str(since)}
+    return Listen("/v1/watch", _event, endless=True, headers=headers)
+
+
+def drops(seconds: float | None, limit: int | None) -> "Listen[Drop]":
+    asked = {"seconds": seconds, "limit": limit}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return Listen(f"/v1/drops?{query}", lambda message: message.data, endless=not query)
+
+
 def _change(
     method: str,
     path: str,
@@ -116,6 +215,24 @@ def _resource(kind: str, name: str) -> str:
     return f"{_collection(kind)}/{_quoted(name)}"
 
 
+def _prefixes(gateway: str) -> str:
+    return f"{_resource('Gateway', gateway)}/prefixes"
+
+
+def _prefix(gateway: str, name: str) -> str:
+    return f"{_prefixes(gateway)}/{_quoted(name)}"
+
+
+def _eams(gateway: str, prefix: str) -> str:
+    return f"{_prefix(gateway, prefix)}/eam"
+
+
+def _eam(gateway: str, prefix: str, ipv4: str) -> str:
+    """A bare address is a range of one, as in resources."""
+    address, _, length = ipv4.partition("/")
+    return f"{_eams(gateway, prefix)}/{_quoted(address)}/{_quoted(length or '32')}"
+
+
 def _key(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Its kind and name, as far as it has them: the agent says what is wrong with the rest."""
     metadata = resource.get("metadata")
@@ -127,11 +244,34 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
+def _version(answer: Answer) -> str:
+    return answer.etag.strip('"')
+
+
+def _text(answer: Answer) -> str:
+    refuse(answer)
+    return answer.body.decode()
+
+
+def _event(message: Message) -> Event:
+    event: Event = message.data
+    event["resume"] = int(message.last_id) if message.last_id else None
+    return event
+
+
 def _data(answer: Answer) -> Any:
+    refuse(answer)
+    return _json(answer)
+
+
+def refuse(answer: Answer) -> None:
+    """Raises `Problem` if the answer is one."""
+    if answer.status >= 400:
+        raise problem_of(answer.status, _json(answer))
+
+
+def _json(answer: Answer) -> Any:
     try:
-        data = json.loads(answer.body)
+        return json.loads(answer.body)
     except ValueError:
         raise Problem(500, f"the agent's answer is not JSON (HTTP {answer.status})") from None
-    if answer.status >= 400:
-        raise problem_of(answer.status, data)
-    return data

@@ -1,15 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client for programs that wait: standard library only, so that commands start quickly."""
+"""The client for programs that wait.
 
-import contextlib
-import http.client
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+Commands use it, so it starts quickly: standard library only, and its HTTP is imported when needed.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sixlane.client import calls
-from sixlane.client.calls import ANSWER_S, SOCKET, Answer, Call
-from sixlane.client.types import Applied, Counters, Listing, Reference, Revision, View
-from sixlane.client.unix import Connection, ended, silent
+from sixlane.client.calls import SOCKET, Call
+from sixlane.client.errors import Conflict
+from sixlane.client.retry import changed_in_place, pauses_s
+from sixlane.client.types import (
+    Applied,
+    Counters,
+    Drop,
+    Eam,
+    EamListing,
+    Event,
+    Listing,
+    Prefix,
+    PrefixListing,
+    Reference,
+    Revision,
+    View,
+)
+
+if TYPE_CHECKING:
+    from sixlane.client.stream import Stream
 
 _T = TypeVar("_T")
 
@@ -71,9 +90,108 @@ class Client:
         """Many changes: all of them, or none. `prune`: delete what is not named."""
         return self._do(calls.transaction(put, delete, prune, dry_run))
 
+    def edit(self, kind: str, name: str, change: Callable[[View], None]) -> Applied:
+        """Get the resource, have `change` change it in place, and put it.
+
+        If somebody else changed it in between, the whole is done again: no change is lost, neither
+        his nor ours. Raises `NotFound`, and `Conflict` if others were faster too many times.
+        """
+        return _until_undisturbed(lambda: self._edit(kind, name, change))
+
+    def prefixes(self, gateway: str) -> PrefixListing:
+        """All prefixes of a Gateway."""
+        return self._do(calls.prefixes(gateway))
+
+    def prefix(self, gateway: str, name: str) -> Prefix:
+        """One prefix. Raises `NotFound`."""
+        return self._do(calls.prefix(gateway, name))
+
+    def put_prefix(
+        self,
+        gateway: str,
+        prefix: Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Make the prefix of that name what is given. `if_match`: of the Gateway; "": no such
+        prefix is there yet.
+        """
+        return self._do(calls.put_prefix(gateway, prefix, if_match, dry_run))
+
+    def patch_prefix(
+        self,
+        gateway: str,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Change what `patch` holds (RFC 7396). Raises `NotFound`."""
+        return self._do(calls.patch_prefix(gateway, name, patch, if_match, dry_run))
+
+    def delete_prefix(
+        self, gateway: str, name: str, *, if_match: str | None = None, dry_run: bool = False
+    ) -> Applied:
+        """Take the prefix away. Raises `NotFound`; the last one of a Gateway stays."""
+        return self._do(calls.delete_prefix(gateway, name, if_match, dry_run))
+
+    def edit_prefix(self, gateway: str, name: str, change: Callable[[Prefix], None]) -> Applied:
+        """As `edit`, for one prefix."""
+        return _until_undisturbed(lambda: self._edit_prefix(gateway, name, change))
+
+    def eams(self, gateway: str, prefix: str) -> EamListing:
+        """All explicit address mappings of a prefix."""
+        return self._do(calls.eams(gateway, prefix))
+
+    def eam(self, gateway: str, prefix: str, ipv4: str) -> Eam:
+        """The mapping of an IPv4 prefix, as in 192.175.48.8/30. Raises `NotFound`."""
+        return self._do(calls.eam(gateway, prefix, ipv4))
+
+    def put_eam(
+        self,
+        gateway: str,
+        prefix: str,
+        eam: Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Make the mapping of that IPv4 prefix what is given."""
+        return self._do(calls.put_eam(gateway, prefix, eam, if_match, dry_run))
+
+    def delete_eam(
+        self,
+        gateway: str,
+        prefix: str,
+        ipv4: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Take the mapping away. Raises `NotFound`."""
+        return self._do(calls.delete_eam(gateway, prefix, ipv4, if_match, dry_run))
+
     def history(self) -> list[Revision]:
         """The changes of the whole, newest first."""
         return self._do(calls.history())
+
+    def rollback(self, revision: int | None = None, *, dry_run: bool = False) -> Applied:
+        """Have everything as it was in that revision; None: in the one before the present one."""
+        return self._do(calls.rollback(revision, dry_run))
+
+    def watch(self, since: int | None = None) -> "Stream[Event]":
+        """All resources, then "synced", and then each change. `since`: an event's `resume`."""
+        from sixlane.client.stream import Stream
+
+        return Stream(self._path, calls.watch(since))
+
+    def drops(self, *, seconds: float | None = None, limit: int | None = None) -> "Stream[Drop]":
+        """Packets as they are dropped; for so long, or so many, or until closed."""
+        from sixlane.client.stream import Stream
+
+        return Stream(self._path, calls.drops(seconds, limit))
 
     def status(self) -> dict[str, Any]:
         """What is in force, and what is out of order."""
@@ -83,25 +201,38 @@ class Client:
         """Packets and bytes since the data path was loaded."""
         return self._do(calls.counters())
 
+    def doctor(self) -> dict[str, Any]:
+        """What the machine has and lacks, and what that costs."""
+        return self._do(calls.doctor())
+
+    def metrics(self) -> str:
+        """The numbers as Prometheus reads them."""
+        return self._do(calls.metrics())
+
     def teardown(self) -> list[str]:
         """Remove everything, restore what was changed; what could not be, one line each."""
         return self._do(calls.teardown())
 
+    def _edit(self, kind: str, name: str, change: Callable[[View], None]) -> Applied:
+        view = self.get(kind, name)
+        changed_in_place(change, view)
+        return self.put(view)
+
+    def _edit_prefix(self, gateway: str, name: str, change: Callable[[Prefix], None]) -> Applied:
+        prefix, version = self._do(calls.prefix_and_version(gateway, name))
+        changed_in_place(change, prefix)
+        return self.put_prefix(gateway, prefix, if_match=version)
+
     def _do(self, call: Call[_T]) -> _T:
-        connection = Connection(self._path, ANSWER_S)
+        from sixlane.client.unix import exchange
+
+        return call.read(exchange(self._path, call))
+
+
+def _until_undisturbed(attempt: Callable[[], Applied]) -> Applied:
+    for pause_s in pauses_s():
         try:
-            response = _ask(connection, call)
-            answer = Answer(response.status, response.headers.get("ETag", ""), response.read())
-        except TimeoutError:
-            raise silent(self._path) from None
-        except (http.client.HTTPException, OSError) as error:
-            raise ended(self._path, error) from None
-        finally:
-            connection.close()
-        return call.read(answer)
-
-
-def _ask(connection: Connection, call: Call[_T]) -> http.client.HTTPResponse:
-    with contextlib.suppress(BrokenPipeError):  # refused before all was sent: the answer says why
-        connection.request(call.method, call.path, call.body, dict(call.headers))
-    return connection.getresponse()
+            return attempt()
+        except Conflict:
+            time.sleep(pause_s)
+    return attempt()

@@ -95,12 +95,80 @@ class Revision(TypedDict):
     summary: list[str]
 
 
+class Name(TypedDict):
+    kind: str
+    name: str
+
+
 class Event(TypedDict):
-    """What a watch sees. "synced" has no resource: all that was there before has been told."""
+    """What a watch sees. `resource`: of "put" the view, of "deleted" only what names it.
+
+    "synced": all that was there before has been told; `resources` names all there are. `resume` is
+    what `watch(since)` takes to go on behind this event; None: nothing yet, begin anew.
+    """
 
     type: Literal["put", "deleted", "synced"]
     revision: int
     resource: NotRequired[View]
+    resources: NotRequired[list[Name]]
+    resume: int | None
+
+
+class Drop(TypedDict, total=False):
+    """A dropped packet; or events that were `lost` or over the rate (`limited`) since the last.
+
+    What could not be read is None, or not there. `head`: the packet's first bytes, in hexadecimal.
+    """
+
+    time: str
+    reason: str
+    device: str
+    entry: str
+    bytes: int
+    src: str | None
+    dst: str | None
+    protocol: str | None
+    srcPort: int
+    dstPort: int
+    icmpType: int
+    icmpCode: int
+    fragment: bool
+    head: str
+    summary: str
+    lost: int
+    limited: int
+
+
+class Eam(TypedDict):
+    """An explicit address mapping; docs/reference/gateway.md has what it means."""
+
+    ipv4: str
+    ipv6: str
+    remote: NotRequired[bool]
+
+
+class Prefix(TypedDict):
+    """A prefix of a Gateway; docs/reference/gateway.md has what its keys mean."""
+
+    name: str
+    prefix: str
+    ipv4: NotRequired[list[str]]
+    loadBalancerSourceRanges: NotRequired[list[str] | None]
+    eam: NotRequired[list[Eam]]
+
+
+class PrefixListing(TypedDict):
+    """`resourceVersion`: of the Gateway."""
+
+    resourceVersion: str
+    items: list[Prefix]
+
+
+class EamListing(TypedDict):
+    """`resourceVersion`: of the Gateway."""
+
+    resourceVersion: str
+    items: list[Eam]
 
 
 class Count(TypedDict):

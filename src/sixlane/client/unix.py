@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP over a unix socket with the standard library."""
 
+import contextlib
 import errno
 import http.client
 import socket
+from typing import Any
 
-from sixlane.client.calls import CONNECT_S
+from sixlane.client.calls import ANSWER_S, CONNECT_S, Answer, Call
 from sixlane.client.errors import Unreachable
+
+
+def exchange(path: str, call: Call[Any]) -> Answer:
+    """One request and its answer, over a connection of its own. Raises `Unreachable`."""
+    connection = Connection(path, ANSWER_S)
+    try:
+        with contextlib.suppress(BrokenPipeError):  # refused half-way: the answer says why
+            connection.request(call.method, call.path, call.body, dict(call.headers))
+        response = connection.getresponse()
+        return Answer(response.status, response.headers.get("ETag", ""), response.read())
+    except TimeoutError:
+        raise silent(path) from None
+    except (http.client.HTTPException, OSError) as error:
+        raise ended(path, error) from None
+    finally:
+        connection.close()
 
 
 class Connection(http.client.HTTPConnection):
@@ -44,8 +62,9 @@ def silent(path: str) -> Unreachable:
     return Unreachable(f"the agent does not answer: {path}", "see the log of sixlaned")
 
 
-def ended(path: str, error: Exception) -> Unreachable:
+def ended(path: str, error: Exception | None) -> Unreachable:
+    why = f": {error}" if error is not None else ""
     return Unreachable(
-        f"the agent ended while it was asked: {path}: {error}",
+        f"the agent ended while it was asked: {path}{why}",
         "see the log of sixlaned, then sixlane status",
     )

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
-
 from sixlane.agent import Agent
 from sixlane.api.app import make_app
 from sixlane.api.listen import listening
+from sixlane.api.server import Server
+from sixlane.api.streams import Streams
 
 
 @contextmanager
 def serving(agent: Agent, path: Path) -> Iterator[None]:
-    config = uvicorn.Config(make_app(agent), lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+    streams = Streams()
+    server = Server(make_app(agent, streams), streams)
     with listening(path) as listener:
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from sixlane.api.app import MAX_BODY_BYTES
+from sixlane.api.body import MAX_BODY_BYTES
 from sixlane.api.listen import listening
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from tests.unit.agent.fakes import DNS64, GATEWAY, World
 from tests.unit.agent.serving import serving
+
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -49,12 +51,13 @@ def problem(response: Any, status: int) -> dict[str, Any]:
 def test_apply(client: httpx.Client) -> None:
     answer = client.post("/v1/apply", json=[GATEWAY, DNS64])
     assert answer.status_code == 200
+    first = {"generation": 1, "resourceVersion": "1"}
     assert answer.json() == {
         "revision": 1,
         "dryRun": False,
         "resources": [
-            {"kind": "Gateway", "name": "edge", "outcome": "created"},
-            {"kind": "Dns64", "name": "cluster", "outcome": "created"},
+            {"kind": "Gateway", "name": "edge", "outcome": "created", **first},
+            {"kind": "Dns64", "name": "cluster", "outcome": "created", **first},
         ],
         "changes": ["set edge", "set cluster"],
     }
@@ -123,11 +126,11 @@ def test_each_kind_of_error(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[]", b"7", b"[" * 100_000, b"\xff"])
 def test_a_body_that_is_no_list(client: httpx.Client, body: bytes) -> None:
-    problem(client.post("/v1/apply", content=body), 400)
+    problem(client.post("/v1/apply", content=body, headers=JSON), 400)
 
 
 def test_a_body_without_end(client: httpx.Client) -> None:
-    problem(client.post("/v1/apply", content=b" " * (MAX_BODY_BYTES + 1)), 413)
+    problem(client.post("/v1/apply", content=b" " * (MAX_BODY_BYTES + 1), headers=JSON), 413)
 
 
 def test_no_such_place(client: httpx.Client) -> None:

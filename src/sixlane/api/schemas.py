@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of answers, for the OpenAPI document and the tests of it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sixlane.model import Eam, Prefix
+from sixlane.model.dns64 import Dns64Spec
+from sixlane.model.gateway import GatewaySpec
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Version = Annotated[str, Field(examples=["17"])]
+_API_VERSION = Literal["sixlane.dev/v1alpha1"]
+
+
+class Shape(BaseModel):
+    """An answer: exactly these keys."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class Condition(Shape):
+    """One thing that is well, or not."""
+
+    type: Annotated[str, Field(examples=["Ready"])]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(description="A word for programs, in CamelCase.")]
+    message: Annotated[str, Field(description="For people.")]
+    last_transition_time: Time
+    observed_generation: int
+
+
+class Name(Shape):
+    """What names a resource."""
+
+    kind: Literal["Gateway", "Dns64"]
+    name: str
+
+
+class ViewMetadata(Shape):
+    """Its name, and what the agent knows about its changes."""
+
+    name: str
+    generation: Annotated[int, Field(ge=1, description="How often the spec was changed, from 1.")]
+    resource_version: Annotated[
+        Version, Field(description="The revision in which it last changed; opaque.")
+    ]
+
+
+class ViewStatus(Shape):
+    """What the agent sees of it; kinds add keys of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    observed_generation: Annotated[
+        int, Field(ge=0, description="The last generation that was in force; 0: none.")
+    ]
+    conditions: list[Condition]
+
+
+class GatewayView(Shape):
+    """A Gateway: what is desired, and how it does."""
+
+    api_version: _API_VERSION
+    kind: Literal["Gateway"]
+    metadata: ViewMetadata
+    spec: GatewaySpec
+    status: ViewStatus
+
+
+class Dns64View(Shape):
+    """A Dns64: what is desired, and how it does."""
+
+    api_version: _API_VERSION
+    kind: Literal["Dns64"]
+    metadata: ViewMetadata
+    spec: Dns64Spec
+    status: ViewStatus
+
+
+AnyView = Annotated[GatewayView | Dns64View, Field(discriminator="kind")]
+Revision = Annotated[int, Field(ge=0, description="Of the whole: how often it was changed.")]
+
+
+class Listing(Shape):
+    """Resources of all kinds."""
+
+    revision: Revision
+    items: list[AnyView]
+
+
+class GatewayListing(Shape):
+    """All Gateways."""
+
+    revision: Revision
+    items: list[GatewayView]
+
+
+class Dns64Listing(Shape):
+    """All Dns64."""
+
+    revision: Revision
+    items: list[Dns64View]
+
+
+class PrefixListing(Shape):
+    """The prefixes of a Gateway that is at `resourceVersion`."""
+
+    resource_version: Version
+    items: list[Prefix]
+
+
+class EamListing(Shape):
+    """The mappings of a prefix, whose Gateway is at `resourceVersion`."""
+
+    resource_version: Version
+    items: list[Eam]
+
+
+class Touched(Shape):
+    """What a change did to one resource; of one that is gone there is no generation."""
+
+    kind: Literal["Gateway", "Dns64"]
+    name: str
+    outcome: Literal["created", "changed", "unchanged", "deleted"]
+    generation: int = 1
+    resource_version: Version = ""
+
+
+class Deleted(Shape):
+    """A resource that is no more."""
+
+    kind: Literal["Gateway", "Dns64"]
+    name: str
+    deleted: Literal[True]
+
+
+class Applied(Shape):
+    """What a change did; or in a dry run, would do."""
+
+    revision: Revision
+    dry_run: bool
+    resources: list[Touched]
+    changes: Annotated[
+        list[str], Field(description="What was done to the machine, one line each, for people.")
+    ]
+    after: Annotated[
+        list[GatewayView | Dns64View | Deleted],
+        Field(description="The resources afterwards; of dry runs and of changes of one resource."),
+    ] = []
+
+
+class HistoryEntry(Shape):
+    """One change of the whole."""
+
+    revision: Revision
+    time: Time
+    summary: list[str]
+
+
+class History(Shape):
+    """The last changes, newest first."""
+
+    revision: Revision
+    items: list[HistoryEntry]
+
+
+class Count(Shape):
+    """Since the data path was loaded."""
+
+    packets: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class DirectionCounts(Shape):
+    """46: IPv4 in, IPv6 out. 64: the other way."""
+
+    from_ipv4: Annotated[Count, Field(alias="46")]
+    from_ipv6: Annotated[Count, Field(alias="64")]
+
+
+class Counters(Shape):
+    """`reasons`: by why packets left the pipeline. `prefixes`: by name and direction."""
+
+    reasons: dict[str, Count]
+    prefixes: dict[str, DirectionCounts]
+
+
+class TornDown(Shape):
+    """`lost`: what could not be restored, one line each."""
+
+    lost: list[str]
+
+
+class AgentStatus(Shape):
+    """What is in force, and what is out of order."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: str
+    pid: int
+    uptime_seconds: Annotated[int, Field(ge=0)]
+    problems: Annotated[list[str], Field(description="Empty if all is well.")]
+
+
+class Problem(Shape):
+    """RFC 9457."""
+
+    type: Annotated[str, Field(pattern="^urn:sixlane:problem:[a-z-]+$")]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="What, and where.")]
+    hint: Annotated[str, Field(description="How to mend it; may be empty.")]
+    what: Annotated[str, Field(description="The detail without the place.")] = ""
+    resource: Annotated[int, Field(ge=0, description="Which one of those sent.")] = 0
+    path: Annotated[
+        list[str | int], Field(description="Keys and indices that lead to the value.")
+    ] = []
+    resource_version: Annotated[
+        str, Field(description="Of a conflict: the version that is there.")
+    ] = ""
+
+
+class Health(Shape):
+    """It takes and does jobs."""
+
+    healthy: Literal[True]
+
+
+class EventOf(Shape):
+    """What the data of an event of `/v1/watch` holds; `synced` has `resources` alone."""
+
+    type: Literal["put", "deleted", "synced"]
+    revision: Revision
+    resource: Annotated[
+        GatewayView | Dns64View | Name,
+        Field(description="The resource; of a deleted one, only what names it."),
+    ]
+    resources: Annotated[list[Name], Field(description="All that there are.")]

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server-sent events: what changes, and what is dropped.
+
+A stream waits in a worker thread of its own. There are so many of those and no more, beside those
+of the other requests; a stream that ends, however it ends, gives its place back.
+"""
+
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Annotated, Protocol
+
+from anyio import CancelScope, CapacityLimiter, to_thread
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from sixlane.agent import Agent
+from sixlane.agent.drops import DropReader
+from sixlane.agent.watch import Watch
+from sixlane.api.describe import event_stream
+from sixlane.api.problem import ProblemError, bad_request
+
+MAX_STREAMS = 32
+HEARTBEAT_S = 15.0
+_LOOK_S = 0.5  # how long a stream may take to see that it has to end
+_BATCH = 256
+
+
+class Streams:
+    """The streams that are open."""
+
+    def __init__(self, most: int = MAX_STREAMS) -> None:
+        self._places = threading.BoundedSemaphore(most)
+        self._most = most
+        self._ending = threading.Event()
+        self.threads = CapacityLimiter(most)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one stream. Raises a 503 if there is none."""
+        if not self._places.acquire(blocking=False):
+            raise ProblemError(
+                503,
+                "too-many-streams",
+                "Too many streams are open",
+                f"{self._most} streams are open already",
+                "close one, or try again later",
+                headers={"Retry-After": "5"},
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def end(self) -> None:
+        """End all of them, and those that begin from now on: the server is about to go."""
+        self._ending.set()
+
+    @property
+    def ending(self) -> bool:
+        return self._ending.is_set()
+
+
+class Telling(Protocol):
+    """What a stream tells. Used by one thread at a time."""
+
+    def take(self, timeout_s: float) -> str | None:
+        """The next event as text; None: none within the time."""
+
+    @property
+    def ended(self) -> bool:
+        """No more will come, or are wanted."""
+
+
+class _Stream(StreamingResponse):
+    """Tells until there is no more to tell, the server ends, or the client goes."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, opened: AbstractContextManager[Telling]) -> None:
+        self._streams = streams
+        with ExitStack() as stack:
+            stack.enter_context(streams.place())
+            self._telling = stack.enter_context(opened)
+            super().__init__(self._text(), headers={"Cache-Control": "no-store"})
+            self._held = stack.pop_all()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):  # a client that went away cancels us
+                await to_thread.run_sync(self._held.close)
+
+    async def _text(self) -> AsyncIterator[str]:
+        heard = time.monotonic()
+        while not self._streams.ending and not self._telling.ended:
+            text = await to_thread.run_sync(self._take, limiter=self._streams.threads)
+            if text:
+                yield text
+                heard = time.monotonic()
+            elif time.monotonic() - heard >= HEARTBEAT_S:
+                yield ": nothing new\n\n"
+                heard = time.monotonic()
+
+    def _take(self) -> str:
+        """What there is to tell; if there is nothing, the next thing, or nothing for a while."""
+        texts: list[str] = []
+        text = self._telling.take(_LOOK_S)
+        while text is not None:
+            texts.append(text)
+            text = self._telling.take(0) if len(texts) < _BATCH else None
+        return "".join(texts)
+
+
+class _Changes:
+    """What `/v1/watch` tells."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def take(self, timeout_s: float) -> str | None:
+        event = self._watch.next(timeout_s)
+        return None if event is None else text_of(event.type, event.data, event.resume)
+
+    @property
+    def ended(self) -> bool:
+        return self._watch.closed
+
+
+class _Drops:
+    """What `/v1/drops` tells."""
+
+    def __init__(self, reader: DropReader, seconds: float | None, limit: int | None) -> None:
+        self._reader = reader
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._left = limit
+
+    def take(self, timeout_s: float) -> str | None:
+        if self.ended:
+            return None
+        left_s = timeout_s if self._end is None else self._end - time.monotonic()
+        told = self._reader.next(max(0.0, min(timeout_s, left_s)))
+        if told is None:
+            return None
+        if "lost" in told:
+            return text_of("lost", told)
+        if self._left is not None:
+            self._left -= 1
+        return text_of("drop", told)
+
+    @property
+    def ended(self) -> bool:
+        return self._left == 0 or (self._end is not None and time.monotonic() >= self._end)
+
+
+@contextmanager
+def _changes(agent: Agent, since: int | None) -> Iterator[_Changes]:
+    with agent.watch(since) as watch:
+        yield _Changes(watch)
+
+
+@contextmanager
+def _drops(agent: Agent, seconds: float | None, limit: int | None) -> Iterator[_Drops]:
+    with agent.drops() as reader:
+        yield _Drops(reader, seconds, limit)
+
+
+def routes(agent: Agent, streams: Streams) -> APIRouter:
+    router = APIRouter(tags=["streams"])
+
+    @router.get("/v1/watch", operation_id="watch", responses=event_stream("Event"))
+    def watch(
+        last_event_id: Annotated[
+            str | None, Header(description="The id of the last event that was seen.")
+        ] = None,
+    ) -> Response:
+        """All resources, and then every change to them and to how they do.
+
+        Events `put` and `deleted` hold the resource. `synced` says that all there was has been
+        told; it names what there is, so that whoever resumes knows what is gone. The id of an
+        event is what `Last-Event-ID` takes to go on behind it; then only what changed since then
+        is told, or everything if that is too long ago. Whoever is slow misses what lay between,
+        never the last state. Comment lines keep the connection alive.
+        """
+        since = _revision(last_event_id)
+        return _Stream(streams, _changes(agent, since))
+
+    @router.get("/v1/drops", operation_id="watchDrops", responses=event_stream("Drop"))
+    def drops(
+        seconds: Annotated[
+            float | None,
+            Query(gt=0, le=86400, description="End after so many; left out: never."),
+        ] = None,
+        limit: Annotated[
+            int | None,
+            Query(ge=1, le=1_000_000, description="End after so many packets; left out: never."),
+        ] = None,
+    ) -> Response:
+        """Packets as they are dropped, from now on, with the reason and their first bytes.
+
+        Events `drop` are packets. Events `lost` say how many more there were that nobody will
+        learn of: `lost`, the reader was too slow, and `limited`, they came too fast.
+        """
+        return _Stream(streams, _drops(agent, seconds, limit))
+
+    return router
+
+
+def text_of(name: str, data: object, event_id: int | None = None) -> str:
+    """One event as the HTML standard writes it (section 9.2.6); JSON has no line breaks."""
+    number = "" if event_id is None else f"id: {event_id}\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {name}\n{number}data: {text}\n\n"
+
+
+def _revision(last_event_id: str | None) -> int | None:
+    if last_event_id is None or last_event_id == "":
+        return None
+    if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < 19):
+        raise bad_request(
+            f"Last-Event-ID {last_event_id[:60]!a} is none of ours", "leave it out to see all"
+        )
+    return int(last_event_id)
