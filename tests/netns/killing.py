@@ -50,9 +50,12 @@ class Step(NamedTuple):
 
 
 def applier(agent: Agent) -> int:
-    """The thread of the agent that applies: the first that it started."""
-    threads = sorted(int(task.name) for task in Path(f"/proc/{agent.pid}/task").iterdir())
-    return threads[1]
+    """The thread of the agent that applies: the first that it started behind Python's own."""
+    return min(
+        int(task.name)
+        for task in Path(f"/proc/{agent.pid}/task").iterdir()
+        if (task / "comm").read_text() == "applier\n"
+    )
 
 
 def steps(thread: int, change: Callable[[], object], scratch: Path) -> list[Step]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
+from sixlane.agent import threads
 from sixlane.errors import SixlaneError
 
 _log = logging.getLogger("sixlane.applier")
@@ -32,8 +33,7 @@ class Applier:
         self._lock = threading.Lock()
         self._closing = False
         self._at_work_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="applier", daemon=True)
-        self._thread.start()
+        self._thread = threads.start("applier", self._run)
 
     def submit(self, job: Callable[[], _Result]) -> "Future[_Result]":
         """Give a job; its result or exception comes with the future.

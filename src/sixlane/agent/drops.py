@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from sixlane.agent import threads
 from sixlane.datapath.events import DropEvent, EventReader, Missed
 from sixlane.errors import SixlaneError
 
@@ -136,8 +137,7 @@ class _Collector:
         self._reader = reader
         self._tell = tell
         self._end = os.eventfd(0, os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="drops", daemon=True)
-        self._thread.start()
+        self._thread = threads.start("drops", self._run)
 
     def close(self) -> None:
         """Switch the events off."""

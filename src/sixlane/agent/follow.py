@@ -4,7 +4,9 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
+from sixlane.agent import threads
 from sixlane.agent.pace import Pace
 from sixlane.errors import SixlaneError
 from sixlane.net.monitor import KINDS, Monitor
@@ -36,11 +38,9 @@ class Follower:
         self._closing = threading.Event()
         self._monitor = Monitor()
         self._threads = [
-            threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
+            threads.start(name, partial(self._repeat, step))
             for name, step in (("follow", self._hear), ("follow-look", self._look))
         ]
-        for thread in self._threads:
-            thread.start()
 
     def close(self) -> None:
         """Wait for the look at hand."""

@@ -5,6 +5,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from sixlane.agent import threads
+
 _log = logging.getLogger("sixlane.ticker")
 
 PERIOD_S = 2.0
@@ -17,8 +19,7 @@ class Ticker:
         self._look = look
         self._period_s = period_s
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
-        self._thread.start()
+        self._thread = threads.start("ticker", self._run)
 
     def close(self) -> None:
         """Wait for the look at hand."""
