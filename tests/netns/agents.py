@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sixlane.client import Client
 from sixlane.dns64 import Place, process
 from sixlane.net import netns
 from tests.netns import spaces
@@ -60,8 +61,9 @@ def changed(resource: dict[str, Any], **spec: Any) -> dict[str, Any]:
 class Agent:
     """Directories and pins for one agent, which may run or not."""
 
-    def __init__(self, namespace: str, directory: Path) -> None:
+    def __init__(self, namespace: str, directory: Path, *, internet: str, pod: str) -> None:
         self.namespace = namespace
+        self.internet, self.pod = internet, pod  # the namespaces at its two ends
         self.directory = directory
         self.bpffs = Path(f"/sys/fs/bpf/sixlane-test-{os.getpid()}-{next(_numbers)}")
         self.place = Place(directory / "run", directory / "state")
@@ -141,6 +143,10 @@ class Agent:
         told: dict[str, Any] = json.loads(self.sixlane("status", "-o", "json"))
         return told
 
+    def resources(self) -> Sequence[Any]:
+        """All views, with their conditions."""
+        return Client(str(self.place.run_dir / "api.sock")).resources()["items"]
+
     def named(self, name: str = "cluster") -> int | None:
         """The pid of the named of a Dns64 resource."""
         return process.find(self.place.configuration(name))
@@ -180,7 +186,7 @@ def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, 
         )
         with netns.inside(gateway):
             spaces.command("ip", "route", "add", "2001:db8:65::/64", "dev", "lan0")
-        agent = Agent(gateway, tmp_path)
+        agent = Agent(gateway, tmp_path, internet=internet, pod=pod)
         try:
             yield agent, internet, pod
         finally:
