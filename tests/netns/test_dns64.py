@@ -309,8 +309,8 @@ def test_one_that_does_not_answer_is_told(world: World) -> None:
 def test_an_address_of_another_machine_is_refused(world: World) -> None:
     said = world.agent.apply(changed(DNS64, listen=["2001:db8:64::77"]), code=5)
     assert said == (
-        "sixlane: 2001:db8:64::77 is not an address of this machine: Dns64 cluster: spec.listen "
-        "(ip address add 2001:db8:64::77 dev DEVICE)\n"
+        "sixlane: 2001:db8:64::77 is not an address of this machine: "
+        "standard input:1:spec.listen, line 10 (ip address add 2001:db8:64::77 dev DEVICE)\n"
     )
     assert world.agent.named() is None
 
@@ -323,7 +323,7 @@ def test_a_port_that_is_taken_is_refused(world: World) -> None:
     ):
         other.bind(("192.31.196.1", 53))
         said = world.agent.apply(changed(DNS64, listen=["192.31.196.1"]), code=5)
-    assert "port 53 of 192.31.196.1 is taken by another program: Dns64 cluster" in said
+    assert "port 53 of 192.31.196.1 is taken by another program: standard input:1:spec" in said
     assert "ss -lunpt sport = :53" in said
     assert world.short("v4only.test", "AAAA") == ["64:ff9b::c01f:c450"]
 

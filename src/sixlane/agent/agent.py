@@ -48,7 +48,7 @@ from sixlane.agent.transaction import Applied, Transaction, View
 from sixlane.agent.watch import Entry, Hub, Watch
 from sixlane.dns64 import Place
 from sixlane.errors import SixlaneError
-from sixlane.model import Key
+from sixlane.model import Key, ResourceError
 
 _log = logging.getLogger("sixlane.agent")
 
@@ -113,7 +113,12 @@ class Agent:
 
     def apply(self, transaction: Transaction, *, dry_run: bool = False) -> Applied:
         """Put it in force and store it, or change nothing and raise `SixlaneError`."""
-        return self._applier.do(lambda: self._counted(lambda: self._apply(transaction, dry_run)))
+        try:
+            return self._applier.do(
+                lambda: self._counted(lambda: self._apply(transaction, dry_run))
+            )
+        except ResourceError as error:
+            raise transaction.placed(error) from error
 
     def rollback(self, revision: int | None = None, *, dry_run: bool = False) -> Applied:
         """What was desired in an earlier revision (None: the one before) becomes the next one.

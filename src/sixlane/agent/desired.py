@@ -78,7 +78,7 @@ def merged(old: State, transaction: Transaction) -> Merged:
     wanted: dict[Key, AnyResource | None] = {}
     for index, edit in enumerate(transaction.edits):
         before = old.objects.get(edit.key)
-        _check_expected(edit, before)
+        _check_expected(edit, before, index)
         wanted.setdefault(edit.key, before.resource if before else None)
         wanted[edit.key] = _changed(edit, wanted[edit.key], index)
     if transaction.prune:
@@ -106,7 +106,7 @@ def merged(old: State, transaction: Transaction) -> Merged:
     return Merged(State(revision, objects, recent), outcomes)
 
 
-def _check_expected(edit: Edit, before: Stored | None) -> None:
+def _check_expected(edit: Edit, before: Stored | None, index: int) -> None:
     there = before.version if before else None
     if edit.expected is None or edit.expected == (there or ""):
         return
@@ -115,13 +115,16 @@ def _check_expected(edit: Edit, before: Stored | None) -> None:
             f"{edit.key} is not there, and resourceVersion {edit.expected} was expected",
             "somebody deleted it: apply it without resourceVersion to have it again",
             None,
+            index,
         )
     if edit.expected == "":
-        raise Conflict(f"{edit.key} is there already", "change it, or take another name", there)
+        hint = "change it, or take another name"
+        raise Conflict(f"{edit.key} is there already", hint, there, index)
     raise Conflict(
         f"{edit.key} is at resourceVersion {there}, and {edit.expected} was expected",
         "somebody changed it: get it again, and repeat the change",
         there,
+        index,
     )
 
 

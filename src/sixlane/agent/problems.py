@@ -13,15 +13,19 @@ class NotFound(SixlaneError):
 class Conflict(ConfigError):
     """What is there is not what the asker changed. Nothing was changed.
 
-    `resource_version`: the one that is there; None: the resource is not.
+    `resource_version`: the one that is there; None: the resource is not. `index`: of the edit in
+    its transaction; None: it is not one of several.
     """
 
-    def __init__(self, message: str, hint: str, resource_version: str | None) -> None:
+    def __init__(
+        self, message: str, hint: str, resource_version: str | None, index: int | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.resource_version = resource_version
+        self.index = index
 
-    def __reduce__(self) -> tuple[type["Conflict"], tuple[str, str, str | None]]:
-        return type(self), (self.message, self.hint, self.resource_version)
+    def __reduce__(self) -> tuple[type["Conflict"], tuple[str, str, str | None, int | None]]:
+        return type(self), (self.message, self.hint, self.resource_version, self.index)
 
 
 def not_found(what: str, there: Iterable[object] = ()) -> NotFound:

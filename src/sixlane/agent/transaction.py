@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from sixlane.model import AnyResource, Key
+from sixlane.model import AnyResource, Key, ResourceError
 
 Outcome = Literal["created", "changed", "unchanged", "deleted"]
 View = dict[str, Any]
@@ -35,6 +35,17 @@ class Transaction:
 
     edits: Sequence[Edit]
     prune: bool = False
+
+    def placed(self, error: ResourceError) -> ResourceError:
+        """The same with the index of the edit that it is about, if one names its resource.
+
+        What is found only when all is looked at together, or on the machine, knows but the name.
+        """
+        if error.index is None:
+            for index, edit in enumerate(self.edits):
+                if str(edit.key) == error.where:
+                    return error.at(error.where, index)
+        return error
 
 
 @dataclass(frozen=True)

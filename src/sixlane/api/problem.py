@@ -96,8 +96,12 @@ def _sixlane_error(request: Request, error: Exception) -> Response:
         more = {"what": error.what, "path": list(error.path)}
         if error.index is not None:
             more["resource"] = error.index
-    if isinstance(error, Conflict) and error.resource_version is not None:
-        more["resourceVersion"] = error.resource_version
+    if isinstance(error, Conflict):
+        if error.resource_version is not None:
+            more["resourceVersion"] = error.resource_version
+        if error.index is not None:
+            path = ["metadata", "resourceVersion"]
+            more |= {"what": error.message, "path": path, "resource": error.index}
     for of, status, kind, title in _KINDS:
         if isinstance(error, of):
             return problem(status, kind, title, error.message, error.hint, **more)

@@ -18,7 +18,8 @@ from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Action, Change, Plan
 from sixlane.dns64.query import answered_server_id
 from sixlane.dns64.supervisor import Supervisor
-from sixlane.errors import ConfigError, KernelError, SixlaneError
+from sixlane.errors import KernelError, SixlaneError
+from sixlane.model import ResourceError
 
 _READY_S = 10.0
 _ADDRESS_S = 2.0  # how long a new IPv6 address may be looked for on the link (RFC 4862 5.4)
@@ -29,7 +30,7 @@ def check_dns64(plan: Plan) -> Plan:
     """See before anything is changed that it can be: BIND is there and takes the configuration,
     the addresses are this machine's, and nobody else listens on them.
 
-    Raises `NotSupported` and `ConfigError` for what is required; the rest is left out.
+    Raises `NotSupported` and `ResourceError` for what is required; the rest is left out.
     """
     changes, refused = [], dict(plan.refused)
     for change in plan.changes:
@@ -101,8 +102,9 @@ def _check_configuration(change: Change) -> None:
     )
     if done.returncode != 0:
         said = (done.stdout.strip() or done.stderr.strip()).splitlines()
-        raise ConfigError(
-            f"Dns64 {change.name}: BIND does not take the configuration: {said[0] if said else '?'}"
+        raise ResourceError(
+            f"BIND does not take the configuration: {said[0] if said else '?'}",
+            where=f"Dns64 {change.name}",
         )
 
 
@@ -129,14 +131,18 @@ def _bind(address: str, port: int, kind: socket.SocketKind) -> OSError | None:
 
 def _cannot_listen(name: str, address: str, port: int, error: OSError) -> SixlaneError:
     if error.errno == errno.EADDRNOTAVAIL:
-        return ConfigError(
-            f"{address} is not an address of this machine: Dns64 {name}: spec.listen",
+        return ResourceError(
+            f"{address} is not an address of this machine",
+            ("spec", "listen"),
             f"ip address add {address} dev DEVICE",
+            where=f"Dns64 {name}",
         )
     if error.errno == errno.EADDRINUSE:
-        return ConfigError(
-            f"port {port} of {address} is taken by another program: Dns64 {name}: spec.listen",
+        return ResourceError(
+            f"port {port} of {address} is taken by another program",
+            ("spec", "listen"),
             f"see which: ss -lunpt sport = :{port}",
+            where=f"Dns64 {name}",
         )
     return KernelError(error.errno or 0, f"Dns64 {name}: listen on {address} port {port}")
 

@@ -47,12 +47,15 @@ def parse_resources(
 
 
 def check_together(resources: Iterable[AnyResource]) -> None:
-    """What must hold between all resources of one machine. Raises `ResourceError`."""
+    """What must hold between all resources of one machine.
+
+    Raises `ResourceError` about the latter of two that cannot be together.
+    """
     gateways = []
     listeners: dict[tuple[object, int], str] = {}
     for resource in resources:
         if isinstance(resource, Gateway):
-            gateways.append(resource.name)
+            gateways.append(resource)
             continue
         for at, address in enumerate(resource.spec.listen):
             other = listeners.setdefault((address, resource.spec.port), resource.name)
@@ -64,10 +67,12 @@ def check_together(resources: Iterable[AnyResource]) -> None:
                     where=str(resource.key),
                 )
     if len(gateways) > 1:
-        one, two = sorted(gateways)[:2]
+        one, two = gateways[:2]
         raise ResourceError(
-            f"a machine has one Gateway, and here are {one} and {two}",
-            hint="give both parts one name, or take the other away (sixlane teardown)",
+            f"a machine has one Gateway, and here are {one.name} and {two.name}",
+            ("metadata", "name"),
+            f"give both parts one name, or take the other away (sixlane delete gateway {one.name})",
+            where=str(two.key),
         )
 
 

@@ -107,9 +107,24 @@ def test_a_dry_run_does_nothing(world: World) -> None:
 def test_a_second_gateway_is_refused(world: World) -> None:
     world.agent.apply(puts(gateway()))
     second = parse_resource({**GATEWAY, "metadata": {"name": "core"}})
-    with pytest.raises(ResourceError, match="one Gateway, and here are core and edge"):
-        world.agent.apply(puts(second))
+    with pytest.raises(ResourceError, match="one Gateway, and here are edge and core") as refused:
+        world.agent.apply(puts(dns64(), second))
+    assert (refused.value.index, refused.value.path) == (1, ("metadata", "name"))
     assert stored(world) == ["Gateway edge"]
+
+
+def test_what_a_part_finds_wrong_is_placed_in_the_transaction(world: World) -> None:
+    """A part knows a resource by its name only."""
+    wrong = ResourceError("no device wan7", ("spec", "devices", 0), where="Gateway edge")
+    world.gateway.fail["plan"] = failing(wrong)
+    with pytest.raises(ResourceError) as refused:
+        world.agent.apply(puts(dns64(), gateway()))
+    assert refused.value.index == 1
+    assert str(refused.value) == "no device wan7: Gateway edge:spec.devices[0]"
+    world.resolvers.fail["plan"] = failing(wrong)
+    with pytest.raises(ResourceError) as refused:
+        world.agent.apply(puts(dns64()))
+    assert refused.value.index is None
 
 
 def test_a_refused_plan_changes_nothing(world: World) -> None:

@@ -306,7 +306,7 @@ def test_each_resource_is_named_once() -> None:
 
 def test_one_gateway_a_machine() -> None:
     both = parse_resources([GOOD, changed("metadata.name", "core")])
-    with pytest.raises(ResourceError, match="one Gateway, and here are core and edge"):
+    with pytest.raises(ResourceError, match="one Gateway, and here are edge and core"):
         check_together(both)
 
 
