@@ -28,11 +28,13 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m sixlane.datapath.generate --check
+	$(BIN)/python -m sixlane.cli.pages --check
 	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-generate: deps venv bpf ## Python's side of the shared structs, from the C; the OpenAPI document
+generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of commands, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate
+	$(BIN)/python -m sixlane.cli.pages
 	$(BIN)/python -m sixlane.api.openapi
 
 format: venv ## Format the sources

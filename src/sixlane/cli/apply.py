@@ -1,36 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sixlane apply`: files to the agent, and its refusals back to file and line."""
+"""`sixlane apply`."""
 
-from collections.abc import Sequence
-from typing import Any
+import click
 
-from sixlane.cli.client import Client
-from sixlane.cli.errors import Problem
-from sixlane.errors import ConfigError
-from sixlane.sources.files import Document, read
-
-
-def apply_files(client: Client, files: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
-    """Send all documents as one transaction; the agent's answer."""
-    documents = read(files)
-    try:
-        applied: dict[str, Any] = client.post(
-            "/v1/apply" + ("?dryRun=true" if dry_run else ""),
-            [document.data for document in documents],
-        )
-    except Problem as problem:
-        if problem.resource is None or problem.resource >= len(documents):
-            raise
-        raise _placed(problem, documents[problem.resource], documents) from None
-    return applied
+from sixlane.cli import options
+from sixlane.cli.command import Command
+from sixlane.cli.output import Output
+from sixlane.cli.session import Session, pass_session
 
 
-def _placed(problem: Problem, document: Document, documents: list[Document]) -> ConfigError:
-    place = f"{document.where}{_path_text(problem.path)}, line {document.line_of(problem.path)}"
-    return ConfigError(f"{problem.what}: {place}", problem.hint)
+@click.command(
+    cls=Command,
+    examples=[
+        ("sixlane apply -f edge.yaml --dry-run", "say what would be done"),
+        ("sixlane apply -f /etc/sixlane/ --prune --wait", "this directory, and nothing else"),
+        ("sixlane export | sixlane apply -f -", "changes nothing"),
+    ],
+)
+@options.files(required=True)
+@options.prune
+@options.wait
+@options.timeout
+@options.dry_run
+@options.with_output
+@pass_session
+def apply(
+    session: Session,
+    files: tuple[str, ...],
+    prune: bool,
+    wait: bool,
+    timeout: float,
+    dry_run: bool,
+    out: Output,
+) -> None:
+    """Put resources in force: all of them, or none.
 
+    The documents of all files are one transaction. A mistake is told with file and line.
+    A metadata.resourceVersion in a document must be the present one.
+    """
+    from sixlane.cli import applied, documents
+    from sixlane.sources.files import read
 
-def _path_text(path: tuple[str | int, ...]) -> str:
-    """As `sixlane.model.problem` writes it; the models take too long to import."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return f":{text.removeprefix('.')}" if text else ""
+    answer = documents.put(session.client, read(files), prune=prune, dry_run=dry_run)
+    applied.report(out, answer)
+    if wait and not dry_run:
+        applied.wait_ready(session.client, answer, timeout)

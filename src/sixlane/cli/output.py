@@ -1,81 +1,138 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on stdout: tables for people, JSON and YAML for programs."""
+"""Results on stdout: tables for people; JSON, YAML and one line an object for programs."""
 
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-Format = Literal["table", "wide", "json", "yaml"]
-FORMATS: tuple[Format, ...] = ("table", "wide", "json", "yaml")
+import click
+
+Format = Literal["table", "wide", "json", "yaml", "ndjson"]
+FORMATS: tuple[Format, ...] = ("table", "wide", "json", "yaml", "ndjson")
 
 Row = Sequence[object]
 
 
+class Good(str):
+    """A cell that says that something is well: green on a terminal."""
+
+
+class Bad(str):
+    """A cell that wants to be seen: red on a terminal."""
+
+
+_COLOURS = {Good: "green", Bad: "red"}
+
+
+def mark(text: str, well: bool) -> str:
+    """The text as a cell that is `Good` or `Bad`."""
+    return Good(text) if well else Bad(text)
+
+
 class Output:
-    """`wide` shows what a table leaves out. Colours and rich's tables only on a terminal."""
+    """`wide` shows what a table leaves out. Colours go to terminals only (click sees to it)."""
 
     def __init__(self, format: Format, headers: bool = True) -> None:
         self._format = format
-        self._headers = headers
+        self.headers = headers
         self._tables = 0
 
     @property
     def wide(self) -> bool:
         return self._format == "wide"
 
-    def data(self, data: Any) -> bool:
-        """Print as JSON or YAML, if that is the format; tell whether it was."""
-        if self._format == "json":
-            print(json.dumps(data, indent=2))
-        elif self._format == "yaml":
-            import yaml
+    @property
+    def for_people(self) -> bool:
+        return self._format in ("table", "wide")
 
-            print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
-        else:
+    def data(self, whole: Any, each: Iterable[Any] | None = None) -> bool:
+        """Print it, if the format is one for programs; tell whether it was.
+
+        `each`: what stands on a line of its own in ndjson, and is a document of its own in YAML;
+        None: the whole is one.
+        """
+        if self.for_people:
             return False
+        if self._format == "json":
+            click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+            return True
+        for item in [whole] if each is None else each:
+            self.item(item)
         return True
 
+    def item(self, data: Any) -> None:
+        """One of a stream of objects, in a format for programs."""
+        if self._format == "yaml":
+            from sixlane.sources.dump import dump
+
+            click.echo(("---\n" if self._tables else "") + dump(data), nl=False)
+            self._tables += 1
+        else:
+            indent = 2 if self._format == "json" else None
+            click.echo(json.dumps(data, indent=indent, ensure_ascii=False))
+
     def lines(self, *lines: str) -> None:
-        for line in lines:
-            print(line)
+        if lines:
+            click.echo("\n".join(lines))
+
+    def heading(self, text: str) -> None:
+        """What the next table is about; kept apart from what came before by a line."""
+        if self._tables:
+            click.echo()
+        click.echo(click.style(text, bold=True))
+        self._tables = 0
 
     def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Numbers stand right. Nothing is printed for no rows. Tables are kept apart by a line."""
         if not rows:
             return
         if self._tables:
-            print()
+            click.echo()
         self._tables += 1
-        if sys.stdout.isatty():
-            self._rich_table(columns, rows)
+        cells = [[_text(cell) for cell in row] for row in rows]
+        heads = [list(columns)] if self.headers else []
+        widths = [max(map(len, column)) for column in zip(*heads, *cells, strict=True)]
+        right = _numeric(rows)
+        lines = [click.style(_line(head, widths, right), bold=True) for head in heads]
+        lines += [_line(row, widths, right) for row in cells]
+        click.echo("\n".join(lines))
+
+
+class Stream:
+    """A table whose rows come one by one: its columns have fixed widths."""
+
+    def __init__(self, out: Output, columns: Sequence[tuple[str, int]]) -> None:
+        self._out = out
+        self._widths = [width for _, width in columns]
+        if out.headers and out.for_people:
+            head = _line([name for name, _ in columns], self._widths, set())
+            click.echo(click.style(head, bold=True))
+
+    def row(self, row: Row, data: Any) -> None:
+        """The row, or the data in a format for programs; it is out at once."""
+        if self._out.for_people:
+            click.echo(_line([_text(cell) for cell in row], self._widths, set()))
         else:
-            self._plain_table(columns, rows)
+            self._out.item(data)
 
-    def _plain_table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        lines = [list(columns)] if self._headers else []
-        lines += [[str(cell) for cell in row] for row in rows]
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        right = _numeric(rows)
-        for line in lines:
-            cells = [
-                cell.rjust(width) if index in right else cell.ljust(width)
-                for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ]
-            print("  ".join(cells).rstrip())
 
-    def _rich_table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+def _line(cells: Sequence[str], widths: Sequence[int], right: set[int]) -> str:
+    padded = []
+    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        space = " " * (width - len(cell))
+        last = index == len(widths) - 1
+        shown = _coloured(cell)
+        padded.append(space + shown if index in right else shown + ("" if last else space))
+    return "  ".join(padded).rstrip()
 
-        right = _numeric(rows)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=self._headers)
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index in right else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
-        Console().print(table)
+
+def _text(cell: object) -> str:
+    return cell if isinstance(cell, str) else str(cell)
+
+
+def _coloured(cell: str) -> str:
+    colour = _COLOURS.get(type(cell))
+    return click.style(cell, fg=colour) if colour else cell
 
 
 def _numeric(rows: Sequence[Row]) -> set[int]:

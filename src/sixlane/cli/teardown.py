@@ -2,31 +2,51 @@
 """`sixlane teardown`, with an agent or without."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sixlane.cli.client import Client
-from sixlane.cli.errors import Unreachable
+import click
+
+from sixlane.cli import options
+from sixlane.cli.command import Command
+from sixlane.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from sixlane.client import Unreachable
 
 
-def teardown(client: Client, bpffs: Path, state_dir: Path, run_dir: Path) -> list[str]:
-    """Remove everything; what could not be restored, one line each."""
+@click.command(cls=Command)
+@options.directories
+@pass_session
+def teardown(session: Session, bpffs: Path, state_dir: Path, run_dir: Path | None) -> None:
+    """Remove everything from the kernel, stop DNS64, and restore what was changed.
+
+    The agent does it; if none runs, this command does it by itself. Resources are forgotten.
+    """
+    from sixlane.client import Unreachable
+
     try:
-        lost: list[str] = client.post("/v1/teardown")["lost"]
-        return lost
+        lost = session.client.teardown()
     except Unreachable as unreachable:
         if not unreachable.absent:
             raise
-        return _by_ourselves(unreachable, bpffs, state_dir, run_dir)
+        lost = _by_ourselves(unreachable, bpffs, state_dir, run_dir or session.run_dir)
+    for one in lost:
+        click.echo(f"sixlane: not restored: {one}", err=True)
+    click.echo("torn down: nothing of sixlane is in force")
 
 
 def _by_ourselves(
-    unreachable: Unreachable, bpffs: Path, state_dir: Path, run_dir: Path
+    unreachable: "Unreachable", bpffs: Path, state_dir: Path, run_dir: Path
 ) -> list[str]:
     from sixlane.agent.lock import Held
     from sixlane.agent.settings import Settings
     from sixlane.agent.teardown import teardown_without_agent
+    from sixlane.client import Unreachable
 
     try:
-        return teardown_without_agent(Settings(bpffs, state_dir, run_dir))
+        return teardown_without_agent(
+            Settings(bpffs.absolute(), state_dir.absolute(), run_dir.absolute())
+        )
     except Held as held:
         raise Unreachable(
             f"{held.message}, but {unreachable.message}", "name its socket with --socket"

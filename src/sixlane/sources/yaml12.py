@@ -45,6 +45,8 @@ _resolve("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789")
 _resolve("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789")
 _resolve("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+.")
 
+RESOLVERS = _Loader.yaml_implicit_resolvers  # by first character: tags, and what they look like
+
 
 def documents(text: str) -> Iterator[Node]:
     """The top node of each document that is not empty. Raises `YamlError`."""
