@@ -30,12 +30,14 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m sixlane.datapath.generate --check
 	$(BIN)/python -m sixlane.cli.pages --check
 	$(BIN)/python -m sixlane.api.openapi --check
+	$(BIN)/python -m sixlane.agent.doctor.document --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of commands, OpenAPI
+generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of commands and doctor, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate
 	$(BIN)/python -m sixlane.cli.pages
 	$(BIN)/python -m sixlane.api.openapi
+	$(BIN)/python -m sixlane.agent.doctor.document
 
 format: venv ## Format the sources
 	$(BIN)/ruff check --fix .

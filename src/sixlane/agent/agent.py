@@ -23,6 +23,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,7 @@ class Agent:
     """
 
     def __init__(self, store: Store, gateway: GatewayPart, resolvers: ResolversPart) -> None:
+        self.settings = Settings()
         self._store = store
         self._gateway = gateway
         self._resolvers = resolvers
@@ -93,6 +95,7 @@ class Agent:
             place = Place(settings.run_dir, settings.state_dir)
             resolvers = ResolversPart(place)
             agent = cls(store, gateway, resolvers)
+            agent.settings = settings
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             stack.callback(agent._stop)
@@ -219,6 +222,15 @@ class Agent:
                 for name, directions in counters.prefixes.items()
             },
         }
+
+    def doctor(self) -> dict[str, Any]:
+        """What this machine can do, what is in the way, and what it costs: see `agent.doctor`."""
+        from sixlane.agent.doctor import diagnose  # not needed before
+        from sixlane.agent.doctor.known import with_store
+
+        problems = tuple(self.status()["problems"])
+        subject = with_store(self.settings, self._store)
+        return dict(diagnose(replace(subject, agent_pid=os.getpid(), problems=problems)))
 
     def metrics(self) -> Metrics:
         snapshot = self._hub.snapshot

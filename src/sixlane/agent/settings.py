@@ -4,6 +4,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+GROUP = "sixlane"
+"""Whose members may use the socket."""
+
 SOCKET = Path("/run/sixlane/api.sock")
 BPFFS = Path("/sys/fs/bpf/sixlane")
 STATE_DIR = Path("/var/lib/sixlane")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sixlane.agent.settings import GROUP
 from sixlane.errors import ConfigError, KernelError
 
-GROUP = "sixlane"
 _MODE = 0o660
 
 

@@ -53,6 +53,8 @@ struct bpf_object_open_opts {
 
 void *libbpf_set_print(int (*print)(int level, const char *format, void *arguments));
 int libbpf_num_possible_cpus(void);
+__u32 libbpf_major_version(void);
+__u32 libbpf_minor_version(void);
 
 struct bpf_object *bpf_object__open_file(const char *path, const struct bpf_object_open_opts *opts);
 int bpf_object__load(struct bpf_object *object);
@@ -103,6 +105,8 @@ struct bpf_prog_load_opts {
     size_t sz;
     int attempts;
     __u32 expected_attach_type;
+    __u32 prog_btf_fd;
+    __u32 prog_flags;
 };
 struct bpf_link_create_opts {
     size_t sz;

@@ -59,11 +59,17 @@ class Program(Handle):
         *,
         license: str = "GPL",
         expected_attach_type: int = 0,
+        flags: int = 0,
     ) -> Self:
-        """Loads raw instructions of 8 bytes each; `Object` loads what a compiler made."""
+        """Loads raw instructions of 8 bytes each; `Object` loads what a compiler made.
+
+        `flags`: ProgramFlag.
+        """
         code = ffi.from_buffer(instructions)
         count = memoryview(instructions).nbytes // _INSTRUCTION_BYTES
-        opts = options("bpf_prog_load_opts", expected_attach_type=expected_attach_type)
+        opts = options(
+            "bpf_prog_load_opts", expected_attach_type=expected_attach_type, prog_flags=flags
+        )
         return cls(
             check(
                 libbpf().bpf_prog_load(type, name.encode(), license.encode(), code, count, opts),

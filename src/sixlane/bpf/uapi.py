@@ -74,6 +74,12 @@ class ProgramType(IntEnum):
     SYSCALL = 31
 
 
+class ProgramFlag(IntFlag):
+    """Flags of a program's load."""
+
+    XDP_HAS_FRAGS = 1 << 5
+
+
 class AttachType(IntEnum):
     """enum bpf_attach_type"""
 

@@ -73,6 +73,12 @@ def bindings(originals: Originals) -> dict[str, int]:
     return {one.value: one.ifindex for one in _records(originals) if one.setting is None}
 
 
+def void_keys(originals: Originals) -> list[str]:
+    """What was kept in other eras."""
+    era = _era()
+    return [key for key, _ in originals.items() if key.partition("/")[0] != era]
+
+
 def restore_originals(originals: Originals) -> list[str]:
     """Puts everything back; what cannot be (a device has gone) is forgotten and returned."""
     lost = restore_unused(originals, ())

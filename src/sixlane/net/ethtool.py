@@ -5,22 +5,17 @@ tx-checksum-ip-generic, tx-tcp-segmentation ...
 Over the "ethtool" family of generic netlink, which works in the network namespace of the thread.
 """
 
-import errno
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyroute2.netlink import ctrlmsg, genlmsg
+from pyroute2.netlink import genlmsg
 from pyroute2.netlink.generic.ethtool import ethtoolbitset, ethtoolheader
 
-from sixlane.errors import ConfigError, KernelError, NotSupported, SixlaneError
-from sixlane.net import link, netlink
+from sixlane.errors import ConfigError, NotSupported, SixlaneError
+from sixlane.net import generic, link, netlink
 
-_CONTROL = 16
-_CONTROL_GET_FAMILY = 3
 _FEATURES_GET, _FEATURES_SET = 11, 12
-_VERSION = 1
 
 
 class _FeaturesMessage(genlmsg):  # type: ignore[misc]
@@ -51,8 +46,8 @@ def features(device: link.Device) -> dict[str, Feature]:
     """All features that the kernel knows, by name."""
     message = netlink.get(
         _FeaturesMessage,
-        _family(),
-        {"cmd": _FEATURES_GET, "version": _VERSION},
+        generic.family("ethtool"),
+        {"cmd": _FEATURES_GET, "version": generic.VERSION},
         [_header(device)],
         what=f"read features of device {link.name_of(device)}",
         protocol=netlink.GENERIC,
@@ -98,8 +93,8 @@ def set_features(device: link.Device, wanted: Mapping[str, bool]) -> None:
     bitset = {"attrs": [("ETHTOOL_A_BITSET_BITS", {"attrs": bits})]}
     netlink.change(
         _FeaturesMessage,
-        _family(),
-        {"cmd": _FEATURES_SET, "version": _VERSION},
+        generic.family("ethtool"),
+        {"cmd": _FEATURES_SET, "version": generic.VERSION},
         [_header(device), ("ETHTOOL_A_FEATURES_WANTED", bitset)],
         what=what,
         protocol=netlink.GENERIC,
@@ -111,27 +106,6 @@ def set_features(device: link.Device, wanted: Mapping[str, bool]) -> None:
             f"{what}: the kernel said yes, but {wrong[0]} is {_on(after[wrong[0]].active)}",
             "another feature that it depends on may stand in the way",
         )
-
-
-@functools.cache
-def _family() -> int:
-    """The number of the ethtool family, the same until the machine restarts."""
-    try:
-        message = netlink.get(
-            ctrlmsg,
-            _CONTROL,
-            {"cmd": _CONTROL_GET_FAMILY, "version": _VERSION},
-            [("CTRL_ATTR_FAMILY_NAME", "ethtool")],
-            what="find ethtool in generic netlink",
-            protocol=netlink.GENERIC,
-        )
-    except KernelError as error:
-        if error.errno == errno.ENOENT:
-            raise NotSupported(
-                "ethtool over netlink", "a kernel with CONFIG_ETHTOOL_NETLINK"
-            ) from error
-        raise
-    return int(message.get_attr("CTRL_ATTR_FAMILY_ID"))
 
 
 def _header(device: link.Device) -> netlink.Attribute:

@@ -21,6 +21,7 @@ from pyroute2.netlink import nla_slot
 from sixlane.errors import KernelError, SixlaneError
 
 ROUTE = 0
+NETFILTER = 12
 GENERIC = 16
 
 F_REQUEST = 0x1
@@ -103,11 +104,12 @@ def dump_raw(
     attributes: Sequence[Attribute] = (),
     *,
     what: str,
+    protocol: int = ROUTE,
 ) -> list[bytes]:
     """All objects that match, as whole netlink messages."""
 
     def read() -> list[bytes]:
-        return list(_answers(kind, message_type, fields, attributes, F_DUMP, what, ROUTE))
+        return list(_answers(kind, message_type, fields, attributes, F_DUMP, what, protocol))
 
     return _uninterrupted(read, what)
 

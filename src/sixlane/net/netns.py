@@ -14,11 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sixlane.errors import ConfigError, KernelError, SixlaneError
+
+Result = TypeVar("Result")
 
 DIRECTORY = Path("/run/netns")
 _HERE = "/proc/thread-self/ns/net"
@@ -104,6 +108,26 @@ def inside(name: str | None) -> Iterator[None]:
         finally:
             os.close(fd)
         yield
+
+
+def in_new(job: Callable[[], Result]) -> Result:
+    """What `job` returns in a namespace without a name, which ends with it.
+
+    For probes: whatever it makes there, goes with the namespace. It runs in a thread of its own.
+    """
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            _call("unshare", ctypes.c_int(_CLONE_NEWNET), what="make a network namespace")
+            outcome.set_result(job())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, name="probe")
+    thread.start()
+    thread.join()
+    return outcome.result()
 
 
 def cookie() -> int:

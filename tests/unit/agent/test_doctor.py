@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor's table, its page, and what it says of sixlane itself. Devices: tests/netns."""
+
+import grp
+from pathlib import Path
+
+import pytest
+
+from sixlane.agent.doctor import CHECKS, Check, Finding, Subject, system
+from sixlane.agent.doctor.check import Reported, feature, run
+from sixlane.agent.doctor.document import PAGE, render
+from sixlane.agent.settings import Settings
+from sixlane.dns64 import process
+from sixlane.errors import KernelError, NotSupported
+
+
+def look(name: str, subject: Subject) -> list[Reported]:
+    (check,) = (check for check in CHECKS if check.name == name)
+    return run(check, subject)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "state").mkdir()
+    return Settings(tmp_path / "bpf" / "sixlane", tmp_path / "state", tmp_path / "run")
+
+
+def test_the_table_is_complete() -> None:
+    names = [check.name for check in CHECKS]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not name.replace("-", "").isalnum()] == []
+    assert [
+        check.name for check in CHECKS if not (check.about and check.costs and check.hint)
+    ] == []
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text() == render()
+
+
+def test_a_check_that_is_refused_says_so() -> None:
+    def refused(subject: Subject) -> list[Finding]:
+        raise KernelError(1, "list chains", "this needs root")
+
+    (told,) = run(Check("any", "a", "costs much", "mend it", refused), Subject(Settings()))
+    assert told == {
+        "name": "any",
+        "status": "warning",
+        "what": "cannot be known: list chains: EPERM (Operation not permitted)",
+        "costs": "costs much",
+        "hint": "this needs root",
+    }
+
+
+def test_a_defect_of_ours_stops_no_other_check() -> None:
+    def broken(subject: Subject) -> list[Finding]:
+        raise LookupError("no such thing")
+
+    (told,) = run(Check("any", "a", "c", "h", broken), Subject(Settings()))
+    assert told["status"] == "warning"
+    assert told["what"] == "cannot be known: LookupError: no such thing"
+
+
+@pytest.mark.parametrize(
+    ("has", "status", "what", "hint"),
+    [(True, "ok", "TCX", ""), (False, "missing", "no TCX", "a newer kernel")],
+)
+def test_features(has: bool, status: str, what: str, hint: str) -> None:
+    check = feature("tcx", "about", "costs", "a newer kernel", lambda: has, "TCX")
+    (told,) = run(check, Subject(Settings()))
+    assert (told["status"], told["what"], told["hint"]) == (status, what, hint)
+
+
+# ---- the store ----
+
+
+def test_a_store_that_can_be_written(settings: Settings) -> None:
+    (told,) = look("store", Subject(settings))
+    assert told["what"].startswith(f"{settings.state_dir} can be written")
+    assert list(settings.state_dir.iterdir()) == [], "the try leaves nothing"
+
+
+def test_a_state_directory_that_is_none(settings: Settings) -> None:
+    settings.state_dir.rmdir()
+    assert look("store", Subject(settings))[0]["status"] == "ok", "the agent makes it"
+    settings.state_dir.write_text("a file")
+    (told,) = look("store", Subject(settings))
+    assert (told["status"], told["what"]) == (
+        "problem",
+        f"cannot write in {settings.state_dir}: Not a directory",
+    )
+
+
+def test_a_store_that_refuses(settings: Settings) -> None:
+    (told,) = look("store", Subject(settings, store_refusal="the disk is full"))
+    assert (told["status"], told["what"]) == ("problem", "no change is taken: the disk is full")
+
+
+# ---- sixlane itself ----
+
+
+def test_what_the_agent_knows(settings: Settings) -> None:
+    subject = Subject(
+        settings,
+        agent_pid=17,
+        last_change="revision 3, 2026-11-22T20:07:00Z: Gateway edge changed",
+        problems=("gateway: device wan0 is down", "store: full"),
+        originals=3,
+        void_originals=2,
+    )
+    assert look("agent", subject)[0]["what"] == "the agent runs (pid 17)"
+    assert "Gateway edge changed" in look("last-change", subject)[0]["what"]
+    told = look("status", subject)
+    assert [(one["status"], one["what"]) for one in told] == [
+        ("problem", "gateway: device wan0 is down"),
+        ("problem", "store: full"),
+    ]
+    (told_originals,) = look("originals", subject)
+    assert told_originals["status"] == "warning"
+    assert told_originals["what"].startswith("2 of 3 kept settings")
+
+
+def test_what_is_not_there(settings: Settings) -> None:
+    subject = Subject(settings)
+    assert look("agent", subject)[0]["status"] == "warning"
+    assert look("last-change", subject)[0]["what"] == "nothing was ever applied"
+    assert look("status", subject)[0]["status"] == "ok"
+    assert look("originals", subject)[0]["status"] == "ok"
+
+
+def test_a_group_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "GROUP", "no-such-group")
+    assert look("group", Subject(Settings()))[0]["what"] == "no group no-such-group"
+    monkeypatch.setattr(system, "GROUP", grp.getgrgid(0).gr_name)
+    assert look("group", Subject(Settings()))[0]["status"] == "ok"
+
+
+# ---- BIND ----
+
+
+def _named(directory: Path, text: str) -> None:
+    program = directory / "named"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(True, "problem"), (False, "missing")])
+def test_no_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, wanted: bool, status: str
+) -> None:
+    def none(name: str) -> str:
+        raise NotSupported("named", "apt install bind9")
+
+    monkeypatch.setattr(process, "program", none)
+    (told,) = look("bind", Subject(settings, wants_dns64=wanted))
+    assert (told["status"], told["what"], told["hint"]) == (status, "no named", "apt install bind9")
+
+
+def test_named_that_does_not_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _named(tmp_path, "exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (told,) = look("bind", Subject(settings, wants_dns64=True))
+    assert (told["status"], told["what"]) == ("problem", f"{tmp_path}/named does not run")
+
+
+def test_named_without_its_user(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _named(tmp_path, "echo 'BIND 9.18.1 (Stable Release)'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr(process, "USER", "no-such-user")
+    (told,) = look("bind", Subject(settings))
+    assert told["status"] == "warning"
+    assert (
+        told["what"] == "BIND 9.18.1, but not as user no-such-user: there is no user no-such-user"
+    )
