@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from yaml.nodes import Node
-
 from sixlane.errors import ConfigError
 from sixlane.sources import yaml12
 
@@ -24,7 +22,7 @@ class Document:
     file: str
     number: int  # in its file, from 1
     data: object
-    node: Node
+    text: str  # of the whole file
 
     @property
     def where(self) -> str:
@@ -33,7 +31,7 @@ class Document:
 
     def line_of(self, path: tuple[str | int, ...]) -> int:
         """The line of the value at `path`, from 1; of the deepest part of it that there is."""
-        return yaml12.line_of(self.node, path)
+        return yaml12.line_of(self.text, self.number, path)
 
 
 def read(paths: Iterable[str]) -> list[Document]:
@@ -66,8 +64,8 @@ def _read(file: str) -> Iterator[Document]:
     name = "standard input" if file == STANDARD_INPUT else file
     text = _text(file, name)
     try:
-        for number, node in enumerate(yaml12.documents(text), 1):
-            yield Document(name, number, yaml12.to_data(node), node)
+        for number, data in enumerate(yaml12.documents(text), 1):
+            yield Document(name, number, data, text)
     except yaml12.YamlError as error:
         raise ConfigError(
             f"not valid YAML: {name}, line {error.line}: {error.what}", _hint(text, error.line)

@@ -20,8 +20,8 @@ _DATA = st.recursive(
 
 
 def read(text: str) -> Any:
-    (node,) = yaml12.documents(text)
-    return yaml12.to_data(node)
+    (data,) = yaml12.documents(text)
+    return data
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), _DATA, min_size=1, max_size=4))

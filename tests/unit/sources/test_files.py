@@ -52,6 +52,12 @@ def test_yaml_1_2_core(tmp_path: Path) -> None:
     }
 
 
+def test_scalars_may_have_anchors_and_tags(tmp_path: Path) -> None:
+    text = "a: &x 1\nb: *x\n*x : c\nd: !!str 12\nf: !!seq [!!int 3]\ng: '12'\n"
+    (document,) = read_text(tmp_path, text)
+    assert document.data == {"a": 1, "b": 1, 1: "c", "d": "12", "f": [3], "g": "12"}
+
+
 def test_json_is_yaml(tmp_path: Path) -> None:
     (document,) = read_text(tmp_path, '{"a": [1, "::1", true, null]}', "edge.json")
     assert document.data == {"a": [1, "::1", True, None]}
@@ -95,6 +101,11 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a: 1\nb: 2\na: 3\n", "line 3: key a stands twice", ""),
         ("a: &x [1]\nb: *x\n", "alias of a list or mapping", ""),
         ("&a [*a]\n", "alias of a list or mapping", ""),
+        ("a: 1\nb: *x\n", "line 2: alias x of nothing", ""),
+        ("a: &x 1\n---\nb: *x\n", "line 3: alias x of nothing", ""),
+        ("a: &x 1\nb: &x 2\n", "line 2: anchor x stands twice", ""),
+        ("a: !!seq {}\n", "line 1: tag !!seq is not known", ""),
+        ("? *x\n: 2\n", "line 1: alias x of nothing", ""),
         ("a: !!python/object:os.system {}\n", "line 1: tag !!python/object:os.system", ""),
         ("a: !!binary aGk=\n", "tag !!binary is not", ""),
         ("? [1]\n: 2\n", "a key that is a list or mapping", ""),
