@@ -47,7 +47,7 @@ from sixlane.agent.store import Store
 from sixlane.agent.ticker import Ticker
 from sixlane.agent.transaction import Applied, Transaction, View
 from sixlane.agent.watch import Entry, Hub, Watch
-from sixlane.dns64 import Place
+from sixlane.dns64 import Direct, Place, Units
 from sixlane.errors import SixlaneError
 from sixlane.model import Key, ResourceError
 
@@ -93,7 +93,8 @@ class Agent:
             stack.callback(gateway.close)
             gateway.open()
             place = Place(settings.run_dir, settings.state_dir)
-            resolvers = ResolversPart(place)
+            supervisor = Units(settings.dns64_unit) if settings.dns64_unit else Direct()
+            resolvers = ResolversPart(place, supervisor)
             agent = cls(store, gateway, resolvers)
             agent.settings = settings
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)

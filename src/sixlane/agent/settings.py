@@ -15,11 +15,15 @@ RUN_DIR = Path("/run/sixlane")
 
 @dataclass(frozen=True)
 class Settings:
-    """`bpffs`: the directory of the pins. `state_dir` survives a reboot, `run_dir` does not."""
+    """`bpffs`: the directory of the pins. `state_dir` survives a reboot, `run_dir` does not.
+
+    `dns64_unit`: the template of systemd for resolvers; None: they are processes of ours.
+    """
 
     bpffs: Path = BPFFS
     state_dir: Path = STATE_DIR
     run_dir: Path = RUN_DIR
+    dns64_unit: str | None = None
 
     @property
     def store(self) -> Path:

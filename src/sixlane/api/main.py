@@ -17,7 +17,7 @@ from sixlane.agent import settings as defaults
 from sixlane.agent.lock import only_one
 from sixlane.agent.settings import Settings
 from sixlane.api.systemd import Systemd
-from sixlane.errors import KernelError, SixlaneError
+from sixlane.errors import ConfigError, KernelError, SixlaneError
 
 _log = logging.getLogger("sixlane")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -82,6 +82,11 @@ class HostPort(click.ParamType[tuple[str, int]]):
     flag_value=METRICS,
     help=f"Serve metrics for Prometheus over HTTP; without an address at {METRICS}.",
 )
+@click.option(
+    "--dns64-unit",
+    metavar="TEMPLATE",
+    help="Run resolvers as units of systemd, such as sixlane-dns64@.service.",
+)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
 @click.version_option(sixlane.__version__)
 def main(
@@ -90,6 +95,7 @@ def main(
     state_dir: Path,
     run_dir: Path,
     metrics: tuple[str, int] | None,
+    dns64_unit: str | None,
     log_level: str,
 ) -> None:
     """The agent of sixlane. Ending it leaves forwarding and DNS64 in place.
@@ -102,8 +108,9 @@ def main(
     faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    settings = Settings(*(path.absolute() for path in (bpffs, state_dir, run_dir)))
+    settings = Settings(bpffs.absolute(), state_dir.absolute(), run_dir.absolute(), dns64_unit)
     try:
+        _check_unit(settings)
         _serve(socket.absolute(), settings, metrics)
     except SixlaneError as error:
         _fail(str(error))
@@ -137,6 +144,16 @@ def _serve(socket: Path, settings: Settings, metrics: tuple[str, int] | None) ->
         from sixlane.api.daemon import Options, serve
 
         serve(Options(socket, settings, metrics), systemd)
+
+
+def _check_unit(settings: Settings) -> None:
+    """The unit names the directories as well."""
+    usual = (settings.state_dir, settings.run_dir) == (defaults.STATE_DIR, defaults.RUN_DIR)
+    if settings.dns64_unit is not None and not usual:
+        raise ConfigError(
+            f"--dns64-unit with {settings.run_dir} and {settings.state_dir}",
+            f"the unit's directories are {defaults.RUN_DIR} and {defaults.STATE_DIR}",
+        )
 
 
 def _make(directory: Path) -> None:

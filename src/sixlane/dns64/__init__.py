@@ -12,7 +12,7 @@ from sixlane.dns64.observe import observe_dns64
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Observed, Plan, plan_dns64
 from sixlane.dns64.status import dns64_status
-from sixlane.dns64.supervisor import Direct, Supervisor
+from sixlane.dns64.supervisor import Direct, Supervisor, Units
 from sixlane.dns64.watch import Watcher
 from sixlane.dns64.wedge import Asking, Wedged
 
@@ -23,6 +23,7 @@ __all__ = [
     "Place",
     "Plan",
     "Supervisor",
+    "Units",
     "Watcher",
     "Wedged",
     "apply_dns64",

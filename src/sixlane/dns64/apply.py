@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carry out a plan for the resolvers."""
 
-import contextlib
 import errno
 import os
-import pwd
-import shutil
 import socket
 import subprocess
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from sixlane.dns64 import process
 from sixlane.dns64.conf import checkable, server_id
 from sixlane.dns64.place import Place
 from sixlane.dns64.plan import Action, Change, Plan
 from sixlane.dns64.query import answered_server_id
-from sixlane.dns64.supervisor import Supervisor
+from sixlane.dns64.supervisor import Supervisor, remove_directory
 from sixlane.errors import KernelError, SixlaneError
 from sixlane.model import ResourceError
 
@@ -71,11 +67,10 @@ def apply_dns64(plan: Plan, place: Place, supervisor: Supervisor) -> dict[str, s
 
 def _make(change: Change, place: Place, supervisor: Supervisor) -> None:
     if change.action in (Action.STOP, Action.RESTART):
-        pid = process.find(place.configuration(change.name))
-        if pid is not None:
-            supervisor.stop(change.name, pid)
+        supervisor.stop(change.name, process.find(place.configuration(change.name)))
     if change.action is Action.STOP:
-        _remove(place, change.name)
+        supervisor.forget(change.name, place)
+        remove_directory(place.configuration(change.name).parent)
         return
     _write(place, change)
     if change.action is Action.RELOAD:
@@ -161,22 +156,7 @@ def _write(place: Place, change: Change) -> None:
 
 
 def _start(place: Place, change: Change, supervisor: Supervisor) -> None:
-    state = place.state(change.name)
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        user, _ = process.unprivileged_user(place.configuration(change.name).parent, state)
-        _give_to(state, user)
-    except OSError as error:
-        raise KernelError(error.errno or 0, f"make {state}") from error
-    pid = supervisor.start(change.name, place.configuration(change.name), user)
-    _await(place, change, pid)
-
-
-def _give_to(directory: Path, user: str | None) -> None:
-    """named's files are its own: they may be left from one that ran as another user."""
-    account = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
-    for path in (directory, *directory.iterdir()):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    _await(place, change, supervisor.start(change.name, place))
 
 
 def _reload(place: Place, change: Change, supervisor: Supervisor) -> None:
@@ -184,7 +164,7 @@ def _reload(place: Place, change: Change, supervisor: Supervisor) -> None:
     if pid is None:  # it has just ended
         _start(place, change, supervisor)
         return
-    process.reload(pid)
+    supervisor.reload(change.name, pid)
     _await(place, change, pid)
 
 
@@ -216,15 +196,3 @@ def _failed(place: Place, change: Change, what: str) -> SixlaneError:
         lines = []
     said = [line for line in lines[-50:] if " error: " in line or " critical: " in line][-1:]
     return SixlaneError(f"Dns64 {change.name}: {what}", said[0] if said else f"see {log}")
-
-
-def _remove(place: Place, name: str) -> None:
-    for directory in (place.state(name), place.configuration(name).parent):
-        try:
-            shutil.rmtree(directory)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise KernelError(error.errno or 0, f"remove {directory}") from error
-        with contextlib.suppress(OSError):  # others are in there
-            directory.parent.rmdir()

@@ -16,6 +16,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+from sixlane.dns64.unit import unit_of
 from sixlane.errors import KernelError, NotSupported, SixlaneError
 
 USER = "bind"
@@ -68,7 +69,9 @@ def find(configuration: Path, likely: int | None = None) -> int | None:
 
 
 def is_here(pid: int) -> bool:
-    """Whether a process is in our network namespace."""
+    """Whether a process is in our network namespace. Units of ours are, as we are one as well."""
+    if unit_of(pid) is not None:
+        return True
     try:
         theirs, ours = os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/thread-self/ns/net")
     except OSError:
@@ -101,8 +104,13 @@ def stop(pid: int) -> None:
         return
     try:
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 signal.pidfd_send_signal(fd, sign)
+            except ProcessLookupError:
+                pass
+            except PermissionError as error:  # an agent that leaves signals to systemd
+                what = f"end named (pid {pid}), which runs outside of systemd"
+                raise KernelError(error.errno or 0, what, f"kill {pid}") from error
             if select.select([fd], [], [], _PATIENCE_S)[0]:
                 return
     finally:
