@@ -21,7 +21,7 @@ never insists on what the machine has refused.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,8 @@ from sixlane.agent.edits import delete, put
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import remember_home
-from sixlane.agent.metrics import Metrics
+from sixlane.agent.log import fields
+from sixlane.agent.metrics import Durations, Metrics
 from sixlane.agent.part import Part
 from sixlane.agent.problems import not_found
 from sixlane.agent.reconcile import Reconciler
@@ -68,7 +69,7 @@ class Agent:
         self._parts: tuple[Part, ...] = (gateway, resolvers)
         self._state = store.load()
         self._since = time.time()
-        self._applies_ok, self._applies_failed, self._last_apply_s = 0, 0, 0.0
+        self._applies_ok, self._applies_failed, self._apply_s = 0, 0, Durations()
         self._hub = Hub()
         self._applier = Applier()
         self._reconciler = Reconciler(
@@ -234,15 +235,18 @@ class Agent:
         return dict(diagnose(replace(subject, agent_pid=os.getpid(), problems=problems)))
 
     def metrics(self) -> Metrics:
-        snapshot = self._hub.snapshot
+        snapshot, desired = self._hub.snapshot, self._state.resources()
+        gateway = self._gateway.status(desired) or {"generation": None, "devices": ()}
         return Metrics(
             snapshot.revision,
+            gateway["generation"],
+            {one["name"]: one["up"] and one["attached"] != "no" for one in gateway["devices"]},
             self._applies_ok,
             self._applies_failed,
-            self._last_apply_s,
+            self._apply_s.seen(),
             len(snapshot.entries),
             sum(entry.standing.ready for entry in snapshot.entries.values()),
-            self._gateway.fill(self._state.resources()),
+            self._gateway.fill(desired),
         )
 
     # ---- jobs of the applier ----
@@ -256,7 +260,7 @@ class Agent:
             raise
         if not applied.dry_run:
             self._applies_ok += 1
-            self._last_apply_s = time.monotonic() - start
+            self._apply_s.note(time.monotonic() - start)
         return applied
 
     def _apply(
@@ -272,8 +276,7 @@ class Agent:
                 self._store.prepare(old, result.state, (*note, *result.summary()))
             self._state = self._in_force(plans, old, result.state)
             self._reconciler.settle(plans)
-            for line in (*note, *changes):
-                _log.info("revision %d: %s", result.state.revision, line)
+            self._tell(result, (*note, *changes))
         return Applied(
             result.state.revision,
             result.outcomes,
@@ -290,10 +293,19 @@ class Agent:
             if new is not old:
                 self._store.commit(new.revision)
         except BaseException as error:
-            _log.error("not applied: %s", error)
+            _log.error("not applied", extra=fields(revision=old.revision, error=error))
             self._reconciler.put_back(plans)
             raise
         return new
+
+    def _tell(self, result: Merged, changes: Iterable[str]) -> None:
+        revision = result.state.revision
+        for key, outcome in result.outcomes.items():
+            told = fields(revision=revision, kind=key.kind, name=key.name, outcome=outcome)
+            level = logging.DEBUG if outcome == "unchanged" else logging.INFO
+            _log.log(level, "applied", extra=told)
+        for line in changes:
+            _log.info("changed", extra=fields(revision=revision, change=line))
 
     def _rollback(self, revision: int | None, dry_run: bool) -> Applied:
         if revision is None:

@@ -2,6 +2,7 @@
 """The one thread that changes anything: jobs from a queue, and tries again of what failed."""
 
 import contextlib
+import contextvars
 import heapq
 import itertools
 import logging
@@ -36,16 +37,18 @@ class Applier:
         self._thread = threads.start("applier", self._run)
 
     def submit(self, job: Callable[[], _Result]) -> "Future[_Result]":
-        """Give a job; its result or exception comes with the future.
+        """Give a job; its result or exception comes with the future. It runs in the context of the
+        caller, so that the log knows on whose behalf.
 
         After `close` the future is cancelled.
         """
         future: Future[_Result] = Future()
+        context = contextvars.copy_context()
         with self._lock:
             if self._closing:
                 future.cancel()
                 return future
-            self._jobs.put((job, future))
+            self._jobs.put((lambda: context.run(job), future))
         return future
 
     def do(self, job: Callable[[], _Result]) -> _Result:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sixlane.agent import threads
+from sixlane.agent.log import fields
 from sixlane.agent.pace import Pace
 from sixlane.errors import SixlaneError
 from sixlane.net.monitor import KINDS, Monitor
@@ -55,7 +56,7 @@ class Follower:
             try:
                 step()
             except SixlaneError as error:
-                _log.error("%s", error)
+                _log.error("following the network failed", extra=fields(error=error))
                 self._closing.wait(_RETRY_S)
             except Exception:
                 _log.exception("following the network failed")

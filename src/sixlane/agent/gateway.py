@@ -12,6 +12,7 @@ from sixlane.agent.backoff import Backoff
 from sixlane.agent.choice import Choice
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
+from sixlane.agent.log import fields
 from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
@@ -103,7 +104,7 @@ class GatewayPart:
             if plan.tables is None and self._datapath is None:
                 return
             for line in self._apply(plan).lost:
-                _log.warning("not put back: %s", line)
+                _log.warning("not put back", extra=fields(part=self.name, what=line))
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
@@ -192,7 +193,8 @@ class GatewayPart:
                 if self._pins.exists() or self._datapath is not None:
                     lost += self._apply(self.plan((), ())).lost
             except SixlaneError as error:  # such as tables of another version
-                _log.warning("the data path is removed without being read: %s", error)
+                told = fields(part=self.name, error=error)
+                _log.warning("removed without being read", extra=told)
                 remove_slow_path(namespace_name(self._pins))
             self.close()
             Datapath.remove(self._pins)
@@ -241,7 +243,7 @@ class GatewayPart:
         self._bound = bindings(self._originals)
         self._failed, self._unsettled = done.failed, []
         for line in done.settled:
-            _log.info("%s", line)
+            _log.info("settled", extra=fields(part=self.name, change=line))
         self._tell([*plan.troubles, *done.failed])
         if done.failed:
             self.try_again()
@@ -259,9 +261,9 @@ class GatewayPart:
         """Each once, when it begins and when it ends."""
         now = {trouble.message for trouble in troubles}
         for message in sorted(now - self._told):
-            _log.warning("%s", message)
+            _log.warning("trouble", extra=fields(part=self.name, what=message))
         for message in sorted(self._told - now):
-            _log.info("no longer: %s", message)
+            _log.info("no longer", extra=fields(part=self.name, what=message))
         self._told = now
 
 

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from typing import TextIO
 
 who: ContextVar[str] = ContextVar("who", default="")
-"""On whose behalf the present thread or task works, if that is known: "root (uid 0, pid 4711)"."""
+"""The user on whose behalf the present thread or task works; "": nobody's."""
 
 _PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -53,6 +53,7 @@ class Formatter(logging.Formatter):
         line: dict[str, object] = {} if self._journal else {"time": _time(record)}
         line |= {"level": record.levelname.lower(), "msg": record.getMessage()}
         line |= getattr(record, "fields", {})
+        line["who"] = who.get() or None
         if record.exc_info and record.exc_info[0] is not None:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         return (f"<{_priority(record.levelno)}>" if self._journal else "") + logfmt(line)

@@ -1,21 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers about the agent itself."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
+
+BOUNDS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """`counts`: how many lasted at most each of `BOUNDS_S`, and last how many there were at all."""
+
+    counts: tuple[int, ...]
+    sum_s: float
+
+
+class Durations:
+    """Noted by one thread, seen by any."""
+
+    def __init__(self) -> None:
+        self._histogram = Histogram((0,) * (len(BOUNDS_S) + 1), 0.0)
+
+    def note(self, seconds: float) -> None:
+        one = [0] * (len(BOUNDS_S) + 1)
+        one[bisect_left(BOUNDS_S, seconds)] = 1
+        old = self._histogram
+        counts = tuple(a + b for a, b in zip(old.counts, accumulate(one), strict=True))
+        self._histogram = Histogram(counts, old.sum_s + seconds)
+
+    def seen(self) -> Histogram:
+        return self._histogram
 
 
 @dataclass(frozen=True)
 class Metrics:
     """Of the applies since the agent started, and of what is desired.
 
-    `last_apply_s`: how long the last one took, in seconds; 0: there was none. `fill`: by what
-    there is room for, how much of it is taken, and how much there is.
+    `generation`: of the data path; None: there is none. `devices`: by name, whether one is up and
+    has a program attached. `apply_s`: how long those took that succeeded. `fill`: by what there is
+    room for, how much of it is taken, and how much there is.
     """
 
     revision: int
+    generation: int | None
+    devices: dict[str, bool]
     applies_ok: int
     applies_failed: int
-    last_apply_s: float
+    apply_s: Histogram
     resources: int
     ready: int
     fill: dict[str, tuple[int, int]]

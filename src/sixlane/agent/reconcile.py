@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
 from sixlane.agent.desired import State
+from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Part, PartPlan
 from sixlane.errors import SixlaneError
 from sixlane.model import Key
@@ -96,7 +97,7 @@ class Reconciler:
             self._note_failure(part, error)
         else:
             for line in plan.summary():
-                _log.info("%s", line)
+                _log.info("changed by itself", extra=fields(part=part.name, change=line))
             self._well(part)
         finally:
             part.settled(desired)
@@ -122,7 +123,7 @@ class Reconciler:
 
     def _well(self, part: Part) -> None:
         if self._problems.pop(part.name, None):
-            _log.info("%s: well again", part.name)
+            _log.info("well again", extra=fields(part=part.name))
         self._observed = {
             **{key: at for key, at in self._observed.items() if key.kind != part.kind},
             **{
@@ -135,8 +136,8 @@ class Reconciler:
     def _note_failure(self, part: Part, error: Exception) -> None:
         problem = str(error) or type(error).__name__
         if not isinstance(error, SixlaneError):
-            _log.error("%s: a defect of sixlane", part.name, exc_info=error)
+            _log.error("a defect of sixlane", exc_info=error, extra=fields(part=part.name))
         elif self._problems.get(part.name) != problem:
-            _log.error("%s: %s", part.name, problem)
+            _log.error("not in force", extra=fields(part=part.name, error=problem))
         self._problems[part.name] = problem
         self.try_again(part)

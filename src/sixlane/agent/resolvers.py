@@ -84,11 +84,8 @@ class ResolversPart:
             with self._lock:
                 if self._running.get(wedged.name) is not running[wedged.name]:
                     continue  # it is being changed just now
-                _log.error(
-                    "%s: it is killed",
-                    wedged,
-                    extra=fields(kind="Dns64", name=wedged.name, pid=wedged.pid),
-                )
+                told = fields(kind="Dns64", name=wedged.name, pid=wedged.pid, why=wedged)
+                _log.error("named is killed", extra=told)
                 self._supervisor.kill(wedged.name, wedged.pid)
         return False
 
@@ -141,7 +138,7 @@ class ResolversPart:
         before, self._failed = self._failed, failed
         for name, why in failed.items():
             if before.get(name) != why:
-                _log.error("%s", why, extra=fields(kind="Dns64", name=name))
+                _log.error("not in force", extra=fields(kind="Dns64", name=name, error=why))
         for name in before.keys() - failed.keys():
             _log.info("well again", extra=fields(kind="Dns64", name=name))
 

@@ -7,7 +7,6 @@ from sixlane.agent import Agent, Transaction, edits
 from sixlane.api.answers import answer, applied
 from sixlane.api.body import parse_json
 from sixlane.api.parameters import DryRun
-from sixlane.api.peer import log_applied
 from sixlane.api.problem import bad_request
 from sixlane.api.resources import Body
 from sixlane.model import parse_resources
@@ -23,7 +22,6 @@ def routes(agent: Agent) -> APIRouter:
             raise bad_request("the body is not a list of resources")
         transaction = Transaction([edits.put(one) for one in parse_resources(items)])
         result = agent.apply(transaction, dry_run=dry_run)
-        log_applied(request, result)
         return answer(applied(result))
 
     return router

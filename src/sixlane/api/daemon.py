@@ -5,30 +5,22 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import sixlane
 from sixlane.agent import Agent, Settings
 from sixlane.agent.log import fields
 from sixlane.api.app import make_app
+from sixlane.api.first import apply_first
 from sixlane.api.health import Watchdog
 from sixlane.api.listen import listening
 from sixlane.api.metrics import serving_metrics
+from sixlane.api.options import Options
 from sixlane.api.server import Server
 from sixlane.api.streams import Streams
 from sixlane.api.systemd import Systemd
 
 _log = logging.getLogger("sixlane")
-
-
-@dataclass(frozen=True)
-class Options:
-    """`metrics`: host and port for Prometheus, None for not at all."""
-
-    socket: Path
-    settings: Settings
-    metrics: tuple[str, int] | None = None
 
 
 def serve(options: Options, systemd: Systemd) -> None:
@@ -38,6 +30,8 @@ def serve(options: Options, systemd: Systemd) -> None:
         _listener(options.socket, systemd) as listener,
         serving_metrics(agent, options.metrics),
     ):
+        if options.config is not None:
+            apply_first(agent, options.config)
         path = Path(listener.getsockname())
         with _watched_once_ready(systemd, path) as on_ready:
             streams = Streams()

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ from sixlane.agent import log
 from sixlane.agent import settings as defaults
 from sixlane.agent.lock import only_one
 from sixlane.agent.settings import Settings
+from sixlane.api.options import METRICS, HostPort, Options
 from sixlane.api.systemd import Systemd
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 
@@ -23,24 +24,7 @@ _log = logging.getLogger("sixlane")
 _LEVELS = ("debug", "info", "warning", "error")
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
-METRICS = "127.0.0.1:9646"
-"""46 and 64, and among the ports that exporters have."""
-
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_BPF = 12, 21, 39
-
-
-class HostPort(click.ParamType[tuple[str, int]]):
-    """HOST:PORT, an IPv6 address in brackets: its parts."""
-
-    name = "host:port"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
-        host, _, port = str(value).rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        bracketed = host == f"[{bare}]"
-        if not bare or (":" in bare) != bracketed or not port.isdecimal() or int(port) > 65535:
-            self.fail(f"{value!r} is not HOST:PORT, such as {METRICS} or [::1]:9646", param, ctx)
-        return bare, int(port)
 
 
 @click.command(
@@ -87,6 +71,11 @@ class HostPort(click.ParamType[tuple[str, int]]):
     metavar="TEMPLATE",
     help="Run resolvers as units of systemd, such as sixlane-dns64@.service.",
 )
+@click.option(
+    "--config",
+    type=_DIRECTORY,
+    help="Directory of resources to apply if none was ever applied.",
+)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True)
 @click.version_option(sixlane.__version__)
 def main(
@@ -96,6 +85,7 @@ def main(
     run_dir: Path,
     metrics: tuple[str, int] | None,
     dns64_unit: str | None,
+    config: Path | None,
     log_level: str,
 ) -> None:
     """The agent of sixlane. Ending it leaves forwarding and DNS64 in place.
@@ -111,7 +101,7 @@ def main(
     settings = Settings(bpffs.absolute(), state_dir.absolute(), run_dir.absolute(), dns64_unit)
     try:
         _check_unit(settings)
-        _serve(socket.absolute(), settings, metrics)
+        _serve(Options(socket.absolute(), settings, metrics, config))
     except SixlaneError as error:
         _fail(str(error))
     except Exception as error:
@@ -134,16 +124,16 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _serve(socket: Path, settings: Settings, metrics: tuple[str, int] | None) -> None:
+def _serve(options: Options) -> None:
     systemd = Systemd.take()
     _check_privilege()
-    for directory in (settings.run_dir, settings.state_dir):
+    for directory in (options.settings.run_dir, options.settings.state_dir):
         _make(directory)
-    with only_one(settings.lock):
+    with only_one(options.settings.lock):
         # What takes time to import comes after what may refuse at once.
-        from sixlane.api.daemon import Options, serve
+        from sixlane.api.daemon import serve
 
-        serve(Options(socket, settings, metrics), systemd)
+        serve(options, systemd)
 
 
 def _check_unit(settings: Settings) -> None:

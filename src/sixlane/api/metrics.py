@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 import sixlane
 from sixlane.agent.log import fields
+from sixlane.agent.metrics import BOUNDS_S, Metrics
+from sixlane.errors import SixlaneError
 
 _log = logging.getLogger("sixlane.metrics")
 
@@ -30,12 +37,15 @@ _REASONS = {
 }
 """The family of each reason, by the beginning of its name."""
 
+_TRUTH = {"True": 1, "False": 0, "Unknown": -1}
+
 
 class Source(Protocol):
     """What is asked of an agent."""
 
     def counters(self) -> dict[str, Any]: ...
-    def status(self) -> dict[str, Any]: ...
+    def metrics(self) -> Metrics: ...
+    def resources(self, kind: str | None = None) -> list[dict[str, Any]]: ...
 
 
 def metrics_text(agent: Source) -> bytes:
@@ -88,19 +98,28 @@ class AgentCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        counters, status = self._agent.counters(), self._agent.status()
-        yield _build_info()
-        yield from _of_prefixes(counters["prefixes"])
-        yield from _of_reasons(counters["reasons"])
-        yield from _of_status(status)
+        version = {"version": sixlane.__version__}
+        yield _gauge("build_info", "Always 1; the version is a label.", version, 1)
+        try:
+            families = list(_families(self._agent))
+        except SixlaneError as error:
+            _log.error("not all metrics", extra=fields(error=error))
+            families = []
+        yield _gauge(
+            "scrape_success",
+            "Whether what follows could be read from the kernel.",
+            {},
+            bool(families),
+        )
+        yield from families
 
 
-def _build_info() -> Metric:
-    family = GaugeMetricFamily(
-        "sixlane_build_info", "Always 1; the version is a label.", labels=["version"]
-    )
-    family.add_metric([sixlane.__version__], 1)
-    return family
+def _families(agent: Source) -> Iterator[Metric]:
+    counters = agent.counters()
+    yield from _of_prefixes(counters["prefixes"])
+    yield from _of_reasons(counters["reasons"])
+    yield from _of_agent(agent.metrics())
+    yield from _of_resources(agent.resources())
 
 
 def _of_prefixes(prefixes: dict[str, dict[str, dict[str, int]]]) -> Iterator[Metric]:
@@ -128,28 +147,67 @@ def _of_reasons(reasons: dict[str, dict[str, int]]) -> Iterator[Metric]:
         yield family
 
 
-def _of_status(status: dict[str, Any]) -> Iterator[Metric]:
-    gateway = status["gateway"] or {}
-    yield GaugeMetricFamily(
-        "sixlane_revision", "Number of the desired configuration.", value=status["revision"]
-    )
-    if "generation" in gateway:
-        yield GaugeMetricFamily(
-            "sixlane_generation", "Flips of the data path's tables.", value=gateway["generation"]
-        )
+def _of_agent(metrics: Metrics) -> Iterator[Metric]:
+    yield _gauge("revision", "Number of the desired configuration.", {}, metrics.revision)
+    if metrics.generation is not None:
+        what = "How often the data path's tables were flipped."
+        yield _gauge("generation", what, {}, metrics.generation)
     up = GaugeMetricFamily(
         "sixlane_device_up",
         "Whether a device of the Gateway is up and has a program attached.",
         labels=["device"],
     )
-    for device in gateway.get("devices", ()):
-        up.add_metric([device["name"]], device["up"] and device["attached"] != "no")
+    for device, is_up in metrics.devices.items():
+        up.add_metric([device], is_up)
     yield up
-    answers = GaugeMetricFamily(
+    applies = CounterMetricFamily(
+        "sixlane_applies", "Transactions since the agent started, by outcome.", labels=["outcome"]
+    )
+    applies.add_metric(["ok"], metrics.applies_ok)
+    applies.add_metric(["failed"], metrics.applies_failed)
+    yield applies
+    bounds = [str(bound) for bound in BOUNDS_S] + ["+Inf"]
+    yield HistogramMetricFamily(
+        "sixlane_apply_duration_seconds",
+        "How long transactions took that succeeded, from their turn to being in force and stored.",
+        buckets=list(zip(bounds, metrics.apply_s.counts, strict=True)),
+        sum_value=metrics.apply_s.sum_s,
+    )
+    taken = GaugeMetricFamily(
+        "sixlane_map_entries", "Entries taken in a table of the data path.", labels=["map"]
+    )
+    room = GaugeMetricFamily(
+        "sixlane_map_max_entries", "Entries that the table has room for.", labels=["map"]
+    )
+    for name, (entries, most) in metrics.fill.items():
+        taken.add_metric([name], entries)
+        room.add_metric([name], most)
+    yield taken
+    yield room
+
+
+def _of_resources(views: Iterable[dict[str, Any]]) -> Iterator[Metric]:
+    conditions = GaugeMetricFamily(
+        "sixlane_condition",
+        "Conditions of each resource: 1 if True, 0 if False, -1 if Unknown.",
+        labels=["kind", "name", "type"],
+    )
+    up = GaugeMetricFamily(
         "sixlane_dns64_up",
-        "Whether a resolver answers on all its addresses with its present configuration.",
+        "Whether a resolver answered on all its addresses when it was last asked.",
         labels=["dns64"],
     )
-    for resolver in status["dns64"]:
-        answers.add_metric([resolver["name"]], resolver["state"] == "running")
-    yield answers
+    for view in views:
+        kind, name = view["kind"], view["metadata"]["name"]
+        for condition in view["status"]["conditions"]:
+            conditions.add_metric([kind, name, condition["type"]], _TRUTH[condition["status"]])
+            if (kind, condition["type"]) == ("Dns64", "Answering"):
+                up.add_metric([name], condition["status"] == "True")
+    yield conditions
+    yield up
+
+
+def _gauge(name: str, what: str, labels: dict[str, str], value: float) -> Metric:
+    family = GaugeMetricFamily(f"sixlane_{name}", what, labels=list(labels))
+    family.add_metric(list(labels.values()), value)
+    return family

@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks: the process at the other end of the unix socket, as the kernel knows it."""
+"""Who asks: the process at the other end of the socket, as the kernel knows it; for the log."""
 
-import logging
+import pwd
 import socket
 import struct
 from typing import NamedTuple
 
-from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sixlane.agent import Applied
-from sixlane.agent.log import fields
+from sixlane.agent.log import who
 
-_log = logging.getLogger("sixlane.api")
 _UCRED = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
 
 
 class Peer(NamedTuple):
     pid: int
     uid: int
+
+    def __str__(self) -> str:
+        """`root[4711]`"""
+        try:
+            user = pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            user = str(self.uid)
+        return f"{user}[{self.pid}]"
 
 
 def peer_at(connection: socket.socket) -> Peer:
@@ -27,15 +33,16 @@ def peer_at(connection: socket.socket) -> Peer:
     return Peer(pid, uid)
 
 
-def log_applied(request: Request, applied: Applied) -> None:
-    """Say in the log who changed something."""
-    touched = {str(key): how for key, how in applied.outcomes.items() if how != "unchanged"}
-    if touched and not applied.dry_run:
-        log_change(request, revision=applied.revision, **touched)
+class ForPeers:
+    """Has each line of the log name on whose behalf something is done."""
 
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-def log_change(request: Request, **what: object) -> None:
-    peer = getattr(request.state, "peer", None)
-    who = peer._asdict() if isinstance(peer, Peer) else {}
-    asked = f"{request.method} {request.url.path}"
-    _log.info("changed", extra=fields(**who, request=asked, **what))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope.get("state", {}).get("peer")
+        token = who.set(str(peer) if isinstance(peer, Peer) else "")
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            who.reset(token)

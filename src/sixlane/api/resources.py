@@ -11,7 +11,6 @@ from sixlane.api.answers import answer, applied_one, versioned
 from sixlane.api.body import JSON, MERGE_PATCH, body_of, parse_json_object
 from sixlane.api.describe import body, changed, found, found_versioned
 from sixlane.api.parameters import DryRun, Name
-from sixlane.api.peer import log_applied
 from sixlane.api.preconditions import Guarded, Precondition, Preconditions, failed
 from sixlane.model import KINDS, AnyResource, Key, ResourceError, parse_resource
 
@@ -122,7 +121,6 @@ def apply_one(
         if guarded.precondition.given:
             raise failed(conflict.message, conflict.resource_version) from None
         raise
-    log_applied(request, result)
     created = guarded.was_there is False and not dry_run
     return applied_one(result, guarded.edit.key, created=created, after=after)
 

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sixlane.api.peer import peer_at
+from sixlane.api.peer import ForPeers, peer_at
 from sixlane.api.streams import Streams
 
 _LAST_ANSWERS_S = 5
@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                ForPeers(app),
                 http=_Protocol,
                 ws="none",
                 lifespan="off",

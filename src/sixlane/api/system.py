@@ -7,7 +7,6 @@ from sixlane.agent import Agent
 from sixlane.api.answers import answer
 from sixlane.api.describe import found, metrics_responses
 from sixlane.api.metrics import CONTENT_TYPE, metrics_text
-from sixlane.api.peer import log_change
 
 
 def routes(agent: Agent) -> APIRouter:
@@ -32,7 +31,6 @@ def routes(agent: Agent) -> APIRouter:
     def teardown(request: Request) -> Response:
         """Remove everything from the machine, and restore what was changed."""
         lost = agent.teardown()
-        log_change(request)
         return answer({"lost": lost})
 
     return router

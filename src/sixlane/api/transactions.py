@@ -12,7 +12,6 @@ from sixlane.api.answers import answer, applied
 from sixlane.api.body import JSON, parse_json_object
 from sixlane.api.describe import body, changed, found
 from sixlane.api.parameters import DryRun
-from sixlane.api.peer import log_applied
 from sixlane.api.resources import Body
 from sixlane.model import Key, ResourceError, parse_resources
 from sixlane.model.problem import from_pydantic
@@ -60,7 +59,6 @@ def routes(agent: Agent) -> APIRouter:
         """Put and delete resources: all of it is in force then, in one flip, or nothing."""
         transaction = parse_transaction(parse_json_object(content))
         result = agent.apply(transaction, dry_run=dry_run)
-        log_applied(request, result)
         return answer(applied(result))
 
     @router.get("/v1/history", operation_id="listHistory", responses=found("History"))
@@ -78,7 +76,6 @@ def routes(agent: Agent) -> APIRouter:
         """Have all resources as they were in a revision. That makes a new one."""
         asked = _parsed(RollbackBody, parse_json_object(content))
         result = agent.rollback(asked.revision, dry_run=dry_run)
-        log_applied(request, result)
         return answer(applied(result))
 
     return router

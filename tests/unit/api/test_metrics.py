@@ -5,9 +5,12 @@ import socket
 import urllib.request
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sixlane.agent.metrics import Durations, Metrics
 from sixlane.api.metrics import metrics_text, serving_metrics
+from sixlane.errors import KernelError
 
 
 class Numbers:
@@ -25,22 +28,24 @@ class Numbers:
             "prefixes": {"pods": {"46": count, "64": {"packets": 1, "bytes": 60}}},
         }
 
-    def status(self) -> dict[str, Any]:
-        return {
-            "revision": 7,
-            "gateway": {
-                "generation": 9,
-                "devices": [
-                    {"name": "wan0", "up": True, "attached": "xdp"},
-                    {"name": "lan0", "up": True, "attached": "no"},
-                    {"name": "lan1", "up": False, "attached": "xdp"},
-                ],
-            },
-            "dns64": [
-                {"name": "cluster", "state": "running"},
-                {"name": "other", "state": "silent"},
-            ],
-        }
+    def metrics(self) -> Metrics:
+        durations = Durations()
+        for seconds in (0.005, 0.2, 0.25, 60):
+            durations.note(seconds)
+        devices = {"wan0": True, "lan0": False}
+        return Metrics(7, 9, devices, 4, 1, durations.seen(), 2, 1, {"prefixes": (3, 64)})
+
+    def resources(self, kind: str | None = None) -> list[dict[str, Any]]:
+        return [
+            view("Gateway", "edge", DevicesAttached="False", SlowPathReady="Unknown"),
+            view("Dns64", "cluster", Ready="True", Answering="True"),
+            view("Dns64", "other", Answering="False"),
+        ]
+
+
+def view(kind: str, name: str, **conditions: str) -> dict[str, Any]:
+    told = [{"type": type, "status": status} for type, status in conditions.items()]
+    return {"kind": kind, "metadata": {"name": name}, "status": {"conditions": told}}
 
 
 def samples(text: bytes) -> dict[tuple[str, ...], float]:
@@ -63,7 +68,38 @@ def test_every_number_is_told() -> None:
     assert told[("sixlane_icmp_errors_total", "icmp_error_sent")] == 3
     assert told[("sixlane_revision",)] == 7
     assert told[("sixlane_generation",)] == 9
-    assert [told[("sixlane_device_up", name)] for name in ("wan0", "lan0", "lan1")] == [1, 0, 0]
+    assert [told[("sixlane_device_up", name)] for name in ("wan0", "lan0")] == [1, 0]
+    assert told[("sixlane_condition", "Gateway", "edge", "DevicesAttached")] == 0
+    assert told[("sixlane_condition", "Gateway", "edge", "SlowPathReady")] == -1
+    assert told[("sixlane_condition", "Dns64", "cluster", "Ready")] == 1
+    assert told[("sixlane_applies_total", "ok")] == 4
+    assert told[("sixlane_applies_total", "failed")] == 1
+    assert told[("sixlane_map_entries", "prefixes")] == 3
+    assert told[("sixlane_map_max_entries", "prefixes")] == 64
+
+
+def test_durations_are_cumulative() -> None:
+    told = samples(metrics_text(Numbers()))
+    buckets = [told[("sixlane_apply_duration_seconds_bucket", le)] for le in ("0.01", "0.1", "0.3")]
+    assert buckets == [1, 1, 3]
+    assert told[("sixlane_apply_duration_seconds_bucket", "+Inf")] == 4
+    assert told[("sixlane_apply_duration_seconds_count",)] == 4
+    assert told[("sixlane_apply_duration_seconds_sum",)] == pytest.approx(60.455)
+
+
+def test_what_the_kernel_refuses_is_said() -> None:
+    class Refused(Numbers):
+        def counters(self) -> dict[str, Any]:
+            raise KernelError(1, "read counters")
+
+    told = samples(metrics_text(Refused()))
+    assert set(told.values()) == {0, 1}
+    assert told[("sixlane_scrape_success",)] == 0
+    assert samples(metrics_text(Numbers()))[("sixlane_scrape_success",)] == 1
+
+
+def test_resolvers() -> None:
+    told = samples(metrics_text(Numbers()))
     assert [told[("sixlane_dns64_up", name)] for name in ("cluster", "other")] == [1, 0]
 
 
