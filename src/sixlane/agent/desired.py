@@ -47,6 +47,13 @@ class State:
         return [self.objects[key].resource for key in sorted(self.objects)]
 
 
+@dataclass
+class Present:
+    """What is desired now; only the applier's thread sets it."""
+
+    state: State
+
+
 @dataclass(frozen=True)
 class Merged:
     """`state`: after the transaction; the same object as before it if nothing changes."""

@@ -176,6 +176,11 @@ class GatewayPart:
         with self._lock:
             return self._datapath.counters() if self._datapath is not None else None
 
+    def is_in_force(self) -> bool:
+        """Whether packets meet tables, whoever made them."""
+        with self._lock:
+            return self._datapath is not None and self._datapath.digest() is not None
+
     def status(self, desired: Desired) -> dict[str, Any] | None:
         """As nat64 tells it; None if there is neither a data path nor a Gateway."""
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
-from sixlane.agent.desired import State
+from sixlane.agent.desired import Present
 from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Part, PartPlan
 from sixlane.errors import SixlaneError
@@ -18,20 +18,18 @@ Plans = Sequence[tuple[Part, PartPlan]]
 
 
 class Reconciler:
-    """Works in the applier's thread. `desired()` is what is desired now; `on_end()` hears of each
-    end of an attempt.
-    """
+    """Works in the applier's thread; `on_end()` hears of each end of an attempt."""
 
     def __init__(
         self,
         parts: Sequence[Part],
         applier: Applier,
-        desired: Callable[[], State],
+        present: Present,
         on_end: Callable[[], None],
     ) -> None:
         self._parts = parts
         self._applier = applier
-        self._desired = desired
+        self._present = present
         self._on_end = on_end
         self._problems: dict[str, str] = {}
         self._observed: dict[Key, int] = {}
@@ -61,13 +59,13 @@ class Reconciler:
     def settle(self, plans: Plans) -> None:
         """What is desired now is what was applied."""
         for part, _ in plans:
-            part.settled(self._desired().resources())
+            part.settled(self._present.state.resources())
             self._well(part)
         self._on_end()
 
     def put_back(self, plans: Plans) -> None:
         """Bring back what is desired, after an apply of something else that failed half-way."""
-        desired = self._desired().resources()
+        desired = self._present.state.resources()
         for part, _ in plans:
             try:
                 part.apply(part.plan(desired, desired))
@@ -86,7 +84,7 @@ class Reconciler:
         """In revision 0 nobody has asked for anything, and what is in force is left alone: a store
         that was lost must not stop what forwards.
         """
-        state = self._desired()
+        state = self._present.state
         if state.revision == 0:
             return
         desired = state.resources()
@@ -128,7 +126,7 @@ class Reconciler:
             **{key: at for key, at in self._observed.items() if key.kind != part.kind},
             **{
                 key: stored.generation
-                for key, stored in self._desired().objects.items()
+                for key, stored in self._present.state.objects.items()
                 if key.kind == part.kind
             },
         }

@@ -4,10 +4,10 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sixlane.agent.conditions import UNKNOWN, Condition, Standing, dated, readiness
-from sixlane.agent.desired import State
+from sixlane.agent.desired import Present, State
 from sixlane.agent.part import Part
 from sixlane.agent.reconcile import Reconciler
 from sixlane.agent.watch import Hub
@@ -19,10 +19,10 @@ class Standings:
     """May be used by any thread; looking may take as long as the slowest part."""
 
     def __init__(
-        self, parts: Sequence[Part], desired: Callable[[], State], reconciler: Reconciler, hub: Hub
+        self, parts: Sequence[Part], present: Present, reconciler: Reconciler, hub: Hub
     ) -> None:
         self._parts = {part.kind: part for part in parts}
-        self._desired = desired
+        self._present = present
         self._reconciler = reconciler
         self._hub = hub
         self._looks = itertools.count()
@@ -32,7 +32,7 @@ class Standings:
     def look(self) -> None:
         """Look at all, and publish what moved."""
         look = next(self._looks)
-        state = self._desired()
+        state = self._present.state
         problems, observed = self._reconciler.problems, self._reconciler.observed
         found = {}
         for key, stored in state.objects.items():
@@ -42,7 +42,7 @@ class Standings:
             problem = problems.get(part.name)
             found[key] = at, (readiness(seen, stored.generation, at, problem), *seen)
         with self._lock:
-            if look > self._published and state is self._desired():
+            if look > self._published and state is self._present.state:
                 self._published = look
                 self._publish(state, found)
 

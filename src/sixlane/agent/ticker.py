@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable
 
 from sixlane.agent import threads
+from sixlane.agent.pace import Pace
 
 _log = logging.getLogger("sixlane.ticker")
 
 PERIOD_S = 2.0
+_REST = 20.0
 
 
 class Ticker:
-    """Calls `look()` from a thread of its own, `period_s` after the last look ended."""
+    """Calls `look()` from a thread of its own, `period_s` after the last look ended, or later if
+    that one took long: looking takes a twentieth of the time at most.
+    """
 
     def __init__(self, look: Callable[[], None], period_s: float = PERIOD_S) -> None:
         self._look = look
@@ -27,8 +31,12 @@ class Ticker:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closing.wait(self._period_s):
+        pace = Pace(_REST, self._period_s)
+        wait_s = self._period_s
+        while not self._closing.wait(wait_s):
             try:
-                self._look()
+                with pace.work():
+                    self._look()
             except Exception:
                 _log.exception("a look failed that nobody waits for")
+            wait_s = pace.left()

@@ -115,6 +115,9 @@ class FakePart:
     def has_drifted(self, kinds: Set[str]) -> bool:
         return False
 
+    def is_in_force(self) -> bool:
+        return bool(self.in_force)
+
     def heard(self, kinds: Set[str]) -> None: ...
 
     def counters(self) -> Counters:

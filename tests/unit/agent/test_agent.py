@@ -361,7 +361,9 @@ def test_where_nobody_asked_for_anything_nothing_is_touched(world: World) -> Non
     world.gateway.in_force = [gateway()]
     world.agent._applier.do(world.agent._reconciler.reconcile)
     assert world.gateway.in_force == [gateway()]
+    assert "nothing is stored: they are left alone" in world.agent.status()["problems"][0]
     world.agent.apply(puts(dns64()))
+    assert world.agent.status()["problems"] == []
     world.agent._applier.do(world.agent._reconciler.reconcile)
     assert world.gateway.in_force == []
 
