@@ -85,7 +85,11 @@ def _descriptors() -> Iterator[str]:
 
 def _children() -> Iterator[str]:
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            continue
+        for pid in children:
             try:
                 yield f"{pid} ({Path('/proc', pid, 'comm').read_text().strip()})"
             except (FileNotFoundError, ProcessLookupError):  # ended since
