@@ -142,7 +142,7 @@ def _gro(subject: Subject, device: _Device) -> Iterator[Finding]:
         yield Finding("problem", what, f"ethtool -K {name} lro off")
     elif states.get("rx-gro-hw") and mode == "xdp":
         yield Finding("warning", what, f"ethtool -K {name} rx-gro-hw off")
-    elif not states.get("rx-gro") and mode in ("tcx", "clsact"):
+    elif not states.get("rx-gro") and mode in ("tcx", "clsact") and not device.link.kind:
         yield Finding("warning", what, f"ethtool -K {name} gro on")
     else:
         yield Finding("ok", what)
