@@ -68,6 +68,8 @@ class Agent:
         self.bpffs = Path(f"/sys/fs/bpf/sixlane-test-{os.getpid()}-{next(_numbers)}")
         self.place = Place(directory / "run", directory / "state")
         self.log = directory / "log"
+        self.version: Path | None = None
+        """The src directory of the version to run, if it is not this one."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,9 +90,27 @@ class Agent:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=self._environment(),
             )
         assert eventually(lambda: b"ready: " in self.log.read_bytes() or self._has_ended())
         assert not self._has_ended(), self.log.read_text()
+
+    def start_and_kill(self, seconds: float) -> None:
+        """An agent that lives so long, however far it comes in that time."""
+        argv = [sys.executable, "-m", "sixlane.api.main", *self.options()]
+        started = netns.popen(
+            self.namespace,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment(),
+        )
+        try:
+            time.sleep(seconds)
+        finally:
+            started.kill()
+            started.wait()
 
     def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
@@ -111,7 +131,7 @@ class Agent:
     def daemon(self, *options: str) -> subprocess.CompletedProcess[str]:
         """A sixlaned that is not expected to run for long."""
         argv = [sys.executable, "-m", "sixlane.api.main", *self.options(), *options]
-        return netns.run(self.namespace, argv, check=False)
+        return netns.run(self.namespace, argv, check=False, env=self._environment())
 
     def sixlane(self, *argv: str, stdin: str = "", code: int = 0) -> str:
         """What `sixlane` prints, run from outside of the agent's namespace."""
@@ -164,6 +184,9 @@ class Agent:
             f"--state-dir={self.place.state_dir}",
             f"--run-dir={self.place.run_dir}",
         ]
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | ({"PYTHONPATH": str(self.version)} if self.version else {})
 
     def _has_ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

@@ -52,12 +52,18 @@ class Kept:
 
 
 @dataclass
-class Edge:
-    """Names of the three namespaces, and the data path of the middle one."""
+class Hosts:
+    """Names of the three namespaces. The client's eth0 leads to wan0, the server's to lan0."""
 
     client: str
     gateway: str
     server: str
+
+
+@dataclass
+class Edge(Hosts):
+    """With the data path of the middle one."""
+
     datapath: Datapath
     originals: Kept
 
@@ -91,34 +97,42 @@ def gateway_of(attach: str, **spec: Any) -> Gateway:
 
 
 @contextlib.contextmanager
-def raise_edge(attach: str, **spec: Any) -> Iterator[Edge]:
-    """Client, gateway and server, translating; all gone afterwards."""
-    prefix = f"sl-e{os.getpid()}"
-    client, gateway, server = (f"{prefix}-{name}" for name in ("client", "gw", "server"))
-    pins = Path(f"/sys/fs/bpf/{prefix}")
+def raise_hosts(attach: str) -> Iterator[Hosts]:
+    """Client, gateway and server with their addresses and routes, nothing translating."""
+    hosts = Hosts(*(f"sl-e{os.getpid()}-{name}" for name in ("client", "gw", "server")))
     made = []
     try:
-        for name in (client, gateway, server):
+        for name in (hosts.client, hosts.gateway, hosts.server):
             netns.create(name)
             made.append(name)
-        _wire(client, gateway, server, complete_checksums=attach != "tc")
-        with netns.inside(gateway):
-            datapath = Datapath.open(pins)
-        with datapath:
-            edge = Edge(client, gateway, server, datapath, Kept())
-            edge.apply(attach, **spec)
-            yield edge
-            with netns.inside(gateway):
-                plan = plan_gateway(None, observe_gateway(datapath))
-                apply_gateway(datapath, plan, edge.originals)
-                restore_originals(edge.originals)
-                remove_slow_path(namespace_name(datapath.root))
-        with netns.inside(gateway):
-            Datapath.remove(pins)
+        _wire(hosts.client, hosts.gateway, hosts.server, complete_checksums=attach != "tc")
+        yield hosts
     finally:
         for name in made:
             netns.remove(name, missing_ok=True)
-        netns.remove(f"{prefix}-slow", missing_ok=True)
+
+
+@contextlib.contextmanager
+def raise_edge(attach: str, **spec: Any) -> Iterator[Edge]:
+    """Client, gateway and server, translating; all gone afterwards."""
+    pins = Path(f"/sys/fs/bpf/sl-e{os.getpid()}")
+    try:
+        with raise_hosts(attach) as hosts:
+            with netns.inside(hosts.gateway):
+                datapath = Datapath.open(pins)
+            with datapath:
+                edge = Edge(hosts.client, hosts.gateway, hosts.server, datapath, Kept())
+                edge.apply(attach, **spec)
+                yield edge
+                with netns.inside(hosts.gateway):
+                    plan = plan_gateway(None, observe_gateway(datapath))
+                    apply_gateway(datapath, plan, edge.originals)
+                    restore_originals(edge.originals)
+                    remove_slow_path(namespace_name(datapath.root))
+            with netns.inside(hosts.gateway):
+                Datapath.remove(pins)
+    finally:
+        netns.remove(namespace_name(pins), missing_ok=True)
         shutil.rmtree(pins, ignore_errors=True)
 
 

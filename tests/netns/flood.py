@@ -18,7 +18,7 @@ from scapy.packet import Packet
 
 from sixlane.bpf import AttachType, Link, Object, RunFlag, XdpFlag, XdpMd
 from sixlane.net import ethtool, link, neigh, netns
-from tests.netns.edge import CLIENT, Edge
+from tests.netns.edge import CLIENT, Hosts
 
 FRAME_BYTES = 64
 _AT_ONCE = 6_400
@@ -106,20 +106,20 @@ class Flood:
 
 @contextmanager
 def flooding(
-    edge: Edge, compiled: Path, from_client: Sequence[Packet], from_server: Sequence[Packet]
+    hosts: Hosts, compiled: Path, from_client: Sequence[Packet], from_server: Sequence[Packet]
 ) -> Iterator[Flood]:
     """Both ends of a gateway; the packets of each are sent in turn.
 
     The gateway knows its neighbours for good: no packet is for the kernel to send.
     """
     with ExitStack() as stack:
-        client = stack.enter_context(_end(edge, edge.client, "wan0", compiled, from_client))
-        server = stack.enter_context(_end(edge, edge.server, "lan0", compiled, from_server))
-        with netns.inside(edge.client):
+        client = stack.enter_context(_end(hosts, hosts.client, "wan0", compiled, from_client))
+        server = stack.enter_context(_end(hosts, hosts.server, "lan0", compiled, from_server))
+        with netns.inside(hosts.client):
             client_mac = link.get("eth0").mac
-        with netns.inside(edge.server):
+        with netns.inside(hosts.server):
             server_mac = link.get("eth0").mac
-        with netns.inside(edge.gateway):
+        with netns.inside(hosts.gateway):
             neigh.add_permanent("wan0", IPv4Address(CLIENT), client_mac)
             neigh.add_permanent("lan0", IPv6Address("2001:db8::2"), server_mac)
         yield Flood(client, server)
@@ -127,9 +127,9 @@ def flooding(
 
 @contextmanager
 def _end(
-    edge: Edge, namespace: str, peer: str, compiled: Path, packets: Sequence[Packet]
+    hosts: Hosts, namespace: str, peer: str, compiled: Path, packets: Sequence[Packet]
 ) -> Iterator[End]:
-    with netns.inside(edge.gateway):
+    with netns.inside(hosts.gateway):
         ethtool.set_feature(peer, "rx-gro", True)  # live frames reach a veth with NAPI only
         destination = link.get(peer).mac
     ipv6 = packets[0].version == 6

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from sixlane.bpf import AttachType, Link, Program, ProgramType, XdpFlag
+from sixlane.datapath import Datapath
 from sixlane.errors import ConfigError, KernelError
 from sixlane.nat64 import observe_gateway, slowpath
 from sixlane.net import link, netns, sysctl
@@ -50,6 +51,27 @@ def test_a_refused_plan_changes_nothing(edge: Edge) -> None:
             devices = [{"name": "wan0"}, {"name": "lan0"}, {"name": "dmz0", "attach": "xdp"}]
             edge.apply("tc", devices=devices)
     assert state(edge) == before
+    ping(edge)
+
+
+def test_an_error_behind_a_swap_of_programs_detaches_nothing(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that has another program than before has one all the same."""
+    monkeypatch.setattr("sixlane.datapath.loader.build_id", lambda *parts: "an0ther")
+    with netns.inside(edge.gateway), Datapath.open(edge.datapath.root):
+        before = edge.datapath.attachments()
+
+        def swapped_and_failed(*_: object) -> None:
+            assert edge.datapath._replace_programs()
+            raise KernelError(5, "late")
+
+        monkeypatch.setattr(edge.datapath, "commit", swapped_and_failed)
+        with pytest.raises(KernelError, match="late"):
+            edge.apply("tc", lowestIPv6MTU=1400)
+        after = edge.datapath.attachments()
+    assert [one.ifindex for one in after] == [one.ifindex for one in before]
+    assert [one.program for one in after] != [one.program for one in before]
     ping(edge)
 
 

@@ -174,12 +174,71 @@ def test_an_upgrade_that_was_killed_between_two_devices_is_finished(
     assert not list(PINS.rglob("*01d*"))
 
 
+@pytest.mark.parametrize("step", ["keep_past", "Pins.remove_others"])
+def test_an_upgrade_that_was_killed_behind_the_swap_loses_no_counter(
+    devices: Devices, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force(devices).close()
+    make_older()
+
+    def killed(*_: object) -> None:
+        raise KernelError(5, "killed")
+
+    with monkeypatch.context() as patch, Datapath.open(PINS) as new:
+        patch.setattr(f"sixlane.datapath.loader.{step}", killed)
+        with pytest.raises(KernelError, match="killed"):
+            new.commit(tables_for(WELL_KNOWN, *devices))
+        count(new, "counters", Reason.DROP_TTL_EXPIRED, 5)
+    with Datapath.open(PINS) as again:
+        assert again.counters().reasons["drop_ttl_expired"] == Counter(12, 1200)
+        assert again.counters().prefixes["services"][64] == Counter(9, 900)
+    assert not list(PINS.rglob("*01d*"))
+
+
+@pytest.mark.parametrize("step", ["keep_past", "Pins.remove_others"])
+def test_a_version_that_comes_back_finds_its_counters(
+    devices: Devices, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other version was killed when its programs had been attached and ours were still pinned:
+    what it took over of ours by then is not to be added to ours."""
+    in_force(devices).close()
+    make_older()
+
+    def killed(*_: object) -> None:
+        raise KernelError(5, "killed")
+
+    with monkeypatch.context() as patch, Datapath.open(PINS) as new:
+        patch.setattr(f"sixlane.datapath.loader.{step}", killed)
+        with pytest.raises(KernelError, match="killed"):
+            new.commit(tables_for(WELL_KNOWN, *devices))
+        count(new, "counters", Reason.DROP_TTL_EXPIRED, 5)
+    maps = PINS / "maps"
+    pins = list(maps.iterdir())
+    for pin in pins:  # what is ours becomes another's, and what was made another's is ours again
+        name, _, digest = pin.name.rpartition("-")
+        if digest != "01d1a707":
+            pin.rename(maps / f"{name}-02d2a707")
+    for pin in pins:
+        name, _, digest = pin.name.rpartition("-")
+        if digest == "01d1a707":
+            pin.rename(maps / f"{name}-{layout.DIGESTS[name]}")
+    for programs in PINS.glob("programs-*"):
+        programs.rename(PINS / f"programs-02d{programs.name[-3:]}")
+    with Datapath.open(PINS) as back:
+        assert back.counters().reasons["drop_ttl_expired"] == Counter(12, 1200)
+        back.commit(tables_for(WELL_KNOWN, *devices))
+        assert attached() == programs_of(back)
+        assert back.counters().reasons["drop_ttl_expired"] == Counter(12, 1200)
+        assert back.counters().prefixes["services"][64] == Counter(9, 900)
+    assert not list(PINS.rglob("*02d*"))
+
+
 def test_counters_are_not_taken_over_twice(devices: Devices) -> None:
     in_force(devices).close()
     make_older()
     with Datapath.open(PINS) as new:
         older = new._older
-        keep_past(new._maps, older.reasons(), older.prefixes())  # killed behind this
+        keep_past(new._maps, older.reasons(), older.prefixes(), range(64))  # killed behind this
         new.commit(tables_for(WELL_KNOWN, *devices))
         assert new.counters().reasons["drop_ttl_expired"] == Counter(7, 700)
         assert new.counters().prefixes["services"][64] == Counter(9, 900)
@@ -202,7 +261,7 @@ def test_a_prefix_with_another_name_starts_from_zero(devices: Devices) -> None:
 
 
 def test_one_directory_for_all_maps_is_an_older_layout(devices: Devices) -> None:
-    """As versions before 0.2 had it."""
+    """As early versions had it."""
     with in_force(devices) as old:
         programs = programs_of(old)
     make_older()

@@ -2,11 +2,11 @@
 """Counters: per-CPU values added up, by the names of enum reason and of the prefixes.
 
 What maps of another layout had counted lies beside them (`past_counters`, `past_prefixes`), by the
-map it came from: to take it over twice is to take it over once.
+map that counted it: to take it over twice is to take it over once.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,22 +39,25 @@ class Counters:
     prefixes: dict[str, dict[Literal[46, 64], Counter]]
 
 
-PastReasons = Iterable[tuple[layout.PastReason, Counter]]
-PastPrefixes = Iterable[tuple[layout.PastPrefix, Counter]]
+PastReasons = Mapping[bytes, Counter]
+"""By struct past_reason."""
+PastPrefixes = Mapping[bytes, Counter]
+"""By struct past_prefix."""
 
 
 def read_counters(
     maps: Mapping[str, Map],
     ids: Mapping[str, int],
-    past_reasons: PastReasons = (),
-    past_prefixes: PastPrefixes = (),
+    past_reasons: PastReasons,
+    past_prefixes: PastPrefixes,
 ) -> Counters:
-    """`ids`: the prefixes' names and the ids of their counters. `past_*`: to be added."""
+    """`ids`: the prefixes' names and the ids of their counters. `past_*`: beside what is kept."""
     by_reason = read_reasons(maps["counters"])
-    for reason, counter in (*_past_reasons(maps["past_counters"]), *past_reasons):
-        by_reason[reason.reason] += counter
+    for key, counter in (_past(maps["past_counters"]) | _foreign(maps, past_reasons)).items():
+        by_reason[layout.PastReason.from_buffer_copy(key).reason] += counter
     by_prefix = _read(maps["prefix_counters"])
-    for prefix, counter in (*_past_prefixes(maps["past_prefixes"]), *past_prefixes):
+    for key, counter in (_past(maps["past_prefixes"]) | _foreign(maps, past_prefixes)).items():
+        prefix = layout.PastPrefix.from_buffer_copy(key)
         by_prefix[_index(prefix.id, prefix.direction)] += counter
     return Counters(
         {
@@ -69,12 +72,15 @@ def read_counters(
     )
 
 
-def keep_past(maps: Mapping[str, Map], reasons: PastReasons, prefixes: PastPrefixes) -> None:
-    """Takes over what was counted in maps that are about to go."""
-    for reason, counter in reasons:
-        maps["past_counters"].update(bytes(reason), _value(counter))
-    for prefix, counter in prefixes:
-        maps["past_prefixes"].update(bytes(prefix), _value(counter))
+def keep_past(
+    maps: Mapping[str, Map], reasons: PastReasons, prefixes: PastPrefixes, ids: Container[int]
+) -> None:
+    """Takes over what was counted in maps that are about to go; `ids`: the prefixes to keep."""
+    for key, counter in _foreign(maps, reasons).items():
+        maps["past_counters"].update(key, _value(counter))
+    for key, counter in _foreign(maps, prefixes).items():
+        if layout.PastPrefix.from_buffer_copy(key).id in ids:
+            maps["past_prefixes"].update(key, _value(counter))
 
 
 def read_reasons(reasons: Map) -> dict[int, Counter]:
@@ -88,9 +94,9 @@ def clear_prefix(maps: Mapping[str, Map], id: int) -> None:
         key = _index(id, index).to_bytes(4, "little")
         values = maps["prefix_counters"].lookup_per_cpu(key) or []
         maps["prefix_counters"].update_per_cpu(key, [bytes(len(value)) for value in values])
-    for prefix, _ in list(_past_prefixes(maps["past_prefixes"])):
-        if prefix.id == id:
-            maps["past_prefixes"].delete(bytes(prefix))
+    for key in _past(maps["past_prefixes"]):
+        if layout.PastPrefix.from_buffer_copy(key).id == id:
+            maps["past_prefixes"].delete(key)
 
 
 def _index(id: int, direction: int) -> int:
@@ -107,14 +113,19 @@ def _read(counters: Map) -> dict[int, Counter]:
     )
 
 
-def _past_reasons(past: Map) -> PastReasons:
-    for key, value in past.items():
-        yield layout.PastReason.from_buffer_copy(key), _counter(value)
+def _past(kept: Map) -> dict[bytes, Counter]:
+    return {key: _counter(value) for key, value in kept.items()}
 
 
-def _past_prefixes(past: Map) -> PastPrefixes:
-    for key, value in past.items():
-        yield layout.PastPrefix.from_buffer_copy(key), _counter(value)
+def _foreign(maps: Mapping[str, Map], past: Mapping[bytes, Counter]) -> dict[bytes, Counter]:
+    """Without what our own maps counted: another version may have taken that over, and lost."""
+    ours = {maps[name].info.id for name in ("counters", "prefix_counters")}
+    return {key: counter for key, counter in past.items() if _map_of(key) not in ours}
+
+
+def _map_of(key: bytes) -> int:
+    """The last field of either key."""
+    return int.from_bytes(key[-4:], "little")
 
 
 def _counter(value: bytes) -> Counter:

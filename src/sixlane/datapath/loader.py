@@ -214,15 +214,8 @@ class Datapath:
         if self._older:
             ids = self.prefix_ids()
             before = self._older.prefix_ids() or ids
-            keep_past(
-                self._maps,
-                self._older.reasons(),
-                (
-                    (prefix, counter)
-                    for prefix, counter in self._older.prefixes()
-                    if any(prefix.id == id == before.get(name) for name, id in ids.items())
-                ),
-            )
+            kept = {id for name, id in ids.items() if before.get(name) == id}
+            keep_past(self._maps, self._older.reasons(), self._older.prefixes(), kept)
         self._pins.remove_others()
         self._older.close()
         self._replacing = False

@@ -66,23 +66,28 @@ class Older:
         except (LookupError, TypeError, ValueError):
             return {}
 
-    def reasons(self) -> Iterator[tuple[layout.PastReason, Counter]]:
-        """What was counted, for the reasons that this version has, too."""
+    def reasons(self) -> dict[bytes, Counter]:
+        """What was counted, for the reasons that this version has, too: by struct past_reason."""
+        found = {}
         for map, types, names in self._reasons:
             for key, counter in _counted(map, types, "reason"):
                 name = names.get(key["reason"], "")
                 if name in Reason.__members__ and counter.packets:
-                    yield layout.PastReason(Reason[name], map.info.id), counter
+                    found[bytes(layout.PastReason(Reason[name], key["map"]))] = counter
+        return found
 
-    def prefixes(self) -> Iterator[tuple[layout.PastPrefix, Counter]]:
-        """What was counted for each prefix, as `reasons`."""
+    def prefixes(self) -> dict[bytes, Counter]:
+        """What was counted for each prefix, by struct past_prefix."""
+        found = {}
         for map, types, names in self._prefixes:
             for key, counter in _counted(map, types, "index"):
                 if "index" in key:  # the last name is that of their number, DIRECTION_COUNT
                     key["id"], key["direction"] = divmod(key["index"], max(names))
                 name = names.get(key["direction"], "")
                 if name in Direction.__members__ and counter.packets:
-                    yield layout.PastPrefix(key["id"], Direction[name], map.info.id), counter
+                    past = layout.PastPrefix(key["id"], Direction[name], key["map"])
+                    found[bytes(past)] = counter
+        return found
 
     def _gateway(self) -> Any:
         """struct gateway of the tables in force. LookupError, TypeError: it cannot be read."""
@@ -124,7 +129,7 @@ def _types(map: Map) -> Btf:
 
 
 def _counted(map: Map, types: Btf, index: str) -> Iterator[tuple[dict[str, int], Counter]]:
-    """Keys and sums, of a map with a value for each CPU, keyed by `index`, or of sums."""
+    """What is in a map of counters, keyed by `index`, or of sums. `map` says what counted it."""
     struct = types.find(Struct, "counter")
     if map.info.btf_key_type_id and isinstance(
         key_type := types.strip(types[map.info.btf_key_type_id]), Struct
@@ -133,7 +138,7 @@ def _counted(map: Map, types: Btf, index: str) -> Iterator[tuple[dict[str, int],
             yield _decoded(types, key_type, key), _sum([_decoded(types, struct, value)])
         return
     for key, values in map.items_per_cpu():
-        number = {index: int.from_bytes(key, "little")}
+        number = {index: int.from_bytes(key, "little"), "map": map.info.id}
         yield number, _sum([_decoded(types, struct, value) for value in values])
 
 

@@ -18,6 +18,8 @@ from sixlane.bpf.probe import bpffs_mounted, mount_bpffs
 from sixlane.datapath import layout
 from sixlane.errors import KernelError, NotSupported
 
+_COUNTERS = {"counters", "prefix_counters"}
+
 Group = Mapping[str, Path]
 """Maps that are adopted together or not at all: their pins by their names."""
 
@@ -59,10 +61,12 @@ class Pins:
         all, the groups that they do not; `used` are the ids of the maps that they do.
 
         Such a group is what an upgrade left that was cut short: half made, or no longer current.
+        Counters are never out of date: they stay until they are taken over.
         """
         for digest, group in self._groups().items():
             whole = digest not in _OURS or group.keys() == _OURS[digest]
-            if not whole or (used and _ids(group).isdisjoint(used)):
+            unused = used and not _COUNTERS & group.keys() and _ids(group).isdisjoint(used)
+            if not whole or unused:
                 _remove(group)
 
     def remove_others(self) -> None:
@@ -75,7 +79,7 @@ class Pins:
                 shutil.rmtree(path)
 
     def _groups(self) -> dict[str, Group]:
-        """All pinned maps by their digests. Versions before 0.2 had a directory for each layout of
+        """All pinned maps by their digests. Early versions had a directory for each layout of
         everything: maps-<digest>."""
         groups: dict[str, dict[str, Path]] = {}
         for path in sorted(self.maps.iterdir()):
