@@ -9,7 +9,8 @@ import ctypes
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,12 +97,8 @@ def _children() -> Iterator[str]:
                 continue
 
 
-@pytest.fixture(autouse=True)
-def leaves_nothing_behind() -> Iterator[None]:
-    """Fails a test after which a descriptor, a process, a namespace or a pin is left.
-
-    What fixtures of a wider scope hold is there before, and so is not counted.
-    """
+@contextmanager
+def _nothing_left_behind() -> Iterator[None]:
     before = _Traces.observe()
     yield
     deadline = time.monotonic() + _PATIENCE_S
@@ -110,3 +107,22 @@ def leaves_nothing_behind() -> Iterator[None]:
             pytest.fail("left behind: " + ", ".join(left), pytrace=False)
         gc.collect()
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def leak_check() -> Callable[[], AbstractContextManager[None]]:
+    """A context that fails if something is left after it that was not there before."""
+    return _nothing_left_behind
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(
+    leak_check: Callable[[], AbstractContextManager[None]],
+) -> Iterator[None]:
+    """Fails a test after which a descriptor, a process, a namespace or a pin is left.
+
+    What fixtures of a wider scope hold is there before, and so is not counted. A module whose tests
+    share what they change has a fixture of this name and its own scope.
+    """
+    with leak_check():
+        yield

@@ -5,7 +5,7 @@ from fastapi import Depends, FastAPI
 
 import sixlane
 from sixlane.agent import Agent
-from sixlane.api import apply, health, prefixes, problem, resources, streams, system, transactions
+from sixlane.api import health, prefixes, problem, resources, streams, system, transactions
 from sixlane.api.openapi import describe
 from sixlane.api.parameters import refuse_unknown
 from sixlane.api.streams import Streams
@@ -28,7 +28,6 @@ def make_app(agent: Agent, open_streams: Streams | None = None) -> FastAPI:
         transactions.routes(agent),
         streams.routes(agent, open_streams or Streams()),
         system.routes(agent),
-        apply.routes(agent),
     ):
         app.include_router(router)
     health.install(app, agent)

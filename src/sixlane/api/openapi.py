@@ -13,7 +13,11 @@ from typing import Any, cast
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import (
+    GenerateJsonSchema,
+    JsonSchemaWarningKind,
+    models_json_schema,
+)
 
 from sixlane.api import schemas, transactions
 from sixlane.api.body import JSON
@@ -70,7 +74,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             _without_what_we_do_not_say(operation)
             told |= _shared_problems(operation["responses"])
-    made["components"] = {"schemas": _schemas(), "responses": dict(sorted(told.items()))}
+    made["components"] = {"schemas": schemas_of_document(), "responses": dict(sorted(told.items()))}
     return made
 
 
@@ -100,7 +104,17 @@ def _shared_problems(responses: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
-def _schemas() -> dict[str, Any]:
+class _Generator(GenerateJsonSchema):
+    """Defaults that are no JSON are told by the fields themselves."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012
+        *GenerateJsonSchema.ignored_warning_kinds,
+        "non-serializable-default",
+    }
+
+
+def schemas_of_document() -> dict[str, Any]:
+    """All shapes, by name."""
     shapes = [
         *KINDS.values(),
         transactions.TransactionBody,
@@ -110,6 +124,7 @@ def _schemas() -> dict[str, Any]:
     _, made = models_json_schema(
         [(shape, "validation") for shape in shapes],
         ref_template="#/components/schemas/{model}",
+        schema_generator=_Generator,
     )
     components: dict[str, Any] = {**made["$defs"], "Patch": _PATCH}
     for component in components.values():
@@ -130,7 +145,9 @@ def _shapes_of_answers() -> list[type[BaseModel]]:
 
 
 def _tidy(schema: Any) -> None:
-    """Without the titles that pydantic makes of the keys, and line breaks of docstrings."""
+    """Without the titles that pydantic makes of keys, line breaks of docstrings, and the null that
+    stands for what is not there.
+    """
     if isinstance(schema, list):
         for item in schema:
             _tidy(item)
@@ -138,6 +155,8 @@ def _tidy(schema: Any) -> None:
         return
     if isinstance(schema.get("title"), str):
         del schema["title"]
+    if "default" in schema and schema["default"] is None:
+        del schema["default"]
     if isinstance(schema.get("description"), str):
         schema["description"] = " ".join(schema["description"].split())
     for key, value in schema.items():

@@ -30,14 +30,13 @@ def routes(agent: Agent) -> APIRouter:
     router = APIRouter(tags=["prefixes"])
 
     def apply(
-        request: Request,
         edit: Edit,
         precondition: Precondition,
         find: Callable[[Gateway], object],
         dry_run: bool,
     ) -> Response:
         guarded = Guarded(edit, precondition, lambda now: _is_there(now, find))
-        return apply_one(agent, request, guarded, dry_run, after=False)
+        return apply_one(agent, guarded, dry_run, after=False)
 
     def stored(name: str) -> tuple[Gateway, str]:
         found = agent.stored(Key("Gateway", name))
@@ -74,7 +73,6 @@ def routes(agent: Agent) -> APIRouter:
         openapi_extra=body(JSON, "Prefix"),
     )
     def put_prefix(
-        request: Request,
         name: Name,
         prefix: PrefixName,
         content: Body,
@@ -86,7 +84,7 @@ def routes(agent: Agent) -> APIRouter:
         if edits.parse_prefix(data).name != prefix:
             raise _in_another_place(data["name"], prefix, "name")
         edit = edits.put_prefix(name, data, expect(name, precondition))
-        return apply(request, edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), dry_run)
 
     @router.patch(
         _ONE,
@@ -95,7 +93,6 @@ def routes(agent: Agent) -> APIRouter:
         openapi_extra=body(MERGE_PATCH, "Patch"),
     )
     def patch_prefix(
-        request: Request,
         name: Name,
         prefix: PrefixName,
         content: Patch,
@@ -105,7 +102,7 @@ def routes(agent: Agent) -> APIRouter:
         """Change what the patch holds (RFC 7396): null takes a key away, a list is replaced."""
         changes = parse_json_object(content)
         edit = edits.patch_prefix(name, prefix, changes, expect(name, precondition))
-        return apply(request, edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), dry_run)
 
     @router.delete(
         _ONE,
@@ -113,7 +110,6 @@ def routes(agent: Agent) -> APIRouter:
         responses=changed(404, 412),
     )
     def delete_prefix(
-        request: Request,
         name: Name,
         prefix: PrefixName,
         precondition: Preconditions,
@@ -121,7 +117,7 @@ def routes(agent: Agent) -> APIRouter:
     ) -> Response:
         """Take a prefix away. The last one stays: a Gateway has at least one."""
         edit = edits.delete_prefix(name, prefix, expect(name, precondition))
-        return apply(request, edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), dry_run)
 
     @router.get(
         _EAMS,
@@ -149,7 +145,6 @@ def routes(agent: Agent) -> APIRouter:
         openapi_extra=body(JSON, "Eam"),
     )
     def put_eam(
-        request: Request,
         name: Name,
         prefix: PrefixName,
         ipv4: Ipv4Address,
@@ -164,11 +159,10 @@ def routes(agent: Agent) -> APIRouter:
         if given != f"{ipv4}/{length}":
             raise _in_another_place(given, f"{ipv4}/{length}", "ipv4")
         edit = edits.put_eam(name, prefix, data, expect(name, precondition))
-        return apply(request, edit, precondition, eam_at(prefix, given), dry_run)
+        return apply(edit, precondition, eam_at(prefix, given), dry_run)
 
     @router.delete(_EAM, operation_id="deleteEam", responses=changed(404, 412))
     def delete_eam(
-        request: Request,
         name: Name,
         prefix: PrefixName,
         ipv4: Ipv4Address,
@@ -179,7 +173,7 @@ def routes(agent: Agent) -> APIRouter:
         """Take one mapping away."""
         given = f"{ipv4}/{length}"
         edit = edits.delete_eam(name, prefix, given, expect(name, precondition))
-        return apply(request, edit, precondition, eam_at(prefix, given), dry_run)
+        return apply(edit, precondition, eam_at(prefix, given), dry_run)
 
     def prefix_at(prefix: str) -> Callable[[Gateway], object]:
         return lambda gateway: edits.prefix_of(gateway, prefix)

@@ -58,7 +58,6 @@ def _add_kind(router: APIRouter, agent: Agent, kind: str) -> None:
         openapi_extra=body(JSON, kind),
     )
     def put(
-        request: Request,
         name: Name,
         content: Body,
         precondition: Preconditions,
@@ -68,7 +67,7 @@ def _add_kind(router: APIRouter, agent: Agent, kind: str) -> None:
         resource = parse_resource(parse_json_object(content))
         _check_place(resource, Key(kind, name))
         edit = edits.put(resource, expected(agent, resource.key, precondition))
-        return apply(request, edit, precondition, dry_run)
+        return apply(edit, precondition, dry_run)
 
     @router.patch(
         one,
@@ -77,7 +76,6 @@ def _add_kind(router: APIRouter, agent: Agent, kind: str) -> None:
         openapi_extra=body(MERGE_PATCH, "Patch"),
     )
     def patch(
-        request: Request,
         name: Name,
         content: Patch,
         precondition: Preconditions,
@@ -86,24 +84,22 @@ def _add_kind(router: APIRouter, agent: Agent, kind: str) -> None:
         """Change what the patch holds (RFC 7396): null takes a key away, a list is replaced."""
         key, changes = Key(kind, name), parse_json_object(content)
         edit = edits.merge_patch(key, changes, expected(agent, key, precondition))
-        return apply(request, edit, precondition, dry_run)
+        return apply(edit, precondition, dry_run)
 
     @router.delete(
         one,
         operation_id=f"delete{kind}",
         responses=changed(404, 412),
     )
-    def delete(
-        request: Request, name: Name, precondition: Preconditions, dry_run: DryRun = False
-    ) -> Response:
+    def delete(name: Name, precondition: Preconditions, dry_run: DryRun = False) -> Response:
         """Take it away."""
         key = Key(kind, name)
         edit = edits.delete(key, expected(agent, key, precondition))
-        return apply(request, edit, precondition, dry_run)
+        return apply(edit, precondition, dry_run)
 
-    def apply(request: Request, edit: Edit, precondition: Precondition, dry_run: bool) -> Response:
+    def apply(edit: Edit, precondition: Precondition, dry_run: bool) -> Response:
         guarded = Guarded(edit, precondition, lambda now: now is not None)
-        return apply_one(agent, request, guarded, dry_run, after=True)
+        return apply_one(agent, guarded, dry_run, after=True)
 
 
 def expected(agent: Agent, key: Key, precondition: Precondition) -> str | None:
@@ -111,9 +107,7 @@ def expected(agent: Agent, key: Key, precondition: Precondition) -> str | None:
     return precondition.expected(lambda: agent.stored(key).version)
 
 
-def apply_one(
-    agent: Agent, request: Request, guarded: Guarded, dry_run: bool, *, after: bool
-) -> Response:
+def apply_one(agent: Agent, guarded: Guarded, dry_run: bool, *, after: bool) -> Response:
     """Make one change. What If-Match or If-None-Match forbade is 412; the body's version, 409."""
     try:
         result = agent.apply(Transaction([guarded.edit]), dry_run=dry_run)

@@ -188,6 +188,28 @@ class Counters(Shape):
     prefixes: dict[str, DirectionCounts]
 
 
+class Drop(Shape):
+    """A dropped packet; or with `lost` alone, how many more there were."""
+
+    time: Time = ""
+    reason: Annotated[str, Field(examples=["drop_ttl_expired"])] = ""
+    device: str = ""
+    entry: Annotated[str, Field(examples=["tc"])] = ""
+    bytes: Annotated[int, Field(ge=0, description="Of layer 3.")] = 0
+    src: Annotated[str | None, Field(description="null: could not be read.")] = None
+    dst: str | None = None
+    protocol: Annotated[str | None, Field(examples=["udp"])] = None
+    src_port: int = 0
+    dst_port: int = 0
+    icmp_type: int = 0
+    icmp_code: int = 0
+    fragment: bool = False
+    head: Annotated[str, Field(description="The first bytes, in hexadecimal.")] = ""
+    summary: Annotated[str, Field(description="One line, for people.")] = ""
+    lost: Annotated[int, Field(ge=0, description="Too many for the reader.")] = 0
+    limited: Annotated[int, Field(ge=0, description="Over the rate that is collected.")] = 0
+
+
 class TornDown(Shape):
     """`lost`: what could not be restored, one line each."""
 
@@ -223,13 +245,29 @@ class Problem(Shape):
     ] = ""
 
 
+class Finding(Shape):
+    """One thing that was looked at; docs/reference/doctor.md has them all."""
+
+    name: Annotated[str, Field(examples=["tcx"])]
+    status: Literal["ok", "missing", "warning", "problem"]
+    what: Annotated[str, Field(description="What was found.")]
+    costs: Annotated[str, Field(description="What that costs; empty if it is ok.")]
+    hint: Annotated[str, Field(description="How to mend it; may be empty.")]
+
+
+class Diagnosis(Shape):
+    """All findings."""
+
+    checks: list[Finding]
+
+
 class Health(Shape):
     """It takes and does jobs."""
 
     healthy: Literal[True]
 
 
-class EventOf(Shape):
+class Event(Shape):
     """What the data of an event of `/v1/watch` holds; `synced` has `resources` alone."""
 
     type: Literal["put", "deleted", "synced"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent and the machine are doing."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from sixlane.agent import Agent
 from sixlane.api.answers import answer
@@ -22,13 +22,18 @@ def routes(agent: Agent) -> APIRouter:
         """Packets and bytes by reason, and by prefix and direction."""
         return answer(agent.counters())
 
+    @router.get("/v1/doctor", operation_id="getDoctor", responses=found("Diagnosis"))
+    def doctor() -> Response:
+        """What this machine can do, what is in the way, and what it costs."""
+        return answer(agent.doctor())
+
     @router.get("/v1/metrics", operation_id="getMetrics", responses=metrics_responses())
     def metrics() -> Response:
         """The numbers as Prometheus reads them."""
         return Response(metrics_text(agent), media_type=CONTENT_TYPE)
 
     @router.post("/v1/teardown", operation_id="tearDown", responses=found("TornDown"))
-    def teardown(request: Request) -> Response:
+    def teardown() -> Response:
         """Remove everything from the machine, and restore what was changed."""
         lost = agent.teardown()
         return answer({"lost": lost})

@@ -4,16 +4,16 @@
 from collections import Counter
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Request, Response
-from pydantic import Field, ValidationError
+from fastapi import APIRouter, Response
+from pydantic import Field, ValidationError, WithJsonSchema
 
 from sixlane.agent import Agent, Transaction, edits
 from sixlane.api.answers import answer, applied
 from sixlane.api.body import JSON, parse_json_object
-from sixlane.api.describe import body, changed, found
+from sixlane.api.describe import body, changed, found, ref
 from sixlane.api.parameters import DryRun
 from sixlane.api.resources import Body
-from sixlane.model import Key, ResourceError, parse_resources
+from sixlane.model import KINDS, Key, ResourceError, parse_resources
 from sixlane.model.problem import from_pydantic
 from sixlane.model.resource import Model
 
@@ -21,11 +21,13 @@ _Shape = TypeVar("_Shape", bound=Model)
 
 
 class Reference(Model):
-    """A resource to delete. `resourceVersion`, if given, must be the present one."""
+    """A resource that is there."""
 
-    kind: str
-    name: str
-    resource_version: str | None = None
+    kind: Annotated[str, Field(examples=["Gateway"])]
+    name: Annotated[str, Field(examples=["edge"])]
+    resource_version: Annotated[
+        str | None, Field(description="If given, it must be the present one.", examples=["17"])
+    ] = None
 
     @property
     def key(self) -> Key:
@@ -33,17 +35,27 @@ class Reference(Model):
 
 
 class TransactionBody(Model):
-    """Resources to put and to delete; `prune`: delete whatever is not named in `put`."""
+    """Many changes at once."""
 
-    put: Annotated[tuple[Any, ...], Field(strict=False)] = ()
-    delete: Annotated[tuple[Reference, ...], Field(strict=False)] = ()
-    prune: bool = False
+    put: Annotated[
+        tuple[Any, ...],
+        Field(strict=False, description="Resources that shall be as they are here."),
+        WithJsonSchema({"type": "array", "items": {"oneOf": [ref(kind) for kind in KINDS]}}),
+    ] = ()
+    delete: Annotated[
+        tuple[Reference, ...], Field(strict=False, description="Resources that shall be no more.")
+    ] = ()
+    prune: Annotated[
+        bool, Field(description="Delete every resource that is not in `put`, too.")
+    ] = False
 
 
 class RollbackBody(Model):
-    """`revision`: the one to go back to; null: the one before the present one."""
+    """Where to go back to."""
 
-    revision: Annotated[int | None, Field(ge=0)] = None
+    revision: Annotated[
+        int | None, Field(ge=0, description="null, or left out: the one before the present one.")
+    ] = None
 
 
 def routes(agent: Agent) -> APIRouter:
@@ -55,7 +67,7 @@ def routes(agent: Agent) -> APIRouter:
         responses=changed(404, 409, 413, 415),
         openapi_extra=body(JSON, "TransactionBody"),
     )
-    def transact(request: Request, content: Body, dry_run: DryRun = False) -> Response:
+    def transact(content: Body, dry_run: DryRun = False) -> Response:
         """Put and delete resources: all of it is in force then, in one flip, or nothing."""
         transaction = parse_transaction(parse_json_object(content))
         result = agent.apply(transaction, dry_run=dry_run)
@@ -72,7 +84,7 @@ def routes(agent: Agent) -> APIRouter:
         responses=changed(404, 413, 415),
         openapi_extra=body(JSON, "RollbackBody"),
     )
-    def rollback(request: Request, content: Body, dry_run: DryRun = False) -> Response:
+    def rollback(content: Body, dry_run: DryRun = False) -> Response:
         """Have all resources as they were in a revision. That makes a new one."""
         asked = _parsed(RollbackBody, parse_json_object(content))
         result = agent.rollback(asked.revision, dry_run=dry_run)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, TypeVar
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from sixlane.model.problem import shown, wrong
@@ -179,15 +179,37 @@ def _as_text(value: object) -> object:
 
 _AS_TEXT = PlainSerializer(_as_text, when_used="json")
 
-Ipv4 = Annotated[IPv4Address, *_field(parse_ipv4_address, str)]
-Ipv6 = Annotated[IPv6Address, *_field(parse_ipv6_address, str)]
-Ipv4Range = Annotated[IPv4Network, *_field(parse_ipv4_network, str)]
-Ipv6Range = Annotated[IPv6Network, *_field(parse_ipv6_network, str)]
-Pool6 = Annotated[IPv6Network, *_field(parse_pool6, str)]
-Ipv4Ranges = Annotated[RangeList, *_field(parse_ipv4_ranges, list[str])]
-Ipv6Ranges = Annotated[tuple[IPv6Network, ...], *_field(parse_ipv6_ranges, list[str])]
-Ranges = Annotated[tuple[AnyNetwork, ...], *_field(parse_ranges, list[str])]
-Addresses = Annotated[tuple[AnyAddress, ...], *_field(parse_addresses, list[str])]
+
+def _text(pattern: str, example: str) -> Any:
+    """Text that is like this, at least: the schema of what a parser looks at more closely."""
+    return Annotated[str, Field(pattern=f"^{pattern}$", examples=[example])]
+
+
+def _list_of(text: Any) -> Any:
+    return list[text]
+
+
+_V4, _V6 = r"[0-9.]+", r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+_LENGTH4, _LENGTH6 = r"(/[0-9]{1,2})?", r"(/[0-9]{1,3})?"
+_IPV4_TEXT = _text(_V4, "192.175.48.1")
+_IPV6_TEXT = _text(_V6, "2001:db8::1")
+_IPV4_RANGE_TEXT = _text(_V4 + _LENGTH4, "192.175.48.0/24")
+_IPV6_RANGE_TEXT = _text(_V6 + _LENGTH6, "2001:db8:64::/64")
+_POOL6_TEXT = _text(_V6 + f"/({'|'.join(map(str, rfc6052.PREFIX_LENGTHS))})", "64:ff9b::/96")
+_ADDRESS_TEXT = _text(f"({_V4}|{_V6})", "2001:db8:64::1")
+_RANGE_TEXT = _text(f"({_V4}{_LENGTH4}|{_V6}{_LENGTH6})", "2001:db8:64::/64")
+
+Ipv4 = Annotated[IPv4Address, *_field(parse_ipv4_address, _IPV4_TEXT)]
+Ipv6 = Annotated[IPv6Address, *_field(parse_ipv6_address, _IPV6_TEXT)]
+Ipv4Range = Annotated[IPv4Network, *_field(parse_ipv4_network, _IPV4_RANGE_TEXT)]
+Ipv6Range = Annotated[IPv6Network, *_field(parse_ipv6_network, _IPV6_RANGE_TEXT)]
+Pool6 = Annotated[IPv6Network, *_field(parse_pool6, _POOL6_TEXT)]
+Ipv4Ranges = Annotated[RangeList, *_field(parse_ipv4_ranges, _list_of(_IPV4_RANGE_TEXT))]
+Ipv6Ranges = Annotated[
+    tuple[IPv6Network, ...], *_field(parse_ipv6_ranges, _list_of(_IPV6_RANGE_TEXT))
+]
+Ranges = Annotated[tuple[AnyNetwork, ...], *_field(parse_ranges, _list_of(_RANGE_TEXT))]
+Addresses = Annotated[tuple[AnyAddress, ...], *_field(parse_addresses, _list_of(_ADDRESS_TEXT))]
 
 
 def not_global(network: IPv4Network) -> IPv4Network | None:

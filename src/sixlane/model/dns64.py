@@ -36,20 +36,25 @@ def _mapped_as_text(value: tuple[IPv4Network, ...]) -> list[str]:
 
 
 class Dns64Prefix(Model):
-    """One prefix that AAAA records are made with.
+    """One prefix that AAAA records are made with."""
 
-    `exclude`: AAAA records in these ranges count as absent. `mapped`: the IPv4 addresses that this
-    prefix is for. `clients`: who gets it; None: all clients of the resource.
-    """
-
-    prefix: Pool6
-    exclude: Ipv6Ranges = (IPV4_MAPPED,)
+    prefix: Annotated[Pool6, Field(description="RFC 6052: the IPv4 address stands behind it.")]
+    exclude: Annotated[
+        Ipv6Ranges, Field(description="AAAA records in these ranges count as absent.")
+    ] = (IPV4_MAPPED,)
     mapped: Annotated[
         tuple[IPv4Network, ...],
         PlainValidator(_parse_mapped, json_schema_input_type=list[str]),
         PlainSerializer(_mapped_as_text, when_used="json"),
+        Field(
+            description="IPv4 ranges that this prefix is for; [any]: all.",
+            examples=[["any"], ["192.0.2.0/24"]],
+            json_schema_extra={"default": ["any"], "minItems": 1},
+        ),
     ] = (IPv4Network("0.0.0.0/0"),)
-    clients: Ranges | None = None
+    clients: Annotated[
+        Ranges | None, Field(description="Who gets it; null: all clients of the resource.")
+    ] = None
 
     @property
     def is_well_known(self) -> bool:
@@ -63,17 +68,25 @@ class Dns64Prefix(Model):
 
 
 class Dns64Spec(Model):
-    """`listen`: addresses of this machine. `clients`: who may ask, and nobody else.
+    """Where the resolver listens, for whom, and what it makes AAAA records with."""
 
-    `forwarders`: resolvers that are asked; (): the DNS itself, from its root.
-    """
-
-    listen: Addresses
-    port: Annotated[int, Field(ge=1, le=65535)] = DNS_PORT
-    clients: Ranges
+    listen: Annotated[
+        Addresses,
+        Field(description="Addresses of this machine.", json_schema_extra={"minItems": 1}),
+    ]
+    port: Annotated[int, Field(ge=1, le=65535, description="UDP and TCP.")] = DNS_PORT
+    clients: Annotated[
+        Ranges,
+        Field(description="Who may ask, and nobody else.", json_schema_extra={"minItems": 1}),
+    ]
     prefixes: Annotated[tuple[Dns64Prefix, ...], Field(min_length=1, max_length=64, strict=False)]
-    forwarders: Addresses = ()
-    dnssec_validation: Literal["auto", "no"] = "auto"
+    forwarders: Annotated[
+        Addresses,
+        Field(description="Resolvers that are asked; []: the DNS itself, from its root."),
+    ] = ()
+    dnssec_validation: Annotated[
+        Literal["auto", "no"], Field(description="`auto`: with the root's trust anchor.")
+    ] = "auto"
 
     @model_validator(mode="after")
     def _check(self) -> "Dns64Spec":

@@ -19,14 +19,23 @@ from sixlane.model.resource import Model
 
 
 class Eam(Model):
-    """One explicit address mapping (RFC 7757): `ipv4` and `ipv6` stand for each other.
+    """One explicit address mapping (RFC 7757): `ipv4` and `ipv6` stand for each other."""
 
-    `remote`: the nodes are outside and have the IPv4 addresses; else inside, with the IPv6 ones.
-    """
-
-    ipv4: Ipv4Range
-    ipv6: Ipv6Range
-    remote: bool = False
+    ipv4: Annotated[Ipv4Range, Field(examples=["192.175.48.8/30"])]
+    ipv6: Annotated[
+        Ipv6Range,
+        Field(
+            description="Has at least as many bits behind its length as `ipv4`.",
+            examples=["2001:db8:1::/126"],
+        ),
+    ]
+    remote: Annotated[
+        bool,
+        Field(
+            description="The nodes are outside and have the IPv4 addresses; else inside, with the "
+            "IPv6 ones."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _check(self) -> "Eam":

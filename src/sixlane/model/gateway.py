@@ -41,26 +41,52 @@ def _check_device_name(name: str) -> str:
 
 
 class Device(Model):
-    """One network device on which packets are translated as they come in.
+    """One network device on which packets are translated as they come in."""
 
-    `attach`: `auto` takes native XDP on a NIC that can do it, tc on veth; the others insist.
-    """
-
-    name: Annotated[str, AfterValidator(_check_device_name)]
-    attach: Literal["auto", "xdp", "xdp-generic", "tc"] = "auto"
+    name: Annotated[
+        str,
+        AfterValidator(_check_device_name),
+        Field(
+            description="As in `ip link`; at most 15 bytes.",
+            examples=["eth0"],
+            json_schema_extra={"minLength": 1, "maxLength": _LONGEST_DEVICE_NAME},
+        ),
+    ]
+    attach: Annotated[
+        Literal["auto", "xdp", "xdp-generic", "tc"],
+        Field(
+            description="`auto` takes native XDP on a NIC that can do it, tc on a virtual device; "
+            "the others insist."
+        ),
+    ] = "auto"
 
 
 class Prefix(Model):
-    """One translation prefix, and the IPv4 addresses that stand for IPv6 nodes inside under it.
+    """One translation prefix, and the IPv4 addresses that stand for IPv6 nodes inside under it."""
 
-    `load_balancer_source_ranges`: the IPv4 sources let in; None: all, empty: none.
-    """
-
-    name: Annotated[str, checked_name(31)]
-    prefix: Pool6
-    ipv4: Ipv4Ranges = RangeList()
-    load_balancer_source_ranges: Ipv4Ranges | None = None
-    eam: EamList = EamList()
+    name: Annotated[str, *checked_name(31), Field(description="Names its counters.")]
+    prefix: Annotated[
+        Pool6,
+        Field(description="RFC 6052: the IPv4 address stands behind it; bits 64 to 71 are zero."),
+    ]
+    ipv4: Annotated[
+        Ipv4Ranges,
+        Field(
+            description="What stands for nodes inside; may be left out only if there is `eam`.",
+            json_schema_extra={"default": []},
+        ),
+    ] = RangeList()
+    load_balancer_source_ranges: Annotated[
+        Ipv4Ranges | None,
+        Field(description="IPv4 sources that are let in; null: all; []: none."),
+    ] = None
+    eam: Annotated[
+        EamList,
+        Field(
+            description="Explicit address mappings (RFC 7757); they go before the prefix.",
+            json_schema_extra={"default": []},
+        ),
+    ] = EamList()
 
     @property
     def is_well_known(self) -> bool:
@@ -117,9 +143,9 @@ class Prefix(Model):
 
 
 class IcmpErrors(Model):
-    """ICMP errors that the gateway itself sends, a second; 0: none."""
+    """ICMP errors that the gateway itself sends."""
 
-    rate: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    rate: Annotated[int, Field(ge=0, le=1_000_000, description="So many a second; 0: none.")] = 1000
 
 
 class IcmpSource(Model):
@@ -144,15 +170,21 @@ class IcmpSource(Model):
 
 
 class GatewaySpec(Model):
-    """See the fields' types. `lowest_ipv6_mtu`: bytes, RFC 7915 section 4."""
+    """What translates, under which prefixes, and for whom."""
 
     devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=16, strict=False)]
     prefixes: Annotated[
         tuple[Prefix, ...], Field(min_length=1, max_length=MAX_PREFIXES, strict=False)
     ]
-    lowest_ipv6_mtu: Annotated[int, Field(ge=MIN_IPV6_MTU, le=65535, alias="lowestIPv6MTU")] = (
-        MIN_IPV6_MTU
-    )
+    lowest_ipv6_mtu: Annotated[
+        int,
+        Field(
+            ge=MIN_IPV6_MTU,
+            le=65535,
+            alias="lowestIPv6MTU",
+            description="The lowest MTU of the IPv6 side, in bytes (RFC 7915 section 4).",
+        ),
+    ] = MIN_IPV6_MTU
     icmp_errors: IcmpErrors = IcmpErrors()
     icmp_source: IcmpSource = IcmpSource()
 

@@ -64,8 +64,8 @@ class Model(BaseModel):
         return keys
 
 
-def checked_name(longest: int) -> Any:
-    """A type for names: a-z, 0-9 and inner dashes, at most `longest` of them."""
+def checked_name(longest: int) -> tuple[Any, Any]:
+    """Makes a type of str for names: a-z, 0-9 and inner dashes, at most `longest` of them."""
 
     def check(name: str) -> str:
         if not _NAME.fullmatch(name) or len(name) > longest:
@@ -75,26 +75,32 @@ def checked_name(longest: int) -> Any:
             )
         return name
 
-    return AfterValidator(check)
+    known: dict[str, Any] = {"pattern": f"^{_NAME.pattern}$", "minLength": 1, "maxLength": longest}
+    return AfterValidator(check), Field(json_schema_extra=known, examples=["edge"])
 
 
-def _ignored(kind: Any) -> tuple[Any, Any]:
+def _ignored(what: str) -> tuple[Any, Any]:
     """What the agent adds to a resource; it may come back, and says nothing then."""
     return (
-        PlainValidator(lambda _: None, json_schema_input_type=kind),
-        Field(default=None, exclude=True),
+        PlainValidator(lambda _: None, json_schema_input_type=Any),
+        Field(default=None, exclude=True, description=f"{what} The agent's; not looked at."),
     )
 
 
 class Metadata(Model):
-    """What a resource is called.
+    """What a resource is called, and which version of it is meant."""
 
-    `resource_version`: the one that must be present for a change to be made; None: any.
-    """
-
-    name: Annotated[str, checked_name(63)]
-    generation: Annotated[None, *_ignored(int)] = None
-    resource_version: Annotated[str | None, Field(exclude=True)] = None
+    name: Annotated[str, *checked_name(63)]
+    generation: Annotated[None, *_ignored("How often the spec was changed.")] = None
+    resource_version: Annotated[
+        str | None,
+        Field(
+            exclude=True,
+            description="The version that the change is meant for, as the agent told it; left out "
+            "or null: whatever there is.",
+            examples=["17"],
+        ),
+    ] = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Metadata) and self.name == other.name
@@ -114,7 +120,7 @@ class Resource(Model):
     kind: str
     metadata: Metadata
     spec: Any
-    status: Annotated[None, *_ignored(dict[str, Any])] = None
+    status: Annotated[None, *_ignored("How it does.")] = None
 
     def __eq__(self, other: object) -> bool:
         return self is other or (

@@ -12,13 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sixlane.api.body import MAX_BODY_BYTES
 from sixlane.api.listen import listening
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from tests.unit.agent.fakes import DNS64, GATEWAY, World
 from tests.unit.agent.serving import serving
-
-JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
 
 
 def test_apply(client: httpx.Client) -> None:
-    answer = client.post("/v1/apply", json=[GATEWAY, DNS64])
+    answer = client.post("/v1/transactions", json={"put": [GATEWAY, DNS64]})
     assert answer.status_code == 200
     first = {"generation": 1, "resourceVersion": "1"}
     assert answer.json() == {
@@ -67,14 +64,15 @@ def test_apply(client: httpx.Client) -> None:
 
 
 def test_dry_run(client: httpx.Client) -> None:
-    assert client.post("/v1/apply?dryRun=true", json=[GATEWAY]).json()["dryRun"] is True
+    would = client.post("/v1/transactions?dryRun=true", json={"put": [GATEWAY]})
+    assert would.json()["dryRun"] is True
     assert client.get("/v1/resources").json()["items"] == []
-    told = problem(client.post("/v1/apply?dryRun=perhaps", json=[GATEWAY]), 400)
+    told = problem(client.post("/v1/transactions?dryRun=perhaps", json={"put": [GATEWAY]}), 400)
     assert "dryRun" in told["detail"]
 
 
 def test_status_counters_teardown(client: httpx.Client) -> None:
-    client.post("/v1/apply", json=[GATEWAY])
+    client.post("/v1/transactions", json={"put": [GATEWAY]})
     assert client.get("/v1/status").json()["resources"] == [
         {
             "kind": "Gateway",
@@ -95,7 +93,7 @@ def test_status_counters_teardown(client: httpx.Client) -> None:
 
 def test_a_wrong_resource_is_refused_with_its_place(client: httpx.Client) -> None:
     wrong = json.loads(json.dumps(GATEWAY).replace("/96", "/95"))
-    told = problem(client.post("/v1/apply", json=[DNS64, wrong]), 422)
+    told = problem(client.post("/v1/transactions", json={"put": [DNS64, wrong]}), 422)
     assert told["resource"] == 1
     assert told["path"] == ["spec", "prefixes", 0, "prefix"]
     assert told["what"] == "64:ff9b::/95 has length /95"
@@ -119,23 +117,9 @@ def test_each_kind_of_error(
         raise error
 
     world.gateway.fail["plan"] = fail
-    told = problem(client.post("/v1/apply", json=[GATEWAY]), status)
+    told = problem(client.post("/v1/transactions", json={"put": [GATEWAY]}), status)
     assert told["type"] == f"urn:sixlane:problem:{kind}"
     assert "Traceback" not in json.dumps(told)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"{}", b"[]", b"7", b"[" * 100_000, b"\xff"])
-def test_a_body_that_is_no_list(client: httpx.Client, body: bytes) -> None:
-    problem(client.post("/v1/apply", content=body, headers=JSON), 400)
-
-
-def test_a_body_without_end(client: httpx.Client) -> None:
-    problem(client.post("/v1/apply", content=b" " * (MAX_BODY_BYTES + 1), headers=JSON), 413)
-
-
-def test_no_such_place(client: httpx.Client) -> None:
-    assert "GET /v2" in problem(client.get("/v2"), 404)["detail"]
-    problem(client.get("/v1/apply"), 405)
 
 
 def test_the_socket_is_for_root_and_its_group(tmp_path: Path) -> None:
