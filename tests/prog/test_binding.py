@@ -524,6 +524,8 @@ class TestProbes:
         assert not probe.bpffs_mounted(tmp_path)
         assert not probe.bpffs_mounted(tmp_path / "nothing")
         probe.mount_bpffs(bpffs)  # not a second one on top
+        with pytest.raises(KernelError, match="ENOTEMPTY"):
+            probe.mount_bpffs(tmp_path)  # would hide what is in there
         assert bpffs.stat().st_mode & 0o777 == 0o700
 
 

@@ -5,6 +5,7 @@ The probes leave nothing behind and touch no device: they attach to the loopback
 namespace that lasts as long as the probe.
 """
 
+import errno
 import functools
 import os
 import struct
@@ -58,10 +59,15 @@ def bpffs_mounted(path: str | Path) -> bool:
 
 
 def mount_bpffs(path: str | Path) -> None:
-    """Mounts a bpffs that only root may enter at `path`, made if need be, unless there is one."""
+    """Mounts a bpffs that only root may enter at `path`, made if need be, unless there is one.
+
+    A directory that holds anything is not hidden: KernelError(ENOTEMPTY).
+    """
     if bpffs_mounted(path):
         return
     Path(path).mkdir(parents=True, exist_ok=True)
+    if any(Path(path).iterdir()):
+        raise KernelError(errno.ENOTEMPTY, f"mount a bpffs at {path}")
     result = libc().mount(b"bpf", os.fsencode(path), b"bpf", 0, b"mode=0700")
     check(-ffi.errno if result < 0 else 0, f"mount a bpffs at {path}")
 

@@ -38,7 +38,7 @@ from sixlane.cli.teardown import teardown
     envvar="SIXLANE_SOCKET",
     default=DEFAULT_SOCKET,
     show_default=True,
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Where the agent listens; or SIXLANE_SOCKET.",
 )
 @click.version_option(sixlane.__version__, message="%(prog)s %(version)s")

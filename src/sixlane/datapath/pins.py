@@ -41,7 +41,8 @@ class Pins:
                 mount_bpffs(root.parent)
             except KernelError as error:
                 raise NotSupported(
-                    f"a bpffs at {root.parent}", f"mount -t bpf bpf {root.parent}"
+                    f"a bpffs at {root.parent}",
+                    "mount -t bpf bpf /sys/fs/bpf, or have --bpffs name a directory in one",
                 ) from error
         pins = cls(root, build)
         for directory in (pins.maps, pins.programs, pins.links):
