@@ -2,12 +2,13 @@
 # `make demo` shows what sixlane does, `make test` proves it; `make help` tells the rest.
 
 PYTHON ?= python3
+PREFIX ?= /usr/local
 BIN := .venv/bin
 export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 
-.PHONY: help demo test test-kills check generate format bpf deps venv clean
+.PHONY: help demo test test-kills check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +57,15 @@ venv: .venv/.installed ## The virtual environment in .venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
+
+install: deps ## Commands, units, man pages, completions under PREFIX, with DESTDIR in front
+	$(PYTHON) -m venv --clear $(DESTDIR)$(PREFIX)/lib/sixlane
+	$(DESTDIR)$(PREFIX)/lib/sixlane/bin/python -m pip install --quiet $(PIP_FLAGS) .
+	packaging/install-files "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## Take all of that away; what is in force, /etc/sixlane and /var/lib/sixlane stay
+	packaging/install-files --remove "$(DESTDIR)" "$(PREFIX)"
+	rm -rf $(DESTDIR)$(PREFIX)/lib/sixlane
 
 clean: ## Remove what was built, the virtual environment too
 	$(MAKE) --no-print-directory -C bpf clean
