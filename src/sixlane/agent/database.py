@@ -92,9 +92,9 @@ class Database:
         return db
 
     def _open_to_read(self) -> sqlite3.Connection:
-        # Without a log there is nothing to share with writers, and SQLite must not try to.
+        # With nothing in the log there is nothing to share with writers; SQLite must not try to.
         log = self.path.with_name(self.path.name + "-wal")
-        mode = "mode=ro" if log.exists() else "immutable=1"
+        mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?{mode}", uri=True)
 
     def _open_again(self) -> None:

@@ -94,7 +94,7 @@ def plan_gateway(
         troubles=chosen.troubles,
         raise_slow_path=observed.slow_path is None,
         flip=not in_force or observed.slow_path is None,
-        notes=() if in_force else tuple(_table_notes(tables, observed)),
+        notes=() if in_force else tuple(_table_notes(gateway, observed, before)),
     )
 
 
@@ -124,11 +124,18 @@ def _automatic_entry(device: Device) -> Entry:
     return "tc" if device.kind else "xdp"
 
 
-def _table_notes(tables: Tables, observed: Observed) -> Iterator[str]:
-    names = {entry.name for entry in tables.prefixes}
-    for entry in tables.prefixes:
-        verb = "change" if entry.name in observed.prefix_ids else "add"
-        yield f"{verb} prefix {entry.name}: {entry.network}"
-    for name in observed.prefix_ids:
-        if name not in names:
-            yield f"remove prefix {name}"
+def _table_notes(gateway: Gateway, observed: Observed, before: Gateway | None) -> Iterator[str]:
+    """What is new for packets, prefix by prefix; `before`: the Gateway in force."""
+    old = {prefix.name: prefix for prefix in before.spec.prefixes} if before else {}
+    moved = False
+    for prefix in gateway.spec.prefixes:
+        there = prefix.name in observed.prefix_ids
+        if there and old.get(prefix.name) == prefix:
+            continue
+        moved = True
+        yield f"{'change' if there else 'add'} prefix {prefix.name}: {prefix.prefix}"
+    for name in observed.prefix_ids.keys() - {prefix.name for prefix in gateway.spec.prefixes}:
+        moved = True
+        yield f"remove prefix {name}"
+    if not moved:
+        yield "change what all prefixes share: devices, their addresses, or settings"

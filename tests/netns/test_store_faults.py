@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store that cannot be written or read: changes are refused in one line, forwarding goes on."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sixlane.datapath import Datapath
+from tests import needs
+from tests.netns import agents
+from tests.netns.agents import GATEWAY, Agent, changed
+
+pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("ip"), needs.command("mount")]
+
+OTHER = changed(GATEWAY, lowestIPv6MTU=1400)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """Not started; its state is on a file system of one megabyte."""
+    state = tmp_path / "state"
+    state.mkdir()
+    with mounted(state), agents.world(tmp_path) as (agent, _, _):
+        yield agent
+        remount(agent, "rw")
+
+
+@contextmanager
+def mounted(directory: Path) -> Iterator[None]:
+    mount("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(directory))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def mount(*argv: str) -> None:
+    subprocess.run(["mount", *argv], check=True)
+
+
+def remount(agent: Agent, mode: str) -> None:
+    mount("-o", f"remount,{mode}", str(agent.place.state_dir))
+
+
+def fill(agent: Agent) -> Path:
+    """Leave no room for anything."""
+    filler = agent.place.state_dir / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return filler
+
+
+def in_force(agent: Agent) -> dict[str, Any]:
+    """What packets meet: flips, tables, and what is attached."""
+    with Datapath.open(agent.bpffs) as datapath:
+        return {
+            "generation": datapath.generation(),
+            "digest": datapath.digest(),
+            "links": sorted(path.name for path in (agent.bpffs / "links").iterdir()),
+        }
+
+
+def refused(agent: Agent, resource: dict[str, Any]) -> str:
+    """The one line that says why."""
+    said = agent.apply(resource, code=1)
+    assert said.startswith("sixlane: ")
+    assert said.count("\n") == 1
+    return said
+
+
+def test_a_full_disk(agent: Agent) -> None:
+    agent.start()
+    agent.apply(GATEWAY)
+    before = in_force(agent)
+    filler = fill(agent)
+    large = changed(GATEWAY, prefixes=[{**GATEWAY["spec"]["prefixes"][0], "eam": mappings(2000)}])
+    assert "the disk is full; what is in force stays" in refused(agent, large)
+    assert in_force(agent) == before  # not even for a moment
+    assert agent.status()["problems"] == []
+    filler.unlink()
+    agent.apply(OTHER)
+    assert agent.status()["revision"] == 2
+
+
+def test_a_start_on_a_full_disk(agent: Agent) -> None:
+    agent.start()
+    agent.apply(GATEWAY)
+    agent.end()
+    before = in_force(agent)
+    filler = fill(agent)
+    agent.start()
+    assert in_force(agent) == before
+    assert agent.status()["revision"] == 1
+    large = changed(GATEWAY, prefixes=[{**GATEWAY["spec"]["prefixes"][0], "eam": mappings(2000)}])
+    refused(agent, large)
+    assert in_force(agent) == before
+    filler.unlink()
+    agent.apply(large)
+
+
+def test_a_file_system_that_becomes_read_only(agent: Agent) -> None:
+    agent.start()
+    agent.apply(GATEWAY)
+    agent.end()
+    before = in_force(agent)
+    remount(agent, "ro")
+    agent.start()
+    assert in_force(agent) == before
+    status = agent.status()
+    assert status["revision"] == 1
+    [problem] = status["problems"]
+    assert problem.startswith("store: no change is taken: open ")
+    assert "EROFS" in problem
+    assert [one["metadata"]["name"] for one in agent.resources()] == ["edge"]
+    assert "EROFS" in refused(agent, OTHER)
+    assert in_force(agent) == before
+    remount(agent, "rw")
+    agent.apply(OTHER)  # and the same agent goes on
+    assert agent.status()["problems"] == []
+    agent.end()
+    agent.start()
+    assert agent.status()["revision"] == 2
+
+
+def test_a_first_start_on_a_read_only_file_system(agent: Agent) -> None:
+    remount(agent, "ro")
+    agent.start()
+    assert agent.status()["revision"] == 0
+    assert "EROFS" in refused(agent, GATEWAY)
+    remount(agent, "rw")
+    agent.apply(GATEWAY)
+    assert agent.status()["problems"] == []
+
+
+def test_a_store_that_is_damaged_under_a_running_agent(agent: Agent) -> None:
+    agent.start()
+    agent.apply(GATEWAY)
+    before = in_force(agent)
+    for path in agent.place.state_dir.glob("store.db*"):
+        with path.open("r+b") as file:
+            file.write(b"\xa5" * path.stat().st_size)
+    said = refused(agent, OTHER)
+    assert "store.db" in said and "what is in force stays" in said
+    assert in_force(agent) == before
+    assert agent.status()["revision"] == 1
+    agent.end()
+    ended = agent.daemon()
+    assert ended.returncode == 1
+    assert "move it away and apply again" in ended.stderr.splitlines()[-1]
+    assert in_force(agent) == before
+    for path in agent.place.state_dir.glob("store.db*"):
+        path.unlink()
+
+
+def test_a_store_that_is_lost_stops_nothing(agent: Agent) -> None:
+    agent.start()
+    agent.apply(GATEWAY)
+    agent.end()
+    before = in_force(agent)
+    for path in agent.place.state_dir.glob("store.db*"):
+        path.unlink()
+    agent.start()
+    assert in_force(agent) == before
+    [problem] = agent.status()["problems"]
+    assert "nothing is stored: they are left alone" in problem
+    agent.apply(GATEWAY)
+    assert agent.status()["problems"] == []
+    assert in_force(agent) == before
+
+
+def mappings(count: int) -> list[dict[str, str]]:
+    return [
+        {"ipv4": f"11.0.{number >> 8}.{number & 255}/32", "ipv6": f"2001:db8:77::{number:x}/128"}
+        for number in range(count)
+    ]
