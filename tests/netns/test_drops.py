@@ -28,10 +28,10 @@ def edge(request: pytest.FixtureRequest) -> Iterator[Edge]:
 
 
 @contextmanager
-def _listening(edge: Edge) -> Iterator[Drops]:
+def _listening(edge: Edge, events_per_second: int = 1000) -> Iterator[Drops]:
     drops = Drops()
     with netns.inside(edge.gateway):
-        drops.offer(edge.datapath.events)
+        drops.offer(lambda: edge.datapath.events(events_per_second))
         try:
             yield drops
         finally:
