@@ -306,6 +306,61 @@ def test_one_that_does_not_answer_is_told(world: World) -> None:
     assert eventually(lambda: world.agent.status()["problems"] == [])
 
 
+def test_a_wedged_named_is_killed_and_started_again(world: World) -> None:
+    world.agent.apply(DNS64)
+    before = world.agent.named()
+    assert before is not None
+    os.kill(before, signal.SIGSTOP)
+    assert eventually(lambda: answering_condition(world)["status"] == "False", 20)
+    assert eventually(lambda: world.agent.named() not in (before, None), 30)
+    assert eventually(lambda: world.agent.status()["problems"] == [], 20)
+    assert world.agent.status()["dns64"][0]["restarts"] == 1
+    log = world.agent.log.read_text()
+    assert f"(pid {before}) runs and does not answer on 2001:db8:64::1 port 53" in log
+    assert eventually(lambda: answering_condition(world)["status"] == "True", 20)
+    assert world.short("v4only.test", "AAAA") == ["64:ff9b::c01f:c450"]
+
+
+def answering_condition(world: World) -> dict[str, str]:
+    (resource,) = world.agent.resources()
+    conditions: list[dict[str, str]] = resource["status"]["conditions"]
+    (found,) = [one for one in conditions if one["type"] == "Answering"]
+    return found
+
+
+def test_a_wedged_named_does_not_hold_up_its_change(world: World) -> None:
+    world.agent.apply(DNS64)
+    before = world.agent.named()
+    assert before is not None
+    os.kill(before, signal.SIGSTOP)
+    world.agent.apply(changed(DNS64, prefixes=[{"prefix": "2001:db8:6464::/96"}]))
+    assert world.agent.named() not in (before, None)
+    assert world.short("v4only.test", "AAAA") == ["2001:db8:6464::c01f:c450"]
+
+
+def test_one_whose_port_is_taken_is_tried_again_and_holds_up_no_other(world: World) -> None:
+    other = changed(DNS64, listen=["192.31.196.1"], clients=["192.31.196.0/24"])
+    world.agent.apply(DNS64, {**other, "metadata": {"name": "other"}})
+    world.agent.end()
+    for name in ("cluster", "other"):
+        pid = world.agent.named(name)
+        assert pid is not None
+        process.stop(pid)
+    with (
+        netns.inside(world.agent.namespace),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief,
+    ):
+        thief.bind(("192.31.196.1", 53))
+        world.agent.start()
+        (problem,) = world.agent.status()["problems"]
+        assert "dns64: other is stopped (port 53 of 192.31.196.1 is taken" in problem
+        assert world.short("v4only.test", "AAAA") == ["64:ff9b::c01f:c450"]
+        # A change of the other one is no reason to refuse.
+        world.agent.apply(changed(DNS64, prefixes=[{"prefix": "2001:db8:6464::/96"}]))
+    assert eventually(lambda: world.agent.status()["problems"] == [], 40)
+    assert world.agent.named("other") is not None
+
+
 def test_an_address_of_another_machine_is_refused(world: World) -> None:
     said = world.agent.apply(changed(DNS64, listen=["2001:db8:64::77"]), code=5)
     assert said == (

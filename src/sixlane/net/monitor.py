@@ -34,7 +34,7 @@ _GROUPS = (1, 3, 5, 7, 8, 9, 11, 19, 24, 25, 32)
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
 _SO_RCVBUFFORCE = 33
-_BUFFER = 4 << 20
+_BUFFER = 32 << 20  # 10,000 routes at once need some 10 MB; taken only while they wait
 _DATAGRAM = 1 << 16
 _MOST_DATAGRAMS = 10_000
 
