@@ -142,7 +142,7 @@ class Agent:
     def run(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """`sixlane` as above, however it ends."""
         options = ["--socket", str(self.socket)]
-        if argv[0] == "teardown":
+        if argv[0] in ("teardown", "doctor", "sysdump"):
             argv = (*argv, "--bpffs", str(self.bpffs), "--state-dir", str(self.place.state_dir))
         return subprocess.run(
             [sys.executable, "-m", "sixlane.cli.main", *options, *argv],

@@ -4,19 +4,25 @@
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sixlane
 from sixlane.agent.home import inside_home
+from sixlane.cli.doctor import examine
+from sixlane.cli.options import Directories
 from sixlane.cli.views import desired
 from sixlane.client import Client
 from sixlane.errors import SixlaneError
 from sixlane.sources.dump import dump
+
+_Entry = tuple[str, Callable[[], bytes]]  # a name, and how what stands there is made
 
 _PATIENCE_S = 15
 _LARGEST_BYTES = 16 << 20
@@ -61,14 +67,16 @@ _PROGRAMS: tuple[tuple[str, ...], ...] = (
 _FILES = ("/etc/os-release", "/proc/cmdline", "/proc/meminfo", "/proc/softirqs")
 
 
-def write(client: Client, run_dir: Path, target: Path, top: str) -> tuple[int, list[str]]:
+def write(
+    client: Client, directories: Directories, target: Path, top: str
+) -> tuple[int, list[str]]:
     """The number of files, and what could not be had, one line each."""
     lacking: list[str] = []
     count = 0
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for name, make in _contents(client, run_dir):
+            for name, make in _contents(client, directories):
                 content = _made(name, make, lacking)
                 if content is not None:
                     _add(archive, f"{top}/{name}", content)
@@ -95,20 +103,20 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def _contents(client: Client, run_dir: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _contents(client: Client, directories: Directories) -> Iterator[_Entry]:
     """Names, and how their contents are made, when their turn has come."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     readme = _README.format(version=sixlane.__version__, time=now)
-    yield "README", lambda: readme.encode()
-    yield from _of_agent(client)
+    yield "README", readme.encode
+    yield from _of_agent(client, directories)
     for argv in _PROGRAMS:
-        words = "-".join(word.strip("-") for word in argv[:4] if word[0] not in "^/")
-        yield f"system/{words}", lambda argv=argv: _told_by(argv, run_dir)  # type: ignore[misc]
+        words = re.sub("[^a-z0-9]+", "-", " ".join(argv))[:40].strip("-")
+        yield f"system/{words}", partial(_told_by, argv, directories.run_dir)
     for path in _FILES:
-        yield f"files{path}", lambda path=path: Path(path).read_bytes()  # type: ignore[misc]
+        yield f"files{path}", Path(path).read_bytes
 
 
-def _of_agent(client: Client) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _of_agent(client: Client, directories: Directories) -> Iterator[_Entry]:
     def json_of(ask: Callable[[], Any]) -> Callable[[], bytes]:
         return lambda: json.dumps(ask(), indent=2, ensure_ascii=False).encode()
 
@@ -117,7 +125,7 @@ def _of_agent(client: Client) -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "agent/resources.yaml", lambda: _resources_as_yaml(client)
     yield "agent/history.json", json_of(client.history)
     yield "agent/counters.json", json_of(client.counters)
-    yield "agent/doctor.json", json_of(client.doctor)
+    yield "agent/doctor.json", json_of(lambda: examine(client, directories))
     yield "agent/metrics.txt", lambda: client.metrics().encode()
 
 

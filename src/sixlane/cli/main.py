@@ -14,6 +14,7 @@ from sixlane.cli.delete import delete
 from sixlane.cli.describe import describe
 from sixlane.cli.diff import diff
 from sixlane.cli.dns64 import dns64
+from sixlane.cli.doctor import doctor
 from sixlane.cli.eam import eam
 from sixlane.cli.gateway import gateway
 from sixlane.cli.get import export, get
@@ -67,6 +68,7 @@ for _command in (
     describe,
     diff,
     dns64,
+    doctor,
     eam,
     export,
     gateway,

@@ -2,9 +2,10 @@
 """Options and arguments that many commands have, each told in one place."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +13,11 @@ from sixlane.cli import completing
 from sixlane.cli.kinds import KindType
 from sixlane.cli.output import FORMATS, Output
 
+if TYPE_CHECKING:
+    from sixlane.agent.settings import Settings
+    from sixlane.client import Unreachable
+
+_T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 Decorator = Callable[[_Command], _Command]
 
@@ -99,6 +105,30 @@ def _directory(name: str, default: str | None, note: str = "") -> Decorator[Any]
         show_default=default is not None,
         help=f"As the agent had it; used if no agent runs.{note}",
     )
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Where an agent has, or had, its things."""
+
+    bpffs: Path
+    state_dir: Path
+    run_dir: Path
+
+    def alone(self, unreachable: "Unreachable", work: "Callable[[Settings], _T]") -> _T:
+        """Do it in the agent's place. `unreachable`: how it was found that there is none; raised
+        again if there is one after all, that listens elsewhere.
+        """
+        from sixlane.agent.lock import Held
+        from sixlane.agent.settings import Settings
+
+        bpffs, state_dir = self.bpffs.absolute(), self.state_dir.absolute()
+        try:
+            return work(Settings(bpffs, state_dir, self.run_dir.absolute()))
+        except Held as held:
+            raise type(unreachable)(
+                f"{held.message}, but {unreachable.message}", "name its socket with --socket"
+            ) from None
 
 
 directories = several(

@@ -2,16 +2,12 @@
 """`sixlane teardown`, with an agent or without."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from sixlane.cli import options
 from sixlane.cli.command import Command
 from sixlane.cli.session import Session, pass_session
-
-if TYPE_CHECKING:
-    from sixlane.client import Unreachable
 
 
 @click.command(cls=Command)
@@ -29,25 +25,10 @@ def teardown(session: Session, bpffs: Path, state_dir: Path, run_dir: Path | Non
     except Unreachable as unreachable:
         if not unreachable.absent:
             raise
-        lost = _by_ourselves(unreachable, bpffs, state_dir, run_dir or session.run_dir)
+        from sixlane.agent.teardown import teardown_without_agent
+
+        directories = options.Directories(bpffs, state_dir, run_dir or session.run_dir)
+        lost = directories.alone(unreachable, teardown_without_agent)
     for one in lost:
         click.echo(f"sixlane: not restored: {one}", err=True)
     click.echo("torn down: nothing of sixlane is in force")
-
-
-def _by_ourselves(
-    unreachable: "Unreachable", bpffs: Path, state_dir: Path, run_dir: Path
-) -> list[str]:
-    from sixlane.agent.lock import Held
-    from sixlane.agent.settings import Settings
-    from sixlane.agent.teardown import teardown_without_agent
-    from sixlane.client import Unreachable
-
-    try:
-        return teardown_without_agent(
-            Settings(bpffs.absolute(), state_dir.absolute(), run_dir.absolute())
-        )
-    except Held as held:
-        raise Unreachable(
-            f"{held.message}, but {unreachable.message}", "name its socket with --socket"
-        ) from None

@@ -78,12 +78,12 @@ def test_sysdump(sixlane: Sixlane) -> None:
 
 
 def test_sysdump_without_an_agent(alone: Sixlane) -> None:
-    said = alone("sysdump")
+    said = alone("sysdump", "--bpffs", "bpffs", "--state-dir", "state")
     name = said.partition(":")[0]
     assert alone.stderr.startswith("sixlane: not in it: agent/status.json: the agent is not runn")
     found = members(name)
     assert "README" in found
-    assert not [one for one in found if one.startswith("agent/")]
+    assert [one for one in found if one.startswith("agent/")] in ([], ["agent/doctor.json"])
     assert (alone.directory / name).stat().st_mode & 0o777 == 0o600
 
 
