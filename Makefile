@@ -8,7 +8,7 @@ export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 
-.PHONY: help demo test test-kills check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test test-kills bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.agent.doctor.document --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
+
+bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
+	$(BIN)/python -m bench.apply $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of commands and doctor, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

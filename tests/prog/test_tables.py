@@ -31,7 +31,7 @@ def edge(*prefixes: Prefix) -> Translator:
 
 
 EAM = Eam(IPv4Network("192.175.50.9/32"), IPv6Network("2001:db8:5::9/128"), False)
-REMOTE = Eam(IPv4Network("192.175.51.9/32"), IPv6Network("2001:db8:5::9/128"), True)
+REMOTE = Eam(IPv4Network("192.175.51.9/32"), IPv6Network("2001:db8:5::a/128"), True)
 SERVICES = prefix("services", "192.175.48.0/25", [f"{CLIENT}/32"])
 OTHERS = prefix("others", "192.175.48.128/25", ["8.0.0.0/8", "9.9.9.0/24"])
 PODS = prefix("pods", "192.175.49.0/24", None)
@@ -177,3 +177,12 @@ def test_a_long_list(world: World, entry: Entry) -> None:
         assert ("drop_source_not_allowed" not in reasons) is expected, (address, reasons)
         outcomes.add(expected)
     assert outcomes == {True, False}
+
+
+def test_how_full_it_is(world: World) -> None:
+    commit(world, SERVICES, replace(PODS, eam=(EAM, REMOTE)))
+    assert world.datapath.fill() == {
+        "prefixes": (2, 64),
+        "eam4_lens": (1, 32),
+        "eam6_lens": (1, 32),
+    }

@@ -124,10 +124,10 @@ def eam_of(prefix: Prefix, ipv4: str) -> Eam:
         raise ResourceError(
             f"{shown(ipv4)} is not an IPv4 range", hint="as in 192.175.48.0/30"
         ) from None
-    for eam in prefix.eam:
-        if eam.ipv4 == network:
-            return eam
-    raise not_found(f"mapping of {network} in prefix {prefix.name}", ())
+    eam = prefix.eam.find(network)
+    if eam is None:
+        raise not_found(f"mapping of {network} in prefix {prefix.name}", ())
+    return eam
 
 
 def parse_prefix(data: object) -> Prefix:

@@ -166,10 +166,10 @@ class GatewayPart:
     def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:
         """How full the tables are: taken, and room."""
         gateway = _gateway_of(desired)
-        return {
-            "prefixes": (len(gateway.spec.prefixes) if gateway else 0, int(Limit.MAX_PREFIXES)),
-            "devices": (len(gateway.spec.devices) if gateway else 0, int(Limit.MAX_DEVICES)),
-        }
+        devices = (len(gateway.spec.devices) if gateway else 0, int(Limit.MAX_DEVICES))
+        with self._lock:
+            in_force = self._datapath.fill() if self._datapath is not None else {}
+        return {**in_force, "devices": devices}
 
     def counters(self) -> Counters | None:
         """None while there is no data path."""

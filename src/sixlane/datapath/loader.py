@@ -141,9 +141,9 @@ class Datapath:
         """Of what has a limit in the tables in force: how much is used, and the limit."""
         gateway = gateway_in_force(self._maps) or layout.Gateway()
         return {
-            "prefixes": (gateway.prefix_count, Limit.MAX_PREFIXES),
-            "eam4_lens": (gateway.eam4_lens_count, Limit.MAX_EAM_LENGTHS),
-            "eam6_lens": (gateway.eam6_lens_count, Limit.MAX_EAM_LENGTHS),
+            "prefixes": (gateway.prefix_count, int(Limit.MAX_PREFIXES)),
+            "eam4_lens": (gateway.eam4_lens_count, int(Limit.MAX_EAM_LENGTHS)),
+            "eam6_lens": (gateway.eam6_lens_count, int(Limit.MAX_EAM_LENGTHS)),
         }
 
     def commit(self, tables: Tables) -> Written:

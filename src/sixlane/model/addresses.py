@@ -172,8 +172,6 @@ def _field(parse: Callable[[object], Any], schema: Any) -> tuple[Any, Any]:
 
 
 def _as_text(value: object) -> object:
-    if isinstance(value, RangeList):
-        return list(value.texts)
     return [str(item) for item in value] if isinstance(value, tuple) else str(value)
 
 
@@ -204,7 +202,10 @@ Ipv6 = Annotated[IPv6Address, *_field(parse_ipv6_address, _IPV6_TEXT)]
 Ipv4Range = Annotated[IPv4Network, *_field(parse_ipv4_network, _IPV4_RANGE_TEXT)]
 Ipv6Range = Annotated[IPv6Network, *_field(parse_ipv6_network, _IPV6_RANGE_TEXT)]
 Pool6 = Annotated[IPv6Network, *_field(parse_pool6, _POOL6_TEXT)]
-Ipv4Ranges = Annotated[RangeList, *_field(parse_ipv4_ranges, _list_of(_IPV4_RANGE_TEXT))]
+Ipv4Ranges = Annotated[
+    RangeList,
+    PlainValidator(parse_ipv4_ranges, json_schema_input_type=_list_of(_IPV4_RANGE_TEXT)),
+]
 Ipv6Ranges = Annotated[
     tuple[IPv6Network, ...], *_field(parse_ipv6_ranges, _list_of(_IPV6_RANGE_TEXT))
 ]

@@ -118,6 +118,11 @@ class EamList(Sequence[Eam]):
             raise KeyError(ipv4)
         return self._spliced(at, at + 1, EamList())
 
+    def find(self, ipv4: IPv4Network) -> Eam | None:
+        """The mapping of an IPv4 prefix, exactly."""
+        at = self._place(ipv4)
+        return None if at is None else self[at]
+
     @cached_property
     def prefixes(self) -> frozenset[bytes]:
         """The prefixes of both families, packed; fewer than two a mapping if one stands twice."""

@@ -8,6 +8,9 @@ from ipaddress import IPv4Network
 from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING, overload
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -124,6 +127,20 @@ class RangeList(Sequence[IPv4Network]):
         if made._has_bits_behind_a_length():
             raise ValueError("bits behind a length")
         return made
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """How it is written; how it is read is for the field to say."""
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda ranges: list(ranges.texts),
+                return_schema=core_schema.list_schema(core_schema.str_schema()),
+                when_used="json",
+            ),
+        )
 
     @cached_property
     def spans(self) -> Spans:

@@ -41,7 +41,7 @@ def gateway_status(
             {
                 "name": prefix.name,
                 "prefix": str(prefix.prefix),
-                "ipv4": [str(network) for network in prefix.ipv4],
+                "ipv4": list(prefix.ipv4.texts),
                 "eam": len(prefix.eam),
                 "sourceRanges": None
                 if prefix.load_balancer_source_ranges is None

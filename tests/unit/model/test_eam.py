@@ -36,6 +36,8 @@ def test_one_in_the_place_of_another() -> None:
     assert list(eams.with_eam(other)) == [other, eams[1]]
     assert list(eams.without(other.ipv4)) == [eams[1]]
     assert eams.with_eam(other).data[1] is eams.data[1]
+    assert eams.find(other.ipv4) == eams[0]
+    assert eams.find(IPv4Network("198.51.100.6/31")) is None
     with pytest.raises(KeyError):
         eams.without(IPv4Network("198.51.100.9"))
 
