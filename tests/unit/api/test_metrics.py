@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics as Prometheus' own parser reads them."""
 
+import re
 import socket
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +125,30 @@ def test_a_port_that_is_taken_ends_nothing(caplog: Any) -> None:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+_DOCS = Path(__file__).parents[3] / "docs"
+_ROW = re.compile(r"^\| `(sixlane_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+
+
+def test_the_reference_has_what_is_told() -> None:
+    told = {
+        (family.name + "_total" * (family.type == "counter"), family.type): {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for family in text_string_to_metric_families(metrics_text(Numbers()).decode())
+    }
+    text = (_DOCS / "reference" / "metrics.md").read_text()
+    written = {
+        (name, kind): set(re.findall(r"`(\w+)`", labels))
+        for name, kind, labels in _ROW.findall(text)
+    }
+    assert written == told
+
+
+@pytest.mark.parametrize("page", ["howto/monitor.md", "howto/gateway.md", "howto/operate.md"])
+def test_the_guides_name_metrics_that_exist(page: str) -> None:
+    text = (_DOCS / page).read_text()
+    reference = (_DOCS / "reference" / "metrics.md").read_text()
+    known = {name for name, _, _ in _ROW.findall(reference)}
+    assert set(re.findall(r"\bsixlane_[a-z0-9_]+\b", text)) <= known
