@@ -156,7 +156,7 @@ def test_each_privilege_is_needed(gateway: Machine, missing: str) -> None:
 def test_the_journal_has_priorities(gateway: Machine) -> None:
     entries = gateway.run("journalctl --no-pager --unit sixlaned --output json").splitlines()
     lines = [json.loads(entry) for entry in entries]
-    found = {one["MESSAGE"]: one["PRIORITY"] for one in lines if one["_COMM"] != "systemd"}
+    found = {one["MESSAGE"]: one["PRIORITY"] for one in lines if one.get("_COMM") != "systemd"}
     ready = [line for line in found if 'msg="ready: the API listens"' in line]
     assert ready and found[ready[0]] == "6" and ready[0].startswith("level=info ")
     ended = [line for line in found if 'msg="named has ended"' in line]
