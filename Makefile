@@ -29,6 +29,7 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m sixlane.datapath.generate --check
+	$(BIN)/python -m sixlane.model.reference --check
 	$(BIN)/python -m sixlane.cli.pages --check
 	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.agent.doctor.document --check
@@ -37,8 +38,9 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)
 
-generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of commands and doctor, OpenAPI
+generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands and doctor, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate
+	$(BIN)/python -m sixlane.model.reference
 	$(BIN)/python -m sixlane.cli.pages
 	$(BIN)/python -m sixlane.api.openapi
 	$(BIN)/python -m sixlane.agent.doctor.document

@@ -13,16 +13,13 @@ from typing import Any, cast
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import (
-    GenerateJsonSchema,
-    JsonSchemaWarningKind,
-    models_json_schema,
-)
+from pydantic.json_schema import models_json_schema
 
 from sixlane.api import schemas, transactions
 from sixlane.api.body import JSON
 from sixlane.api.problem import MEDIA_TYPE
 from sixlane.model import KINDS
+from sixlane.model.resource import SchemaGenerator
 
 FILE = Path("docs/reference/openapi.json")
 
@@ -104,15 +101,6 @@ def _shared_problems(responses: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
-class _Generator(GenerateJsonSchema):
-    """Defaults that are no JSON are told by the fields themselves."""
-
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012
-        *GenerateJsonSchema.ignored_warning_kinds,
-        "non-serializable-default",
-    }
-
-
 def schemas_of_document() -> dict[str, Any]:
     """All shapes, by name."""
     shapes = [
@@ -124,7 +112,7 @@ def schemas_of_document() -> dict[str, Any]:
     _, made = models_json_schema(
         [(shape, "validation") for shape in shapes],
         ref_template="#/components/schemas/{model}",
-        schema_generator=_Generator,
+        schema_generator=SchemaGenerator,
     )
     components: dict[str, Any] = {**made["$defs"], "Patch": _PATCH}
     for component in components.values():

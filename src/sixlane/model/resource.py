@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from sixlane.model.problem import likely, shown, wrong
 
@@ -62,6 +63,15 @@ class Model(BaseModel):
             keys = frozenset(field.alias or name for name, field in fields)
             type.__setattr__(cls, "_known_keys", keys)
         return keys
+
+
+class SchemaGenerator(GenerateJsonSchema):
+    """JSON schemas of models: defaults that are no JSON are told by the fields themselves."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {  # noqa: RUF012
+        *GenerateJsonSchema.ignored_warning_kinds,
+        "non-serializable-default",
+    }
 
 
 def checked_name(longest: int) -> tuple[Any, Any]:
