@@ -154,13 +154,18 @@ def test_each_privilege_is_needed(gateway: Machine, missing: str) -> None:
 
 
 def test_the_journal_has_priorities(gateway: Machine) -> None:
-    entries = gateway.run("journalctl --no-pager --unit sixlaned --output json").splitlines()
+    gateway.run(f"kill -KILL {gateway.main_pid(RESOLVER)}")
+    assert eventually(lambda: "4" in priorities(gateway, 'msg="named has ended"'), _LONG_S)
+    assert priorities(gateway, 'msg="ready: the API listens"') == {"6"}
+    assert eventually(lambda: status(gateway)["problems"] == [], _LONG_S)
+
+
+def priorities(booted: Machine, message: str) -> set[str]:
+    """Of the agent's lines with this message, which have none in front of them."""
+    entries = booted.run("journalctl --no-pager --unit sixlaned --output json").splitlines()
     lines = [json.loads(entry) for entry in entries]
-    found = {one["MESSAGE"]: one["PRIORITY"] for one in lines if one.get("_COMM") != "systemd"}
-    ready = [line for line in found if 'msg="ready: the API listens"' in line]
-    assert ready and found[ready[0]] == "6" and ready[0].startswith("level=info ")
-    ended = [line for line in found if 'msg="named has ended"' in line]
-    assert ended and found[ended[0]] == "4"
+    assert not any(line["MESSAGE"].startswith("<") for line in lines)
+    return {line["PRIORITY"] for line in lines if message in line["MESSAGE"]}
 
 
 def test_metrics_of_a_gateway(gateway: Machine) -> None:

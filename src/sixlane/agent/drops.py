@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from sixlane.agent import threads
+from sixlane.agent.log import fields
 from sixlane.datapath.events import DropEvent, EventReader, Missed
 from sixlane.errors import SixlaneError
 
@@ -92,7 +93,7 @@ class Drops:
                 try:
                     self._start()
                 except SixlaneError as error:
-                    _log.error("no events of dropped packets: %s", error)
+                    _log.error("no events of dropped packets", extra=fields(error=error))
 
     def withdraw(self) -> None:
         """The data path is about to go. Whoever listens goes on and may get another one's."""
@@ -157,7 +158,7 @@ class _Collector:
                     events = [as_data(event) for event in self._reader.read(_BATCH)]
                     self._tell(events, self._reader.missed())
         except SixlaneError as error:
-            _log.error("no more events of dropped packets: %s", error)
+            _log.error("no more events of dropped packets", extra=fields(error=error))
 
 
 def as_data(event: DropEvent) -> Told:
