@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The changes that can be asked for, each as an `Edit`: whole resources, and parts of a Gateway."""
+"""The changes that can be asked for, each as an `Edit`: of resources, of pieces of a Gateway."""
 
 from collections.abc import Callable
 from typing import Any

@@ -15,8 +15,8 @@ OWN = ""
 
 
 def rows_of(resource: AnyResource) -> dict[str, str]:
-    """All rows, by the name of the part."""
-    return {part: body for part, body in changed_rows(None, resource).items() if body is not None}
+    """All rows, by the name of the piece."""
+    return {piece: body for piece, body in changed_rows(None, resource).items() if body is not None}
 
 
 def changed_rows(before: AnyResource | None, after: AnyResource | None) -> dict[str, str | None]:

@@ -21,13 +21,13 @@ CREATE TABLE object (  -- generation: NULL where the object was deleted
     generation INTEGER,
     PRIMARY KEY (kind, name, revision)
 ) WITHOUT ROWID;
-CREATE TABLE part (  -- body: JSON, NULL where the part was deleted
+CREATE TABLE piece (  -- body: JSON, NULL where the piece was deleted
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
-    part TEXT NOT NULL,
+    piece TEXT NOT NULL,
     revision INTEGER NOT NULL,
     body TEXT,
-    PRIMARY KEY (kind, name, part, revision)
+    PRIMARY KEY (kind, name, piece, revision)
 );
 CREATE TABLE revision (revision INTEGER PRIMARY KEY, time REAL NOT NULL, summary TEXT NOT NULL);
 """
@@ -51,9 +51,9 @@ def migrate_from_1(db: sqlite3.Connection) -> None:
     rows = db.execute("SELECT kind, name, generation, body FROM old").fetchall()
     for kind, name, revision, body in rows:
         db.execute("INSERT INTO object VALUES (?, ?, ?, 1)", (kind, name, revision))
-        for part, text in _split(json.loads(body)).items():
+        for piece, text in _split(json.loads(body)).items():
             db.execute(
-                "INSERT INTO part VALUES (?, ?, ?, ?, ?)", (kind, name, part, revision, text)
+                "INSERT INTO piece VALUES (?, ?, ?, ?, ?)", (kind, name, piece, revision, text)
             )
     db.execute("DROP TABLE old")
     db.execute("UPDATE counter SET name = 'revision' WHERE name = 'generation'")
@@ -69,12 +69,12 @@ def copy_originals(source: sqlite3.Connection, target: sqlite3.Connection) -> No
 
 def _split(data: dict[str, object]) -> dict[str, str]:
     """As sixlane.agent.rows splits resources, for data that may no longer be parsed."""
-    parts = {}
+    pieces = {}
     spec = data["spec"]
     if data["kind"] == "Gateway" and isinstance(spec, dict):
-        parts = {prefix["name"]: json.dumps(prefix) for prefix in spec["prefixes"]}
-        data = {**data, "spec": {**spec, "prefixes": list(parts)}}
-    return {OWN: json.dumps(data), **parts}
+        pieces = {prefix["name"]: json.dumps(prefix) for prefix in spec["prefixes"]}
+        data = {**data, "spec": {**spec, "prefixes": list(pieces)}}
+    return {OWN: json.dumps(data), **pieces}
 
 
 def _execute(db: sqlite3.Connection, statements: str) -> None:

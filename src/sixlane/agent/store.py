@@ -19,12 +19,12 @@ SELECT kind, name, revision, generation FROM object AS this
 WHERE revision = (SELECT max(revision) FROM object AS that WHERE that.kind = this.kind
     AND that.name = this.name AND revision <= ?)
 """
-_PARTS_AT = """
-SELECT part, revision FROM part AS this WHERE kind = ? AND name = ? AND body IS NOT NULL
-AND revision = (SELECT max(revision) FROM part AS that WHERE that.kind = this.kind
-    AND that.name = this.name AND that.part = this.part AND revision <= ?)
+_PIECES_AT = """
+SELECT piece, revision FROM piece AS this WHERE kind = ? AND name = ? AND body IS NOT NULL
+AND revision = (SELECT max(revision) FROM piece AS that WHERE that.kind = this.kind
+    AND that.name = this.name AND that.piece = this.piece AND revision <= ?)
 """
-_BODY = "SELECT body FROM part WHERE kind = ? AND name = ? AND part = ? AND revision = ?"
+_BODY = "SELECT body FROM piece WHERE kind = ? AND name = ? AND piece = ? AND revision = ?"
 # What no revision from :floor on can need.
 _SUPERSEDED = """
 DELETE FROM {table} WHERE revision < :floor AND EXISTS (SELECT 1 FROM {table} AS later WHERE {same}
@@ -89,7 +89,7 @@ class Store:
 
     def prepare(self, old: State, new: State, summary: Iterable[str]) -> None:
         """Write what `new` changes; it does not count yet. Costs by what differs."""
-        objects, parts = [], []
+        objects, pieces = [], []
         for key in old.objects.keys() | new.objects.keys():
             before, after = old.objects.get(key), new.objects.get(key)
             if before is after:
@@ -98,11 +98,11 @@ class Store:
                 before.resource if before else None, after.resource if after else None
             )
             objects.append((*key, new.revision, after.generation if after else None))
-            parts += [(*key, part, new.revision, body) for part, body in rows.items()]
+            pieces += [(*key, piece, new.revision, body) for piece, body in rows.items()]
         with self._database.writing() as db:
             _drop_prepared(db)
             db.executemany("INSERT INTO object VALUES (?, ?, ?, ?)", objects)
-            db.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", parts)
+            db.executemany("INSERT INTO piece VALUES (?, ?, ?, ?, ?)", pieces)
             _log(db, new.revision, summary)
             _forget_before(db, new.revision - KEPT_REVISIONS)
 
@@ -190,14 +190,14 @@ class Store:
         revision: int,
         present: AnyResource | None = None,
     ) -> AnyResource:
-        """As it was in a revision; parts that are the same in `present` are taken from there."""
-        since = "SELECT DISTINCT part FROM part WHERE kind = ? AND name = ? AND revision > ?"
-        changed = {part for (part,) in db.execute(since, (*key, revision))}
+        """As it was in a revision; pieces that are the same in `present` are taken from there."""
+        since = "SELECT DISTINCT piece FROM piece WHERE kind = ? AND name = ? AND revision > ?"
+        changed = {piece for (piece,) in db.execute(since, (*key, revision))}
         rows: dict[str, str | None] = {
-            part: None
-            if present is not None and part != OWN and part not in changed
-            else db.execute(_BODY, (*key, part, at)).fetchone()[0]
-            for part, at in db.execute(_PARTS_AT, (*key, revision)).fetchall()
+            piece: None
+            if present is not None and piece != OWN and piece not in changed
+            else db.execute(_BODY, (*key, piece, at)).fetchone()[0]
+            for piece, at in db.execute(_PIECES_AT, (*key, revision)).fetchall()
         }
         try:
             return parse_resource(data_of(rows, present), str(self._path))
@@ -223,17 +223,17 @@ def _log(db: sqlite3.Connection, revision: int, summary: Iterable[str]) -> None:
 
 
 def _bury(db: sqlite3.Connection, key: Key, revision: int) -> None:
-    parts = db.execute(_PARTS_AT, (*key, revision)).fetchall()
+    pieces = db.execute(_PIECES_AT, (*key, revision)).fetchall()
     db.execute("INSERT INTO object VALUES (?, ?, ?, NULL)", (*key, revision))
     db.executemany(
-        "INSERT INTO part VALUES (?, ?, ?, ?, NULL)",
-        [(*key, part, revision) for part, _ in parts],
+        "INSERT INTO piece VALUES (?, ?, ?, ?, NULL)",
+        [(*key, piece, revision) for piece, _ in pieces],
     )
 
 
 def _drop_prepared(db: sqlite3.Connection) -> None:
     """What was prepared and never committed."""
-    for table in ("object", "part", "revision"):
+    for table in ("object", "piece", "revision"):
         db.execute(f"DELETE FROM {table} WHERE revision > ?", (_revision(db),))
 
 
@@ -242,7 +242,7 @@ def _forget_before(db: sqlite3.Connection, floor: int) -> None:
     same = "later.kind = {0}.kind AND later.name = {0}.name"
     for table, value, more in (
         ("object", "generation", ""),
-        ("part", "body", " AND later.part = part.part"),
+        ("piece", "body", " AND later.piece = piece.piece"),
     ):
         fill = {"table": table, "value": value, "same": same.format(table) + more}
         db.execute(_SUPERSEDED.format(**fill), {"floor": floor})

@@ -110,7 +110,7 @@ def test_a_resource_that_this_version_does_not_take(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
         save(store, put(gateway()))
         store._database._db.execute(
-            "UPDATE part SET body = replace(body, '64:ff9b::/96', '64:ff9b::/95')"
+            "UPDATE piece SET body = replace(body, '64:ff9b::/96', '64:ff9b::/95')"
         )
         with pytest.raises(SixlaneError, match="Gateway edge, which this version does not take"):
             store.load()
@@ -121,24 +121,24 @@ def test_no_such_directory(tmp_path: Path) -> None:
         Store(tmp_path / "nowhere" / "store.db")
 
 
-def parts(store: Store, revision: int) -> list[str]:
+def pieces(store: Store, revision: int) -> list[str]:
     """What one revision wrote."""
     rows = store._database._db.execute(
-        "SELECT part FROM part WHERE revision = ? ORDER BY part", (revision,)
+        "SELECT piece FROM piece WHERE revision = ? ORDER BY piece", (revision,)
     )
-    return [part for (part,) in rows]
+    return [piece for (piece,) in rows]
 
 
 def test_a_changed_prefix_is_one_row(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
         save(store, put(gateway(prefixes=[PODS, NODES])), put(dns64()))
-        assert parts(store, 1) == ["", "", "nodes", "pods"]
+        assert pieces(store, 1) == ["", "", "nodes", "pods"]
         save(store, put_prefix("edge", {**PODS, "ipv4": []}))
-        assert parts(store, 2) == ["pods"]
+        assert pieces(store, 2) == ["pods"]
         save(store, put(gateway(prefixes=[NODES, {**PODS, "ipv4": []}])))
-        assert parts(store, 3) == [""]  # the order stands among the own fields
+        assert pieces(store, 3) == [""]  # the order stands among the own fields
         save(store, delete_prefix("edge", "pods"))
-        assert parts(store, 4) == ["", "pods"]
+        assert pieces(store, 4) == ["", "pods"]
         assert store.load().objects[EDGE].resource == gateway(prefixes=[NODES])
 
 
@@ -212,7 +212,7 @@ def test_fifty_revisions_are_kept(tmp_path: Path) -> None:
         with pytest.raises(NotFound, match=f"there are: {oldest} to {count}"):
             store.earlier(oldest - 1, now)
         db = store._database._db
-        assert db.execute("SELECT count(*) FROM part").fetchone()[0] == 2 + KEPT_REVISIONS + 1
+        assert db.execute("SELECT count(*) FROM piece").fetchone()[0] == 2 + KEPT_REVISIONS + 1
         assert db.execute("SELECT count(*) FROM object").fetchone()[0] == KEPT_REVISIONS + 1
         assert store.load() == now
 
@@ -250,7 +250,7 @@ def test_a_store_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
             assert store.history() == []
     with Store(tmp_path / "store.db") as store:
         now = save(store, put_prefix("edge", {**PODS, "ipv4": []}))
-        assert parts(store, 8) == ["pods"]
+        assert pieces(store, 8) == ["pods"]
         assert store.earlier(7, now) == {EDGE: gateway(prefixes=[PODS, NODES])}
         with pytest.raises(NotFound, match="there are: 7 to 8"):
             store.earlier(6, now)
