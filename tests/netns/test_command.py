@@ -191,6 +191,42 @@ def test_sysdump(agent: Agent, tmp_path: Path) -> None:
     assert json.loads(names["agent/doctor.json"])["checks"]
 
 
+def test_monitor_drops(agent: Agent) -> None:
+    """A pod whose own address stands for no IPv4 address: each packet has a line of its own."""
+    route = "route add 64:ff9b::/96 via 2001:db8:64::1 src 2001:db8:64::2"
+    netns.run(agent.pod, ["ip", *route.split()])
+    argv = ["monitor", "--drops", "--seconds", "20", "--limit", "2"]
+    argv += ["--reason", "source_not_mappable"]
+    with watching(agent, *argv, "-o", "ndjson") as one, watching(agent, *argv) as other:
+        while one.poll() is None or other.poll() is None:
+            ping = [
+                "ping",
+                "-6",
+                "-c",
+                "1",
+                "-W",
+                "1",
+                "-I",
+                "2001:db8:64::2",
+                "64:ff9b::192.31.196.53",
+            ]
+            netns.run(agent.pod, ping, check=False)
+        told, shown = one.communicate()[0], other.communicate()[0]
+    events = [json.loads(line) for line in told.splitlines()]
+    drops = [event for event in events if "reason" in event]
+    assert [event["reason"] for event in drops] == ["drop_source_not_mappable"] * 2
+    assert (drops[0]["device"], drops[0]["src"]) == ("lan0", "2001:db8:64::2")
+    head, *lines = [line.split(maxsplit=3) for line in shown.splitlines()]
+    assert head == ["TIME", "DEVICE", "REASON", "PACKET"]
+    assert [line[1:3] for line in lines] == [["lan0", "source_not_mappable"]] * 2
+    assert lines[0][3].startswith("icmpv6 type 128 code 0 2001:db8:64::2 > 64:ff9b::c01f:c435, ")
+
+
+def test_monitor_of_a_reason_that_does_not_exist(agent: Agent) -> None:
+    said = agent.sixlane("monitor", "--drops", "--reason", "tll_expired", code=USAGE)
+    assert "no such reason: drop_tll_expired, did you mean drop_ttl_expired?" in said
+
+
 def test_without_an_agent(agent: Agent) -> None:
     agent.end()
     for argv in (["status"], ["get"], ["status", "--wait", "--timeout", "0.3"]):

@@ -22,7 +22,7 @@ _COLUMNS = (("TIME", 15), ("DEVICE", 15), ("REASON", 26), ("PACKET", 0))
     cls=Command,
     examples=[
         ("sixlane monitor --drops", "each dropped packet, until interrupted"),
-        ("sixlane monitor --drops --seconds 10 --reason source_refused -o ndjson", "for programs"),
+        ("sixlane monitor --drops --reason source_not_allowed -o ndjson", "for programs"),
     ],
 )
 @click.option("--drops", is_flag=True, required=True, help="Packets that are dropped.")
