@@ -133,7 +133,7 @@ def test_an_agent_that_finds_nothing_in_force_brings_it_back(agent: Agent) -> No
 REFUSED = [
     (
         changed(GATEWAY, devices=[{"name": "wan7"}]),
-        "no device wan7: Gateway edge:spec.devices[0].name (",
+        "no device wan7: standard input:1:spec.devices[0].name, line ",
     ),
     (changed(GATEWAY, devices=[{"name": "lo"}]), "device lo is not an Ethernet device"),
     (changed(GATEWAY, devics=[]), "unknown key devics: standard input:1:spec.devics, line"),

@@ -115,7 +115,7 @@ def test_routes_with_several_next_hops_are_listed_seldom(counted: Counted) -> No
     change("add", way)
     assert eventually(lambda: counted.drifted > 0)
     change("del", way)
-    assert counted.calls["observe_gateway"] == 0
+    assert counted.calls["observe_gateway"] < ROUTES / 100  # not none: word of some may be lost
     assert counted.calls[ROUTES_LISTED] < ROUTES / 100
 
 

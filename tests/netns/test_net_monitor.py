@@ -91,6 +91,7 @@ def test_a_second_way_beside_the_first_is_told_apart() -> None:
 
 def test_next_hop_groups_are_told_apart() -> None:
     with Monitor() as watch:
+        _news(watch)
         for number in ("1", "2"):
             via = f"192.31.196.{number}0"
             spaces.command("ip", "nexthop", "add", "id", number, "via", via, "dev", "left")
