@@ -63,7 +63,8 @@ venv: .venv/.installed ## The virtual environment in .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-install: deps ## Commands, units, man pages, completions under PREFIX, with DESTDIR in front
+install: ## Commands, units, man pages, completions under PREFIX, with DESTDIR in front
+	packaging/install-deps build
 	$(PYTHON) -m venv --clear $(DESTDIR)$(PREFIX)/lib/sixlane
 	$(DESTDIR)$(PREFIX)/lib/sixlane/bin/python -m pip install --quiet $(PIP_FLAGS) .
 	packaging/install-files "$(DESTDIR)" "$(PREFIX)"
