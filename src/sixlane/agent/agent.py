@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent: what is desired, what is in force, and the way from one to the other."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,6 +17,7 @@ from sixlane.agent.drops import DropReader
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import remember_home
+from sixlane.agent.log import fields
 from sixlane.agent.metrics import Metrics
 from sixlane.agent.part import Part
 from sixlane.agent.problems import not_found
@@ -29,7 +31,10 @@ from sixlane.agent.ticker import Ticker
 from sixlane.agent.transaction import Applied, Transaction, View
 from sixlane.agent.watch import Entry, Hub, Watch
 from sixlane.dns64 import Direct, Place, Units
+from sixlane.errors import SixlaneError
 from sixlane.model import Key, ResourceError
+
+_log = logging.getLogger("sixlane.agent")
 
 
 class Agent:
@@ -202,7 +207,12 @@ class Agent:
     def _look(self) -> None:
         """Called by the ticker's thread."""
         for part in self._parts:
-            if self._present.state.revision and part.look():
+            try:
+                drifted = bool(self._present.state.revision) and part.look()
+            except SixlaneError as error:  # the other parts are looked at all the same
+                _log.error("cannot look", extra=fields(part=part.name, error=error))
+                continue
+            if drifted:
                 self._applier.submit(partial(self._reconciler.reconcile_part, part))
         self._standings.look()
 

@@ -57,10 +57,11 @@ class Reconciler:
             part.apply(plan)
 
     def settle(self, plans: Plans) -> None:
-        """What is desired now is what was applied."""
+        """What is desired now is what was applied. Raises nothing: that cannot be undone."""
+        desired = self._present.state.resources()
         for part, _ in plans:
-            part.settled(self._present.state.resources())
             self._well(part)
+            self._look_back(part, desired)
         self._on_end()
 
     def put_back(self, plans: Plans) -> None:
@@ -71,7 +72,7 @@ class Reconciler:
                 part.apply(part.plan(desired, desired))
             except Exception as error:
                 self._note_failure(part, error)
-            part.settled(desired)
+            self._look_back(part, desired)
         self._on_end()
 
     # ---- by itself ----
@@ -97,8 +98,7 @@ class Reconciler:
             for line in plan.summary():
                 _log.info("changed by itself", extra=fields(part=part.name, change=line))
             self._well(part)
-        finally:
-            part.settled(desired)
+        self._look_back(part, desired)
         self._on_end()
 
     def try_again(self, part: Part) -> None:
@@ -118,6 +118,16 @@ class Reconciler:
         self._problems.clear()
         self._observed.clear()
         self._on_end()
+
+    def _look_back(self, part: Part, desired: Desired) -> None:
+        """A part that cannot even look, for want of descriptors or memory, is tried again."""
+        try:
+            part.settled(desired)
+        except Exception as error:
+            defect = None if isinstance(error, SixlaneError) else error
+            told = fields(part=part.name, error=error)
+            _log.error("cannot look at what was done", exc_info=defect, extra=told)
+            self.try_again(part)
 
     def _well(self, part: Part) -> None:
         if self._problems.pop(part.name, None):

@@ -2,17 +2,21 @@
 """How each resource does, looked at after each apply and now and then, and published."""
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Sequence
 
 from sixlane.agent.conditions import UNKNOWN, Condition, Standing, dated, readiness
 from sixlane.agent.desired import Present, State
+from sixlane.agent.log import fields
 from sixlane.agent.part import Part
 from sixlane.agent.reconcile import Reconciler
 from sixlane.agent.watch import Hub
 from sixlane.errors import SixlaneError
 from sixlane.model import Key
+
+_log = logging.getLogger("sixlane.agent")
 
 
 class Standings:
@@ -57,5 +61,8 @@ class Standings:
     def _conditions(self, part: Part, key: Key, state: State) -> tuple[Condition, ...]:
         try:
             return tuple(part.conditions(state.objects[key].resource))
-        except SixlaneError as error:
-            return (Condition("Observed", "Unknown", "LookFailed", str(error)),)
+        except Exception as error:
+            if not isinstance(error, SixlaneError):
+                _log.error("a defect of sixlane", exc_info=error, extra=fields(part=part.name))
+            what = str(error) or type(error).__name__
+            return (Condition("Observed", "Unknown", "LookFailed", what),)

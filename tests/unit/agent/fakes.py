@@ -100,9 +100,12 @@ class FakePart:
 
     def close(self) -> None: ...
     def open(self) -> None: ...
-    def settled(self, desired: Desired) -> None: ...
+
+    def settled(self, desired: Desired) -> None:
+        self._may_fail("settled", desired)
 
     def look(self) -> bool:
+        self._may_fail("look", self.in_force)
         return self.drifted
 
     def conditions(self, resource: AnyResource) -> list[Condition]:

@@ -404,6 +404,14 @@ def test_a_part_that_cannot_look_is_no_end_of_it(world: World) -> None:
     assert conditions(world, EDGE) == {"Ready": "Unknown", "Observed": "Unknown"}
 
 
+def test_a_look_that_fails_does_not_keep_from_the_others(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    world.gateway.fail["look"] = failing(KernelError(24, "netlink"))
+    world.resolvers.in_force, world.resolvers.drifted = [], True
+    world.agent._look()
+    assert eventually(lambda: world.resolvers.in_force == [dns64()])
+
+
 def test_watching(world: World) -> None:
     with world.agent.watch() as watch:
         assert watch.next(1) is not None
@@ -451,3 +459,43 @@ def test_numbers(world: World) -> None:
     assert (told.revision, told.applies_ok, told.applies_failed) == (1, 1, 1)
     assert (told.resources, told.ready, told.fill) == (1, 1, {"prefixes": (1, 64)})
     assert told.apply_s.sum_s > 0
+
+
+@pytest.mark.parametrize("where", ["settled", "conditions"])
+@pytest.mark.parametrize("error", [KernelError(24, "netlink"), ZeroDivisionError()])
+def test_what_fails_behind_the_commit_does_not_make_the_apply_fail(
+    world: World, where: str, error: Exception
+) -> None:
+    """It is in force and stored by then: whoever is told that it failed would be misled."""
+    world.gateway.fail[where] = failing(error)
+    applied = world.agent.apply(puts(gateway(), dns64()))
+    assert applied.revision == 1
+    assert world.agent.revision() == 1
+    assert observed(world) == {"edge": 1, "cluster": 1}
+    assert eventually(lambda: len(world.agent.resources()) == 2)
+
+
+def test_a_part_that_cannot_look_back_does_not_hide_why_an_apply_failed(world: World) -> None:
+    world.agent.apply(puts(gateway(), dns64()))
+    world.resolvers.fail["apply"] = failing(KernelError(5, "attach"))
+    world.gateway.fail["settled"] = failing(KernelError(24, "netlink"))
+    with pytest.raises(KernelError, match="attach"):
+        world.agent.apply(puts(gateway(lowestIPv6MTU=1400), dns64(dnssecValidation="no")))
+    assert world.gateway.in_force == [gateway()]
+    assert world.resolvers.in_force == [dns64()]
+
+
+def test_a_start_with_a_part_that_cannot_look(tmp_path: Path) -> None:
+    with Store(tmp_path / "store.db") as store:
+        save(store, put(gateway()), put(dns64()))
+    world = World(tmp_path)
+    try:
+        world.gateway.fail |= {
+            "settled": failing(KernelError(24, "netlink")),
+            "conditions": failing(ZeroDivisionError()),
+        }
+        world.agent._applier.do(world.agent._reconciler.reconcile)
+        assert world.gateway.in_force == [gateway()]
+        assert world.resolvers.in_force == [dns64()]
+    finally:
+        world.close()
