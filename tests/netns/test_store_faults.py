@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that cannot be written or read: changes are refused in one line, forwarding goes on."""
+"""A store that cannot be written or read: changes are refused in one line, no packet is lost."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,23 +11,54 @@ from typing import Any
 import pytest
 
 from sixlane.datapath import Datapath
+from sixlane.net import netns
 from tests import needs
-from tests.netns import agents
+from tests.netns import agents, spaces
 from tests.netns.agents import GATEWAY, Agent, changed
 
-pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("ip"), needs.command("mount")]
+pytestmark = [
+    pytest.mark.netns,
+    needs.root,
+    needs.bpf,
+    *(needs.command(program) for program in ("ip", "mount", "ping")),
+]
 
 OTHER = changed(GATEWAY, lowestIPv6MTU=1400)
+POD = "192.175.48.2"
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
+def resting(tmp_path: Path) -> Iterator[Agent]:
     """Not started; its state is on a file system of one megabyte."""
     state = tmp_path / "state"
     state.mkdir()
-    with mounted(state), agents.world(tmp_path) as (agent, _, _):
+    with mounted(state), agents.world(tmp_path) as (agent, internet, pod):
+        with netns.inside(internet):
+            spaces.command("ip", "route", "add", "default", "via", "192.31.196.1")
+        with netns.inside(pod):
+            spaces.command("ip", "address", "add", f"64:ff9b::{POD}/128", "dev", "up0", "nodad")
+            spaces.command("ip", "route", "add", "default", "via", "2001:db8:64::1")
+        with netns.inside(agent.namespace):
+            way = [f"64:ff9b::{POD}/128", "via", "2001:db8:64::2"]
+            spaces.command("ip", "route", "add", *way)
         yield agent
         remount(agent, "rw")
+
+
+@pytest.fixture
+def agent(resting: Agent) -> Iterator[Agent]:
+    """Started, with GATEWAY in force; no packet is lost from then on to the end of the test."""
+    resting.start()
+    resting.apply(GATEWAY)
+    netns.run(resting.internet, ["ping", "-q", "-c1", "-W2", POD])
+    argv = ["ping", "-n", "-q", "-i", "0.01", "-W", "1", POD]
+    with netns.popen(resting.internet, argv, stdout=subprocess.PIPE, text=True) as ping:
+        try:
+            yield resting
+        finally:
+            ping.send_signal(signal.SIGINT)  # it prints how many came back
+            out, _ = ping.communicate(timeout=5)
+    assert " 0% packet loss" in out, out
 
 
 @contextmanager
@@ -76,8 +108,6 @@ def refused(agent: Agent, resource: dict[str, Any]) -> str:
 
 
 def test_a_full_disk(agent: Agent) -> None:
-    agent.start()
-    agent.apply(GATEWAY)
     before = in_force(agent)
     filler = fill(agent)
     large = changed(GATEWAY, prefixes=[{**GATEWAY["spec"]["prefixes"][0], "eam": mappings(2000)}])
@@ -90,8 +120,6 @@ def test_a_full_disk(agent: Agent) -> None:
 
 
 def test_a_start_on_a_full_disk(agent: Agent) -> None:
-    agent.start()
-    agent.apply(GATEWAY)
     agent.end()
     before = in_force(agent)
     filler = fill(agent)
@@ -106,8 +134,6 @@ def test_a_start_on_a_full_disk(agent: Agent) -> None:
 
 
 def test_a_file_system_that_becomes_read_only(agent: Agent) -> None:
-    agent.start()
-    agent.apply(GATEWAY)
     agent.end()
     before = in_force(agent)
     remount(agent, "ro")
@@ -129,19 +155,17 @@ def test_a_file_system_that_becomes_read_only(agent: Agent) -> None:
     assert agent.status()["revision"] == 2
 
 
-def test_a_first_start_on_a_read_only_file_system(agent: Agent) -> None:
-    remount(agent, "ro")
-    agent.start()
-    assert agent.status()["revision"] == 0
-    assert "EROFS" in refused(agent, GATEWAY)
-    remount(agent, "rw")
-    agent.apply(GATEWAY)
-    assert agent.status()["problems"] == []
+def test_a_first_start_on_a_read_only_file_system(resting: Agent) -> None:
+    remount(resting, "ro")
+    resting.start()
+    assert resting.status()["revision"] == 0
+    assert "EROFS" in refused(resting, GATEWAY)
+    remount(resting, "rw")
+    resting.apply(GATEWAY)
+    assert resting.status()["problems"] == []
 
 
 def test_a_store_that_is_damaged_under_a_running_agent(agent: Agent) -> None:
-    agent.start()
-    agent.apply(GATEWAY)
     before = in_force(agent)
     for path in agent.place.state_dir.glob("store.db*"):
         with path.open("r+b") as file:
@@ -160,8 +184,6 @@ def test_a_store_that_is_damaged_under_a_running_agent(agent: Agent) -> None:
 
 
 def test_a_store_that_is_lost_stops_nothing(agent: Agent) -> None:
-    agent.start()
-    agent.apply(GATEWAY)
     agent.end()
     before = in_force(agent)
     for path in agent.place.state_dir.glob("store.db*"):
