@@ -23,7 +23,7 @@ class Follower:
 
     `at_once(kinds)` is called when it is heard, and then at most 20 times a second; it must be
     quick. `on_change(kinds)`, which may look at the whole machine and wait for others, is called as
-    often as long as that takes no more than a twentieth of the time; nothing is forgotten
+    often as long as that takes no more than a twentieth of a CPU; nothing is forgotten
     meanwhile.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work that is asked for again and again, kept to a share of the time."""
+"""Work that is asked for again and again, kept to a share of a CPU."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,14 +7,21 @@ from contextlib import contextmanager
 
 
 class Pace:
-    """Work that took one second may be done again `rest` seconds later, and `least_s` at least."""
+    """Work that took one second of CPU may be done again `rest` seconds later, and `least_s` at
+    least. To wait, for a lock or for somebody's answer, is no work.
+    """
 
     def __init__(
-        self, rest: float, least_s: float = 0.0, now: Callable[[], float] = time.monotonic
+        self,
+        rest: float,
+        least_s: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.thread_time,
     ) -> None:
         self._rest = rest
         self._least_s = least_s
         self._now = now
+        self._spent = spent
         self._next = 0.0
 
     def left(self) -> float:
@@ -23,10 +30,10 @@ class Pace:
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """The block is the work; also if it fails."""
-        start = self._now()
+        """The block is the work, also if it fails; it stays in one thread."""
+        before = self._spent()
         try:
             yield
         finally:
-            end = self._now()
-            self._next = end + max(self._least_s, self._rest * (end - start))
+            rest_s = self._rest * (self._spent() - before)
+            self._next = self._now() + max(self._least_s, rest_s)

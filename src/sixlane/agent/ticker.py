@@ -16,7 +16,7 @@ _REST = 20.0
 
 class Ticker:
     """Calls `look()` from a thread of its own, `period_s` after the last look ended, or later if
-    that one took long: looking takes a twentieth of the time at most.
+    that one was much work: looking takes a twentieth of a CPU at most.
     """
 
     def __init__(self, look: Callable[[], None], period_s: float = PERIOD_S) -> None:
