@@ -50,7 +50,10 @@ def kill(unit: str) -> None:
 
 
 def remove_state(unit: str) -> None:
-    """Have systemd remove the directory that it made for named, and that is not ours."""
+    """Have systemd remove the directory that it made for named, and that is not ours.
+
+    Unlike the others, this verb of systemctl takes the way of D-Bus.
+    """
     _systemctl("clean", "--what=state", unit)
 
 
