@@ -165,6 +165,29 @@ def test_a_first_start_on_a_read_only_file_system(resting: Agent) -> None:
     assert resting.status()["problems"] == []
 
 
+def test_a_teardown_on_a_read_only_file_system(resting: Agent) -> None:
+    resting.start()
+    resting.apply(GATEWAY)
+    resting.end()
+    remount(resting, "ro")
+    resting.start()
+    before = in_force(resting)
+    said = resting.sixlane("teardown", code=1)
+    assert said.startswith("sixlane: not torn down: open ") and said.count("\n") == 1
+    assert "stop sixlaned, then sixlane teardown" in said
+    assert in_force(resting) == before
+    resting.end()
+    said = resting.sixlane("teardown", code=1)
+    assert said.startswith("sixlane: nothing of sixlane is in force, but all is still stored: open")
+    assert said.count("\n") == 1
+    assert not resting.bpffs.exists()
+    remount(resting, "rw")
+    resting.teardown()
+    resting.start()
+    assert resting.status()["revision"] == 2
+    assert resting.resources() == []
+
+
 def test_a_store_that_is_damaged_under_a_running_agent(agent: Agent) -> None:
     before = in_force(agent)
     for path in agent.place.state_dir.glob("store.db*"):

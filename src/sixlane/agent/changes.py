@@ -69,7 +69,13 @@ class Changes:
 
     def teardown(self) -> list[str]:
         """Nothing is desired, and nothing in force; what could not be restored, one line each."""
-        self._store.clear()
+        try:
+            self._store.clear()
+        except SixlaneError as error:
+            raise SixlaneError(
+                f"not torn down: {error.message}",
+                "without an agent it can be: stop sixlaned, then sixlane teardown",
+            ) from error
         self._present.state = self._store.load()
         lost: list[str] = []
         failed: list[SixlaneError] = []

@@ -35,8 +35,11 @@ def _remove(settings: Settings) -> list[str]:
         except SixlaneError as error:
             failed.append(error)
     if store is not None:
-        with store:
-            store.clear()
+        try:
+            with store:
+                store.clear()
+        except SixlaneError as error:
+            failed.append(_still_stored(error))
     if failed:
         raise failed[0]
     return lost
@@ -50,6 +53,13 @@ def _open_store(settings: Settings, lost: list[str]) -> Store | None:
     except SixlaneError as error:
         lost.append(f"what the machine was set to before is not known: {error}")
         return None
+
+
+def _still_stored(error: SixlaneError) -> SixlaneError:
+    return SixlaneError(
+        f"nothing of sixlane is in force, but all is still stored: {error.message}",
+        "the next sixlaned brings it back, unless this is repeated when the store can be written",
+    )
 
 
 class _Nothing:
