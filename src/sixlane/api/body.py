@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request brings along, read with suspicion."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,8 @@ from fastapi import Request
 from sixlane.api.problem import ProblemError, bad_request
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+BODY_S = 60.0
+"""How long a body may take to come."""
 _MAX_DEPTH = 32  # lists and objects in one another; resources need 8
 
 JSON = "application/json"
@@ -27,10 +30,14 @@ def body_of(media_type: str) -> Callable[[Request], Awaitable[bytes]]:
         body = bytearray()
         if _announced_bytes(request) > MAX_BODY_BYTES:
             raise _too_large()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _too_large()
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise _too_large()
+        except TimeoutError:
+            raise _too_slow() from None
         return bytes(body)
 
     return read
@@ -87,6 +94,16 @@ def _too_large() -> ProblemError:
         "Too large",
         f"the body is larger than {MAX_BODY_BYTES >> 20} MiB",
         "send resources one by one",
+        headers={"Connection": "close"},
+    )
+
+
+def _too_slow() -> ProblemError:
+    return ProblemError(
+        408,
+        "too-slow",
+        "Too slow",
+        f"the body did not come within {BODY_S:g} s",
         headers={"Connection": "close"},
     )
 

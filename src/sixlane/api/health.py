@@ -9,6 +9,7 @@ import socket
 import threading
 from pathlib import Path
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Response
 
 from sixlane.agent import Agent
@@ -22,15 +23,19 @@ _log = logging.getLogger("sixlane.health")
 _ANSWER_S = 10.0
 _REQUEST = b"GET /v1/health HTTP/1.1\r\nHost: sixlane\r\nConnection: close\r\n\r\n"
 _BEATS_A_DEADLINE = 3
+_THREADS = 4
 
 
 def install(app: FastAPI, agent: Agent) -> None:
-    """Add `GET /v1/health` to the API."""
+    """Add `GET /v1/health` to the API. It has threads of its own: those of the other requests may
+    all be waiting for their turn at the applier.
+    """
+    threads = CapacityLimiter(_THREADS)
 
     @app.get("/v1/health", operation_id="getHealth", tags=["system"], responses=found("Health"))
-    def health() -> Response:
+    async def health() -> Response:
         """Answers if the agent takes and does jobs; an error tells what it is stuck at."""
-        agent.check()
+        await to_thread.run_sync(agent.check, limiter=threads)
         return answer({"healthy": True})
 
 

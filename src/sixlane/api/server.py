@@ -2,6 +2,7 @@
 """uvicorn, as we need it: it knows who asks, and ends its streams when it ends."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 
@@ -14,15 +15,52 @@ from sixlane.api.streams import Streams
 
 _LAST_ANSWERS_S = 5
 
+MAX_CONNECTIONS = 256
+"""Each takes a descriptor, and the agent needs some for its work: systemd grants 1024."""
+_MAX_OF_OTHERS = 192  # so that root, and the watchdog, are always heard
+_HEAD_S = 30.0
+
 
 class _Protocol(H11Protocol):
-    """Has the peer in the state of each request."""
+    """Has the peer in the state of each request.
+
+    Connections above the most there may be are closed, and so are those on which no request comes
+    in time: nobody of the group keeps the others out, or the agent from its work.
+    """
+
+    _head_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        most = MAX_CONNECTIONS
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:
-            self.app_state = {**self.app_state, "peer": peer_at(connection)}
+            peer = peer_at(connection)
+            self.app_state = {**self.app_state, "peer": peer}
+            if peer.uid not in (0, os.geteuid()):
+                most = _MAX_OF_OTHERS
+        if len(self.connections) > most:
+            transport.abort()
+            return
+        self._wait_for_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+        super().connection_lost(exc)
+
+    def _wait_for_request(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+        self._head_due = self.loop.call_later(_HEAD_S, self._close_without_request)
+
+    def _close_without_request(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 class Server(uvicorn.Server):

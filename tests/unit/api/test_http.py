@@ -3,6 +3,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from sixlane.api import body as api_body
+from sixlane.api import health, server
 from sixlane.api.body import MAX_BODY_BYTES
 from sixlane.client import Client
 from tests.unit.agent.fakes import DNS64, GATEWAY, World
@@ -23,12 +26,17 @@ EAM = "/v1/gateways/edge/prefixes/pods/eam/203.0.113.8/30"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
+def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def path(world: World, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "api.sock"
     with serving(world.agent, path):
         yield path
-    world.close()
 
 
 @pytest.fixture
@@ -341,3 +349,87 @@ def test_a_stream_gives_its_place_back(http: httpx.Client, path: Path) -> None:
         time.sleep(0.05)
     with client.watch() as events:
         assert next(events)["type"] == "put"
+
+
+# ---- those who keep others from being heard ----
+
+
+def connected(path: Path) -> socket.socket:
+    asker = socket.socket(socket.AF_UNIX)
+    asker.settimeout(30)
+    asker.connect(str(path))
+    return asker
+
+
+def test_the_agent_is_well_while_many_wait_for_a_long_apply(
+    world: World, path: Path, http: httpx.Client
+) -> None:
+    """Its health must not wait for a thread behind them: the watchdog would end a healthy agent."""
+    go_on = threading.Event()
+
+    def wait(_: object) -> None:
+        go_on.wait(60)
+
+    world.gateway.fail["apply"] = wait
+    client = Client(str(path))
+    waiting = [
+        threading.Thread(target=client.put, args=(changed(lowestIPv6MTU=1300 + number),))
+        for number in range(60)
+    ]
+    try:
+        for one in waiting:
+            one.start()
+        time.sleep(1)
+        health.ask(path)
+    finally:
+        go_on.set()
+        for one in waiting:
+            one.join()
+
+
+def test_connections_beyond_the_most_are_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 5)
+    held = [connected(path) for _ in range(5)]
+    for one in held:
+        one.sendall(b"GET /v1/hea")
+    one_too_many = connected(path)
+    assert one_too_many.recv(1) == b""
+    one_too_many.close()
+    held.pop().close()
+    time.sleep(0.2)
+    health.ask(path)
+    for one in held:
+        one.close()
+
+
+def test_a_request_that_never_ends_is_not_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_HEAD_S", 0.2)
+    with connected(path) as asker:
+        asker.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: ")
+        assert asker.recv(1) == b""
+
+
+def test_a_request_may_take_longer_than_its_head(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_HEAD_S", 0.2)
+    with connected(path) as asker:
+        asker.sendall(b"GET /v1/watch HTTP/1.1\r\nHost: x\r\n\r\n")
+        asker.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while asker.recv(4096):
+                pass
+
+
+def test_a_body_that_does_not_come(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_body, "BODY_S", 0.2)
+    with connected(path) as asker:
+        asker.sendall(
+            b"PUT /v1/gateways/edge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99\r\n\r\n{"
+        )
+        assert asker.recv(4096).startswith(b"HTTP/1.1 408 ")
