@@ -138,6 +138,10 @@ table ip idle {
     chain f {
         type filter hook forward priority 1
     }
+    chain n {
+        type nat hook postrouting priority 100
+        masquerade
+    }
 }
 """
 
@@ -150,6 +154,37 @@ def test_chains_that_translated_packets_do_not_meet(wan: link.Link) -> None:
         ("warning", "chain ip6 guard f filters forwarded packets (rules: 1)"),
     ]
     assert "nft list chain inet filter fw" in look("firewall", WANTED)[0]["hint"]
+
+
+BESIDE = """
+table ip raw {
+    chain early {
+        type filter hook prerouting priority -300
+        ip saddr 192.0.2.1 drop
+    }
+}
+table inet late {
+    chain out {
+        type filter hook postrouting priority 0
+        ip6 daddr 2001:db8::2 drop
+    }
+}
+table netdev first {
+    chain in {
+        type filter hook ingress device wan0 priority 0; policy drop
+    }
+}
+"""
+
+
+@needs.command("nft")
+def test_chains_at_other_hooks(wan: link.Link) -> None:
+    nft(BESIDE)
+    assert sorted(told("firewall", WANTED)) == [
+        ("warning", "chain inet late out filters packets at postrouting (rules: 1)"),
+        ("warning", "chain ip raw early filters packets at prerouting (rules: 1)"),
+        ("warning", "chain netdev first in filters packets at ingress (rules: 0, policy drop)"),
+    ]
 
 
 @needs.command("nft")

@@ -16,27 +16,32 @@ from sixlane.net import netfilter, policy
 _LEAST_FREE_BYTES = 16 << 20
 
 
+_LEGACY_CHAINS = {"filter": "FORWARD", "raw": "PREROUTING"}
+
+
 def _firewall(subject: Subject) -> Iterator[Finding]:
     found = False
-    for chain in netfilter.forward_chains():
-        if chain.rules or chain.drops:
+    for chain in netfilter.chains():
+        if chain.kind == "filter" and (chain.rules or chain.drops):
             found = True
             drops = ", policy drop" if chain.drops else ""
             where = f"{chain.family} {chain.table} {chain.name}"
+            which = "forwarded packets" if chain.hook == "forward" else f"packets at {chain.hook}"
             yield Finding(
                 "warning",
-                f"chain {where} filters forwarded packets (rules: {chain.rules}{drops})",
+                f"chain {where} filters {which} (rules: {chain.rules}{drops})",
                 f"look: nft list chain {where}; what it forbids, forbid by "
                 "loadBalancerSourceRanges, or before the gateway",
             )
     for table in netfilter.legacy_tables():
-        if table.endswith(" filter"):
+        family, name = table.split()
+        if name in _LEGACY_CHAINS:
             found = True
-            program = "ip6tables-legacy" if table.startswith("ip6") else "iptables-legacy"
+            program = "ip6tables-legacy" if family == "ip6" else "iptables-legacy"
             yield Finding(
                 "warning",
-                f"{program} has a filter table; whether it has rules, it does not tell",
-                f"look: {program} -S FORWARD",
+                f"{program} has a {name} table; whether it has rules, it does not tell",
+                f"look: {program} -t {name} -S {_LEGACY_CHAINS[name]}",
             )
     if not found:
         yield Finding("ok", "no chain filters forwarded packets")
@@ -147,8 +152,8 @@ def _status(subject: Subject) -> Iterator[Finding]:
 CHECKS = (
     Check(
         "firewall",
-        "chains at the forward hook of nftables (iptables-nft's are among them), and tables of "
-        "iptables-legacy",
+        "filter chains of nftables at ingress, prerouting, forward and postrouting (iptables-nft's "
+        "are among them), and tables of iptables-legacy",
         "translated packets are redirected from device to device and meet none of these rules",
         "what they forbid, forbid by loadBalancerSourceRanges, or before the gateway",
         _firewall,
