@@ -365,7 +365,7 @@ def test_an_address_of_another_machine_is_refused(world: World) -> None:
     said = world.agent.apply(changed(DNS64, listen=["2001:db8:64::77"]), code=5)
     assert said == (
         "sixlane: 2001:db8:64::77 is not an address of this machine: "
-        "standard input:1:spec.listen, line 10 (ip address add 2001:db8:64::77 dev DEVICE)\n"
+        "standard input:1:spec.listen, line 11 (ip address add 2001:db8:64::77 dev DEVICE)\n"
     )
     assert world.agent.named() is None
 

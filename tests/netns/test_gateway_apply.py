@@ -21,7 +21,7 @@ _SECOND_GATEWAY = EDGE.split("\n---\n")[0].replace("name: edge", "name: other")
 # What is wrong, and what the one line that tells it has to say.
 WRONG = {
     "unknown key": ("ipv4: [192.175.48.0/25]", "ipv5: [192.175.48.0/25]", ("line 13", "ipv4")),
-    "no such device": ("name: wan0", "name: wan7", ("Gateway edge", "wan7", "wan0")),
+    "no such device": ("name: wan0", "name: wan7", ("spec.devices[0].name", "wan7", "wan0")),
     "not global": ("192.175.48.128/25", "198.51.100.0/24", ("line 17", "198.51.100.0/24")),
     "prefix length": ("64:ff9b::/96", "2001:db8::/97", ("line 12", "2001:db8::/97")),
     "second gateway": ("---\n", f"---\n{_SECOND_GATEWAY}\n---\n", ("edge", "other")),
@@ -68,10 +68,10 @@ def test_change_takes_effect_and_loses_no_packet(translating: Session, tmp_path:
 
 def test_applying_again_changes_nothing(translating: Session) -> None:
     place = translating.place
-    before = gateway.read_status(place)["generation"]
+    before = gateway.read_status(place)["gateway"]["generation"]
     again = gateway.run(place, "apply", "-f", str(place.run_dir / "edge.yaml"))
     assert again.out.count("unchanged") == 2
-    assert gateway.read_status(place)["generation"] == before
+    assert gateway.read_status(place)["gateway"]["generation"] == before
 
 
 def test_pages_keep_coming_while_files_are_applied(translating: Session) -> None:
