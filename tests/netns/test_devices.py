@@ -271,17 +271,16 @@ def test_a_feature_that_somebody_switches_is_switched_back(agent: Agent) -> None
 def test_one_who_insists_is_not_fought_without_end(agent: Agent) -> None:
     """The pauses grow, and what is wrong meanwhile is told."""
     name = ("net", "ipv4", "conf", "wan0", "forwarding")
+    seen = ""
     with netns.inside(agent.namespace):
         for _ in range(60):
             sysctl.set(name, 0)
-            if eventually(lambda: condition_of_setting(agent), 0.1):
+            found = condition(agent, "DevicesInOrder")
+            if found["reason"] == "SettingChanged":
+                seen = found["message"]
                 break
-    assert "wan0: ipv4 forwarding is 0, not 1" in condition(agent, "DevicesInOrder")["message"]
+    assert "wan0: ipv4 forwarding is 0, not 1" in seen
     assert agent.log.read_text().count("ipv4 forwarding is 0, not 1: set") < 60
-
-
-def condition_of_setting(agent: Agent) -> bool:
-    return str(condition(agent, "DevicesInOrder")["reason"]) == "SettingChanged"
 
 
 def test_a_program_of_somebody_else_on_one_device_does_not_stop_the_other(agent: Agent) -> None:
