@@ -164,8 +164,11 @@ def test_doctor(agent: Agent) -> None:
     """The same questions with the agent and without it."""
     told = json.loads(agent.sixlane("doctor", "-o", "json"))["checks"]
     assert {one["status"] for one in told} <= {"ok", "missing", "warning", "problem"}
+    assert agent.sixlane("doctor", "-o", "wide").startswith("STATUS")
     text = agent.sixlane("doctor")
-    assert text.startswith("STATUS")
+    well = [one for one in told if one["status"] == "ok"]
+    assert text.endswith(f"{len(well)} of {len(told)} checks are ok (-o wide lists them)\n")
+    assert len(text.splitlines()) <= 3 * (len(told) - len(well)) + 1
     for one in told:
         if one["status"] != "ok":
             assert f"{one['status']}: {one['what']}\n  costs: {one['costs']}\n" in text

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sixlane.agent.problems import Conflict
+from sixlane.agent.problems import Conflict, NotFound, not_found
 from sixlane.agent.transaction import Edit, Outcome, Transaction
 from sixlane.model import AnyResource, Gateway, Key, ResourceError, check_together
 
@@ -87,7 +87,7 @@ def merged(old: State, transaction: Transaction) -> Merged:
         before = old.objects.get(edit.key)
         _check_expected(edit, before, index)
         wanted.setdefault(edit.key, before.resource if before else None)
-        wanted[edit.key] = _changed(edit, wanted[edit.key], index)
+        wanted[edit.key] = _changed(edit, wanted[edit.key], index, old)
     if transaction.prune:
         wanted |= {key: None for key in old.objects if key not in wanted}
 
@@ -135,9 +135,14 @@ def _check_expected(edit: Edit, before: Stored | None, index: int) -> None:
     )
 
 
-def _changed(edit: Edit, present: AnyResource | None, index: int) -> AnyResource | None:
+def _changed(edit: Edit, present: AnyResource | None, index: int, old: State) -> AnyResource | None:
     try:
         return edit.change(present)
+    except NotFound:
+        if present is not None:  # a part of it is not there
+            raise
+        there = (key.name for key in old.objects if key.kind == edit.key.kind)
+        raise not_found(str(edit.key), there) from None
     except ResourceError as error:
         raise error.at(error.where, index) from None
 

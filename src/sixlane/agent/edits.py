@@ -126,7 +126,7 @@ def eam_of(prefix: Prefix, ipv4: str) -> Eam:
         ) from None
     eam = prefix.eam.find(network)
     if eam is None:
-        raise not_found(f"mapping of {network} in prefix {prefix.name}", ())
+        raise not_found(f"mapping of {network} in prefix {prefix.name}")
     return eam
 
 

@@ -28,7 +28,9 @@ class Conflict(ConfigError):
         return type(self), (self.message, self.hint, self.resource_version, self.index)
 
 
-def not_found(what: str, there: Iterable[object] = ()) -> NotFound:
-    """ "no Gateway core (there are: edge)"."""
+def not_found(what: str, there: Iterable[object] | None = None) -> NotFound:
+    """ "no Gateway core (there are: edge)". `there`: all of that sort; None: not known here."""
+    if there is None:
+        return NotFound(f"no {what}")
     names = ", ".join(sorted(map(str, there)))
     return NotFound(f"no {what}", f"there are: {names}" if names else "there are none")

@@ -61,10 +61,13 @@ class Guarded:
     saw; None: its turn has not come.
     """
 
-    def __init__(self, edit: Edit, precondition: Precondition, exists: Exists) -> None:
+    def __init__(
+        self, edit: Edit, precondition: Precondition, exists: Exists, what: str = ""
+    ) -> None:
         self.precondition = precondition
         self.was_there: bool | None = None
         self._change, self._exists = edit.change, exists
+        self._what = what or str(edit.key)
         self.edit = replace(edit, change=self._guarded)
 
     def _guarded(self, now: AnyResource | None) -> AnyResource | None:
@@ -73,12 +76,16 @@ class Guarded:
         except NotFound:
             self.was_there = False
         if self.precondition.exists not in (None, self.was_there):
-            what = "is there already" if self.was_there else "is not there"
-            raise Conflict(f"{self.edit.key}: it {what}", "", None)
+            if self.was_there:
+                hint = "change it, or take another name"
+                raise Conflict(f"{self._what} is there already", hint, None)
+            raise Conflict(f"{self._what} is not there", "make it first", None)
         return self._change(now)
 
 
-def failed(detail: str, present: str | None = None) -> ProblemError:
+def failed(
+    detail: str, present: str | None = None, hint: str = "get it again, and repeat the change"
+) -> ProblemError:
     """412: nothing was done."""
     more: dict[str, Any] = {} if present is None else {"resourceVersion": present}
     return ProblemError(
@@ -86,7 +93,7 @@ def failed(detail: str, present: str | None = None) -> ProblemError:
         "precondition",
         "Changed by somebody else, and nothing was changed now",
         detail,
-        "get it again, and repeat the change",
+        hint,
         **more,
     )
 

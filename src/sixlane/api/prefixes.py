@@ -33,9 +33,11 @@ def routes(agent: Agent) -> APIRouter:
         edit: Edit,
         precondition: Precondition,
         find: Callable[[Gateway], object],
+        what: str,
         dry_run: bool,
     ) -> Response:
-        guarded = Guarded(edit, precondition, lambda now: _is_there(now, find))
+        whole = f"{what} in {edit.key}"
+        guarded = Guarded(edit, precondition, lambda now: _is_there(now, find), whole)
         return apply_one(agent, guarded, dry_run, after=False)
 
     def stored(name: str) -> tuple[Gateway, str]:
@@ -84,7 +86,7 @@ def routes(agent: Agent) -> APIRouter:
         if edits.parse_prefix(data).name != prefix:
             raise _in_another_place(data["name"], prefix, "name")
         edit = edits.put_prefix(name, data, expect(name, precondition))
-        return apply(edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), f"prefix {prefix}", dry_run)
 
     @router.patch(
         _ONE,
@@ -102,7 +104,7 @@ def routes(agent: Agent) -> APIRouter:
         """Change what the patch holds (RFC 7396): null takes a key away, a list is replaced."""
         changes = parse_json_object(content)
         edit = edits.patch_prefix(name, prefix, changes, expect(name, precondition))
-        return apply(edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), f"prefix {prefix}", dry_run)
 
     @router.delete(
         _ONE,
@@ -117,7 +119,7 @@ def routes(agent: Agent) -> APIRouter:
     ) -> Response:
         """Take a prefix away. The last one stays: a Gateway has at least one."""
         edit = edits.delete_prefix(name, prefix, expect(name, precondition))
-        return apply(edit, precondition, prefix_at(prefix), dry_run)
+        return apply(edit, precondition, prefix_at(prefix), f"prefix {prefix}", dry_run)
 
     @router.get(
         _EAMS,
@@ -159,7 +161,7 @@ def routes(agent: Agent) -> APIRouter:
         if given != f"{ipv4}/{length}":
             raise _in_another_place(given, f"{ipv4}/{length}", "ipv4")
         edit = edits.put_eam(name, prefix, data, expect(name, precondition))
-        return apply(edit, precondition, eam_at(prefix, given), dry_run)
+        return apply(edit, precondition, eam_at(prefix, given), f"mapping of {given}", dry_run)
 
     @router.delete(_EAM, operation_id="deleteEam", responses=changed(404, 412))
     def delete_eam(
@@ -173,7 +175,7 @@ def routes(agent: Agent) -> APIRouter:
         """Take one mapping away."""
         given = f"{ipv4}/{length}"
         edit = edits.delete_eam(name, prefix, given, expect(name, precondition))
-        return apply(edit, precondition, eam_at(prefix, given), dry_run)
+        return apply(edit, precondition, eam_at(prefix, given), f"mapping of {given}", dry_run)
 
     def prefix_at(prefix: str) -> Callable[[Gateway], object]:
         return lambda gateway: edits.prefix_of(gateway, prefix)

@@ -113,7 +113,7 @@ def apply_one(agent: Agent, guarded: Guarded, dry_run: bool, *, after: bool) -> 
         result = agent.apply(Transaction([guarded.edit]), dry_run=dry_run)
     except Conflict as conflict:
         if guarded.precondition.given:
-            raise failed(conflict.message, conflict.resource_version) from None
+            raise failed(conflict.message, conflict.resource_version, conflict.hint) from None
         raise
     created = guarded.was_there is False and not dry_run
     return applied_one(result, guarded.edit.key, created=created, after=after)

@@ -7,7 +7,7 @@ import click
 
 from sixlane.cli import completing, options
 from sixlane.cli.command import Command
-from sixlane.cli.kinds import KindType
+from sixlane.cli.kinds import KindType, NameArgument
 from sixlane.cli.output import Output
 from sixlane.cli.session import Session, pass_session
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("kind", type=KindType(), required=False)
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names_of())
+@click.argument(
+    "names",
+    cls=NameArgument,
+    nargs=-1,
+    metavar="[NAME]...",
+    shell_complete=completing.names_of(),
+)
 @options.files(required=False)
 @options.missing_ok
 @options.dry_run

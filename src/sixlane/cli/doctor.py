@@ -34,6 +34,7 @@ def doctor(
     """Say what this machine can do, what is in the way, what it costs, and how to mend it.
 
     The agent looks; if none runs, this command does it by itself. Nothing is changed.
+    What is as it should be is listed with -o wide only.
     The exit code is 1 if something does not work.
     """
     directories = options.Directories(bpffs, state_dir, run_dir or session.run_dir)
@@ -58,15 +59,23 @@ def examine(client: "Client", directories: options.Directories) -> dict[str, Any
         return dict(directories.alone(unreachable, diagnose_without_agent))
 
 
+_WORST_LAST = ("missing", "warning", "problem")
+_COLOURS = {"problem": "red"}
+
+
 def _show(out: Output, checks: list[dict[str, Any]]) -> None:
-    rows = [(_status(one["status"]), one["name"], one["what"]) for one in checks]
-    out.table(("STATUS", "CHECK", "FOUND"), rows)
-    for one in checks:
-        if one["status"] != "ok":
-            out.heading(f"{one['status']}: {one['what']}")
-            out.lines(f"  costs: {one['costs']}")
-            if one["hint"]:
-                out.lines(f"  mend:  {one['hint']}")
+    """What is not as it should be, the worst last, where a terminal shows it."""
+    if out.wide:
+        rows = [(_status(one["status"]), one["name"], one["what"]) for one in checks]
+        out.table(("STATUS", "CHECK", "FOUND"), rows)
+    found = [one for one in checks if one["status"] != "ok"]
+    for one in sorted(found, key=lambda one: _WORST_LAST.index(one["status"])):
+        out.heading(f"{one['status']}: {one['what']}", _COLOURS.get(one["status"]))
+        out.lines(f"  costs: {one['costs']}")
+        if one["hint"]:
+            out.lines(f"  mend:  {one['hint']}")
+    well = f"{len(checks) - len(found)} of {len(checks)} checks are ok"
+    out.heading(well if out.wide else f"{well} (-o wide lists them)")
 
 
 def _status(status: str) -> str:

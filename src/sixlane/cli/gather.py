@@ -70,8 +70,8 @@ _FILES = ("/etc/os-release", "/proc/cmdline", "/proc/meminfo", "/proc/softirqs")
 def write(
     client: Client, directories: Directories, target: Path, top: str
 ) -> tuple[int, list[str]]:
-    """The number of files, and what could not be had, one line each."""
-    lacking: list[str] = []
+    """The number of files, and what could not be had: one line for each reason."""
+    lacking: dict[str, list[str]] = {}
     count = 0
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -83,17 +83,21 @@ def write(
                     count += 1
     except OSError as error:
         raise SixlaneError(f"cannot write: {target}: {error.strerror or error}") from None
-    return count, lacking
+    return count, [f"{_and_more(names)}: {why}" for why, names in lacking.items()]
 
 
-def _made(name: str, make: Callable[[], bytes], lacking: list[str]) -> bytes | None:
+def _made(name: str, make: Callable[[], bytes], lacking: dict[str, list[str]]) -> bytes | None:
     try:
         return make()[:_LARGEST_BYTES]
     except SixlaneError as error:
-        lacking.append(f"{name}: {error}")
+        lacking.setdefault(str(error), []).append(name)
     except OSError as error:
-        lacking.append(f"{name}: {error.strerror or error}")
+        lacking.setdefault(error.strerror or str(error), []).append(name)
     return None
+
+
+def _and_more(names: list[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

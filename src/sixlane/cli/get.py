@@ -37,7 +37,7 @@ _EVENT_COLUMNS = (
 @options.with_output
 @pass_session
 def get(session: Session, kind: str | None, name: str | None, watch: bool, out: Output) -> None:
-    """Show resources and how they do: all, those of a KIND, or one."""
+    """Show resources and how they do: all, those of a KIND, or one (KIND NAME, or KIND/NAME)."""
     if watch:
         _watch(session.client, kind, name, out)
     elif name is None:

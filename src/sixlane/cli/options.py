@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sixlane.cli import completing
-from sixlane.cli.kinds import KindType
+from sixlane.cli.kinds import KindType, NameArgument
 from sixlane.cli.output import FORMATS, Output
 
 if TYPE_CHECKING:
@@ -143,4 +143,6 @@ optional_kind = click.argument("kind", type=KindType(), required=False)
 
 def name(kind: str | None = None, *, required: bool = True) -> Decorator[Any]:
     """The argument NAME of a resource: of that kind, or of the one that `kind` has named."""
-    return click.argument("name", required=required, shell_complete=completing.names_of(kind))
+    return click.argument(
+        "name", cls=NameArgument, required=required, shell_complete=completing.names_of(kind)
+    )

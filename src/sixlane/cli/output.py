@@ -75,11 +75,11 @@ class Output:
         if lines:
             click.echo("\n".join(lines))
 
-    def heading(self, text: str) -> None:
+    def heading(self, text: str, colour: str | None = None) -> None:
         """What the next table is about; kept apart from what came before by a line."""
         if self._tables:
             click.echo()
-        click.echo(click.style(text, bold=True))
+        click.echo(click.style(text, fg=colour, bold=True))
         self._tables = 0
 
     def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:

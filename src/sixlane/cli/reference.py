@@ -61,7 +61,7 @@ def _paragraphs(command: click.Command) -> tuple[str, ...]:
 
 def _usage(command: click.Command) -> str:
     options = [one for one in command.params if isinstance(one, click.Option)]
-    words = [_required(one) for one in options if one.required]
+    words = [_required(one).strip() for one in options if one.required]
     words += ["[OPTION]..."] if len(words) < len(options) else []
     words += [_argument(one) for one in command.params if isinstance(one, click.Argument)]
     words += ["COMMAND ..."] if isinstance(command, click.Group) else []

@@ -71,7 +71,7 @@ def check_together(resources: Iterable[AnyResource]) -> None:
         raise ResourceError(
             f"a machine has one Gateway, and here are {one.name} and {two.name}",
             ("metadata", "name"),
-            f"give both parts one name, or take the other away (sixlane delete gateway {one.name})",
+            f"give both one name, or take the other away: sixlane delete gateway {one.name}",
             where=str(two.key),
         )
 

@@ -23,6 +23,7 @@ class Document:
     number: int  # in its file, from 1
     data: object
     text: str  # of the whole file
+    within: tuple[str | int, ...] = ()  # where it stands in its YAML document, if that is a list
 
     @property
     def where(self) -> str:
@@ -31,7 +32,7 @@ class Document:
 
     def line_of(self, path: tuple[str | int, ...]) -> int:
         """The line of the value at `path`, from 1; of the deepest part of it that there is."""
-        return yaml12.line_of(self.text, self.number, path)
+        return yaml12.line_of(self.text, self.number, (*self.within, *path))
 
 
 def read(paths: Iterable[str]) -> list[Document]:
@@ -43,7 +44,8 @@ def read(paths: Iterable[str]) -> list[Document]:
     given = list(paths)
     documents = [document for path in given for file in _files(path) for document in _read(file)]
     if not documents:
-        raise ConfigError(f"no resource: {', '.join(given)}", "the files are empty")
+        names = ", ".join(_name_of(path) for path in given)
+        raise ConfigError(f"no resource: {names}", "the files are empty")
     return documents
 
 
@@ -61,15 +63,29 @@ def _files(path: str) -> list[str]:
 
 
 def _read(file: str) -> Iterator[Document]:
-    name = "standard input" if file == STANDARD_INPUT else file
+    name = _name_of(file)
     text = _text(file, name)
     try:
         for number, data in enumerate(yaml12.documents(text), 1):
-            yield Document(name, number, data, text)
+            for within, one in _listed(data):
+                yield Document(name, number, one, text, within)
     except yaml12.YamlError as error:
         raise ConfigError(
             f"not valid YAML: {name}, line {error.line}: {error.what}", _hint(text, error.line)
         ) from None
+
+
+def _name_of(file: str) -> str:
+    return "standard input" if file == STANDARD_INPUT else file
+
+
+def _listed(data: object) -> Iterator[tuple[tuple[str | int, ...], object]]:
+    """The resources of a list, as `sixlane get -o json` prints one; else the data itself."""
+    items = data.get("items") if isinstance(data, dict) else None
+    if isinstance(data, dict) and isinstance(items, list) and data.get("kind") in (None, "List"):
+        yield from ((("items", index), item) for index, item in enumerate(items))
+    else:
+        yield (), data
 
 
 def _text(file: str, name: str) -> str:

@@ -73,6 +73,19 @@ def test_examples_are_commands_that_exist() -> None:
                     _parse(words[1:])
 
 
+def test_examples_name_reasons_that_there_are() -> None:
+    from sixlane.datapath.layout import Reason
+
+    lines = [
+        line
+        for _, command in walk(cli, ("sixlane",))
+        for line, _ in getattr(command, "examples", ())
+    ]
+    named = {one for line in lines for one in re.findall(r"--reason (\S+)", line)}
+    assert named
+    assert {f"DROP_{one.upper()}" for one in named} <= {one.name for one in Reason}
+
+
 def _parse(words: list[str]) -> None:
     context = cli.make_context("sixlane", list(words))
     command: click.Command = cli

@@ -207,6 +207,12 @@ def test_what_get_prints_can_be_applied(sixlane: Sixlane) -> None:
     sixlane("apply", "-f", sixlane.file(GATEWAY, DNS64))
     said = sixlane("apply", "-f", "-", stdin=sixlane("get", "-o", "yaml"))
     assert said == "Dns64 cluster unchanged\nGateway edge unchanged\n"
+    listing = sixlane("get", "-o", "json")
+    assert sixlane("apply", "-f", "-", stdin=listing) == said
+    wrong = listing.replace('"wan0"', "7")
+    line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "name" in text and "7" in text)
+    said = sixlane("apply", "-f", "-", stdin=wrong, code=REFUSED)
+    assert f"standard input:1:spec.devices[0].name, line {line}" in said
 
 
 def test_describe(sixlane: Sixlane) -> None:
@@ -253,6 +259,24 @@ def test_delete_by_name(sixlane: Sixlane, world: World) -> None:
     assert names(world) == ["Dns64 cluster", "Gateway edge"]
     assert sixlane("delete", "Dns64", "cluster") == "Dns64 cluster deleted\n"
     assert names(world) == ["Gateway edge"]
+
+
+def test_kind_and_name_in_one_word(sixlane: Sixlane, world: World) -> None:
+    sixlane("apply", "-f", sixlane.file(GATEWAY, DNS64))
+    assert sixlane("get", "gateway/edge") == sixlane("get", "gateway", "edge")
+    assert sixlane("export", "dns64s/cluster") == sixlane("export", "dns64", "cluster")
+    assert sixlane("describe", "Gateway/edge").startswith("Gateway edge, generation 1\n")
+    assert sixlane("delete", "dns64/cluster") == "Dns64 cluster deleted\n"
+    assert names(world) == ["Gateway edge"]
+    assert "Gateway core" in sixlane("get", "gateway/core", code=NOT_FOUND)
+
+
+def test_what_is_there_is_told_by_whoever_does_not_find(sixlane: Sixlane) -> None:
+    sixlane("apply", "-f", sixlane.file(GATEWAY))
+    said = "sixlane: no Gateway core (there are: edge)\n"
+    assert sixlane("delete", "gateway", "core", code=NOT_FOUND) == said
+    assert sixlane("gateway", "set", "core", "--icmp-error-rate", "5", code=NOT_FOUND) == said
+    assert sixlane("get", "gateway", "core", code=NOT_FOUND) == said
 
 
 def test_delete_by_file(sixlane: Sixlane, world: World) -> None:

@@ -35,6 +35,11 @@ _MISTYPED = [
 ]
 
 
+def test_a_name_twice(alone: Sixlane) -> None:
+    for argv in (["get", "gateway/edge", "edge"], ["delete", "gateway/edge", "edge"]):
+        assert "give either KIND/NAME, or KIND and NAME" in alone(*argv, code=USAGE)
+
+
 @pytest.mark.parametrize(("argv", "said"), _MISTYPED)
 def test_a_mistyped_word(alone: Sixlane, argv: list[str], said: str) -> None:
     assert alone(*argv, code=USAGE) == said
