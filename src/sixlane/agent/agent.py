@@ -70,7 +70,10 @@ class Agent:
         Raises `SixlaneError` for what no later try can mend. Whatever else does not succeed is in
         the status and tried again.
         """
-        remember_home(settings.run_dir)
+        try:
+            remember_home(settings.run_dir)
+        except OSError as error:  # a full disk; only a teardown without an agent would need it
+            _log.error("not written down", extra=fields(what="the network namespace", error=error))
         with ExitStack() as stack:
             store = stack.enter_context(Store(settings.store))
             gateway = GatewayPart(settings.bpffs, store)

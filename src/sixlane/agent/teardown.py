@@ -3,7 +3,7 @@
 
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import inside_home
-from sixlane.agent.lock import only_one
+from sixlane.agent.lock import only_one, only_one_in
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
 from sixlane.agent.store import Store
@@ -19,7 +19,11 @@ def teardown_without_agent(settings: Settings) -> list[str]:
     """
     if not settings.run_dir.is_dir():
         settings.run_dir.mkdir(parents=True)
-    with only_one(settings.lock), inside_home(settings.run_dir):
+    with (
+        only_one(settings.lock),
+        only_one_in(settings.state_dir),
+        inside_home(settings.run_dir),
+    ):
         return _remove(settings)
 
 

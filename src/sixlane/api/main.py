@@ -14,7 +14,7 @@ import click
 import sixlane
 from sixlane.agent import log
 from sixlane.agent import settings as defaults
-from sixlane.agent.lock import only_one
+from sixlane.agent.lock import only_one, only_one_in
 from sixlane.agent.settings import Settings
 from sixlane.api.options import METRICS, HostPort, Options
 from sixlane.api.systemd import Systemd
@@ -129,7 +129,7 @@ def _serve(options: Options) -> None:
     _check_privilege()
     for directory in (options.settings.run_dir, options.settings.state_dir):
         _make(directory)
-    with only_one(options.settings.lock):
+    with only_one(options.settings.lock), only_one_in(options.settings.state_dir):
         # What takes time to import comes after what may refuse at once.
         from sixlane.api.daemon import serve
 

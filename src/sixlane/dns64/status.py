@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the resolvers are, for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from sixlane.dns64 import process
 from sixlane.dns64.apply import is_local
@@ -10,6 +11,8 @@ from sixlane.dns64.place import Place
 from sixlane.dns64.query import answered_server_id
 from sixlane.model import Dns64
 
+_AT_ONCE = 32
+
 
 def dns64_status(desired: Iterable[Dns64], place: Place) -> list[dict[str, object]]:
     """For each resource: `name`, `state` (running, stale, silent, stopped), `pid`, `user`, `note`
@@ -17,20 +20,43 @@ def dns64_status(desired: Iterable[Dns64], place: Place) -> list[dict[str, objec
 
     Stale: it answers with an older configuration. Silent: it runs, and does not answer.
     """
-    return [_one(resource, place) for resource in desired]
+    resources = list(desired)
+    if not resources:
+        return []
+    # One that is silent costs half a second; several must not add up.
+    with ThreadPoolExecutor(_AT_ONCE) as asking:
+        return [told() for told in [_asked(resource, place, asking) for resource in resources]]
 
 
-def _one(resource: Dns64, place: Place) -> dict[str, object]:
+def _asked(
+    resource: Dns64, place: Place, asking: ThreadPoolExecutor
+) -> Callable[[], dict[str, object]]:
+    """Asks on all addresses at once; the answer waits for theirs."""
     name = resource.name
     pid = process.find(place.configuration(name))
     text = named_conf(resource, str(place.state(name)), str(place.log(name)))
-    answers = {
-        listener: answered_server_id(*listener) if pid is not None else None
+    questions = {
+        listener: asking.submit(answered_server_id, *listener) if pid is not None else None
         for listener in sorted(listeners(text))
     }
+
+    def told() -> dict[str, object]:
+        answers = {one: future.result() if future else None for one, future in questions.items()}
+        return _told(name, pid, server_id(text), answers, place)
+
+    return told
+
+
+def _told(
+    name: str,
+    pid: int | None,
+    wanted: str,
+    answers: dict[tuple[str, int], str | None],
+    place: Place,
+) -> dict[str, object]:
     return {
         "name": name,
-        "state": _state(pid, list(answers.values()), server_id(text)),
+        "state": _state(pid, list(answers.values()), wanted),
         "pid": pid,
         "user": process.user_of(pid) if pid is not None else "",
         "note": "; ".join(_notes(pid, [address for address, _ in answers], place, name)),

@@ -2,6 +2,8 @@
 """The applier's queue, its back-off, and the lock."""
 
 import os
+import resource
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
-from sixlane.agent.lock import Held, only_one
+from sixlane.agent.lock import Held, only_one, only_one_in
+from sixlane.agent.settings import Settings
+from sixlane.agent.teardown import teardown_without_agent
 from sixlane.errors import SixlaneError
 
 
@@ -101,3 +105,30 @@ def test_the_lock_names_its_holder(tmp_path: Path) -> None:
         pass
     with only_one(tmp_path / "lock"):
         pass
+
+
+def test_a_state_directory_has_one_agent_also_if_the_run_directory_is_gone(tmp_path: Path) -> None:
+    run, state = tmp_path / "run", tmp_path / "state"
+    run.mkdir()
+    state.mkdir()
+    settings = Settings(tmp_path / "pins", state, run)
+    with only_one(settings.lock), only_one_in(state):
+        shutil.rmtree(run)
+        with pytest.raises(Held, match=f"another sixlaned works in {state} already"):
+            teardown_without_agent(settings)
+    with only_one_in(state), only_one_in(tmp_path / "none"):
+        pass
+
+
+def test_a_full_disk_does_not_keep_the_lock_from_being_held(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            only_one(tmp_path / "lock"),
+            pytest.raises(Held, match="pid unknown"),
+            only_one(tmp_path / "lock"),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
