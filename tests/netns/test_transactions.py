@@ -132,7 +132,7 @@ def test_rolling_back_and_forth(gateway: Gateway) -> None:
     gateway.agent.rollback(0)
     assert gateway.prefixes() == set()
     assert [one["revision"] for one in gateway.agent.history()] == [6, 5, 4, 3, 2, 1]
-    assert gateway.agent.history()[0]["summary"] == [
+    assert gateway.agent.history()[0]["summary"][:2] == [
         "rolled back to revision 0",
         "Gateway edge deleted",
     ]

@@ -100,7 +100,7 @@ class Changes:
         if not dry_run:
             notes = [note] if note else []
             if result.state is not old:
-                self._store.prepare(old, result.state, [*notes, *result.summary()])
+                self._store.prepare(old, result.state, [*notes, *result.summary(), *changes])
             self._put_in_force(plans, result.state)
             _tell(result, [*notes, *changes])
         views = self._views_of(result)

@@ -8,6 +8,8 @@ from sixlane.cli.command import Command
 from sixlane.cli.output import Output
 from sixlane.cli.session import Session, pass_session
 
+_LINES = 2  # of a revision's changes; -o wide shows all
+
 
 @click.command(cls=Command)
 @options.with_output
@@ -24,9 +26,9 @@ def history(session: Session, out: Output) -> None:
 
 
 def _summary(lines: list[str], whole: bool) -> str:
-    if whole or len(lines) <= 1:
-        return "; ".join(lines) or "-"
-    return f"{lines[0]} and {len(lines) - 1} more"
+    shown = lines if whole or len(lines) <= _LINES else lines[:_LINES]
+    more = f" and {len(lines) - len(shown)} more" if len(shown) < len(lines) else ""
+    return "; ".join(shown) + more or "-"
 
 
 @click.command(

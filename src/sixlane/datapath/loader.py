@@ -28,6 +28,7 @@ from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import Pins, build_id, namespace_name
 from sixlane.datapath.tables import Tables, prefix_names
+from sixlane.errors import KernelError
 
 _log = logging.getLogger("sixlane.datapath")
 
@@ -114,8 +115,11 @@ class Datapath:
         if links.is_dir():
             for attachment in attach.attachments(links):
                 attach.detach(links, attachment)
-        if root.is_dir():
-            shutil.rmtree(root)
+        try:
+            if root.is_dir():
+                shutil.rmtree(root)
+        except OSError as error:
+            raise KernelError(error.errno or 0, f"remove the pins in {root}") from error
 
     @property
     def root(self) -> Path:
