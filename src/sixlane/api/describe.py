@@ -15,6 +15,7 @@ _ETAG = {
 _PROBLEMS = {
     400: "The request is not what HTTP, JSON or this document ask for.",
     404: "There is no such resource, or part of one.",
+    408: "The body did not come in time.",
     409: "The body's resourceVersion is not the present one: somebody was faster.",
     412: "If-Match or If-None-Match does not hold: somebody was faster.",
     413: "The body is too large.",
@@ -36,10 +37,11 @@ def content(description: str, name: str, media_type: str = JSON) -> dict[str, An
 
 
 def problems(*statuses: int) -> Responses:
-    """These, and those that every call has."""
+    """These, and those that every call has. What can be too large can be too slow."""
+    slow = {408} if 413 in statuses else set()
     return {
         status: content(_PROBLEMS[status], "Problem", MEDIA_TYPE)
-        for status in sorted({*statuses, *_ALWAYS})
+        for status in sorted({*statuses, *_ALWAYS, *slow})
     }
 
 

@@ -88,12 +88,18 @@ def _show_devices(out: Output, gateway: dict[str, Any]) -> None:
             device["name"],
             device["attach"],
             Bad("no") if device["attached"] == "no" else device["attached"],
-            mark("up" if device["up"] else "down", device["up"]),
-            device["mtu"],
+            mark(_state(device), device["up"]),
+            device["mtu"] or "-",
         )
         for device in gateway.get("devices", ())
     ]
     out.table(columns, rows)
+
+
+def _state(device: dict[str, Any]) -> str:
+    if not device["mtu"]:
+        return "absent"
+    return "up" if device["up"] else "down"
 
 
 def _show_prefixes(out: Output, gateway: dict[str, Any]) -> None:
