@@ -81,7 +81,7 @@ def pinned(agent: Agent) -> list[str]:
 
 
 def test_a_renamed_device_goes_on_until_another_takes_its_name(agent: Agent) -> None:
-    assert pings(agent)
+    assert eventually(lambda: pings(agent))  # the first may wait for neighbours
     before = pinned(agent)
     ip(agent, "link", "set", "lan0", "down")  # before Linux 6.2 it must be
     ip(agent, "link", "set", "lan0", "name", "lan9", "up")
@@ -175,7 +175,7 @@ def test_a_change_of_something_else_while_a_device_is_away(agent: Agent) -> None
 
 
 def test_a_device_that_moves_to_another_namespace_and_back(agent: Agent) -> None:
-    assert pings(agent)
+    assert eventually(lambda: pings(agent))  # the first may wait for neighbours
     with netns.inside(agent.namespace), spaces.new() as elsewhere:
         gro = ethtool.get_feature("lan0", "rx-gro-list")
         link.move_to("lan0", elsewhere)
