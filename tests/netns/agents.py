@@ -120,13 +120,11 @@ class Agent:
         self._process = None
         return status
 
-    def has_been_killed(self) -> bool:
-        """Whether somebody has killed it since it was started."""
-        if self._process is None or self._process.poll() is None:
-            return False
-        assert self._process.wait() == -signal.SIGKILL
+    def await_kill(self) -> None:
+        """Somebody has killed it, or does so now."""
+        assert self._process is not None
+        assert self._process.wait(_PATIENCE_S) == -signal.SIGKILL
         self._process = None
-        return True
 
     def daemon(self, *options: str) -> subprocess.CompletedProcess[str]:
         """A sixlaned that is not expected to run for long."""

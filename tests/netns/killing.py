@@ -75,14 +75,11 @@ def steps(thread: int, change: Callable[[], object], scratch: Path) -> list[Step
 
 
 @contextlib.contextmanager
-def killed_at(agent: Agent, thread: int, step: Step, scratch: Path) -> Iterator[Callable[[], bool]]:
-    """Whatever the block has the agent do, it is killed when its applier comes to `step`.
-
-    Yields what tells afterwards whether that was the case.
-    """
+def killed_at(thread: int, step: Step, scratch: Path) -> Iterator[None]:
+    """Whatever the block has the agent do, it is killed when its applier comes to `step`."""
     inject = f"inject={step.call}:signal=KILL:when={step.number}"
     with _strace(thread, scratch, "-e", f"trace={step.call}", "-e", inject):
-        yield lambda: agent.has_been_killed()
+        yield
 
 
 @contextlib.contextmanager
