@@ -8,7 +8,7 @@ export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 
-.PHONY: help demo test test-kills bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test test-programs test-networks test-kills bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,7 +17,19 @@ demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leave
 	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
 
 test: deps venv bpf check ## The checks and every test that this machine can run; ARGS go to pytest
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(MAKE) --no-print-directory --jobs=2 test-programs test-networks
+endif
+
+# At once: one computes, the other waits. Each has its mounts and its directory to itself.
+test-programs test-networks:
+	@directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
+	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
+
+test-programs := tests/unit tests/prog tests/diff
+test-networks := tests/netns
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
