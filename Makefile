@@ -7,8 +7,9 @@ BIN := .venv/bin
 export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
+TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test test-programs test-networks test-kills bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-kills bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,16 +21,16 @@ test: deps venv bpf check ## The checks and every test that this machine can run
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(MAKE) --no-print-directory --jobs=2 test-programs test-networks
+	$(MAKE) --no-print-directory --jobs=2 $(TESTS)
 endif
 
-# At once: one computes, the other waits. Each has its mounts and its directory to itself.
-test-programs test-networks:
+# Two at once: some compute, some wait. Each has its mounts and its directory to itself.
+test-programs := tests/unit tests/prog tests/diff
+test-networks-a-j := tests/netns/test_[a-j]*.py
+test-networks-k-z := tests/netns/test_[k-z]*.py
+$(TESTS):
 	@directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
 	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
-
-test-programs := tests/unit tests/prog tests/diff
-test-networks := tests/netns
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
