@@ -20,6 +20,7 @@ enum limit {
 	NEIGHBOUR_SLOTS = 256,
 	EVENT_HEAD_BYTES = 64,
 	EVENT_RING_BYTES = 1 << 20,
+	MAX_ICMP_POOL = 16,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -40,7 +41,7 @@ struct prefix {
 	__u32 id; /* of its counters; stays with the name across generations */
 	__u8 len; /* 32, 40, 48, 56, 64 or 96 */
 	__u8 flags;
-	__u16 pad;
+	__u16 max_segment_bytes; /* that a TCP SYN may offer (RFC 9293 3.7.1); 0: whatever it does */
 };
 
 struct label {
@@ -55,7 +56,20 @@ struct slow_path {
 };
 
 enum gateway_flag {
-	GATEWAY_NEXT_HOP_CACHE = 1, /* the next hop depends on nothing but the destination */
+	GATEWAY_NEXT_HOP_CACHE = 1,	 /* the next hop depends on nothing but the destination */
+	GATEWAY_FIXED_TOS = 2,		 /* `tos` for each IPv4 packet, else the traffic class */
+	GATEWAY_FIXED_TRAFFIC_CLASS = 4, /* `traffic_class` for each IPv6 packet, else the TOS */
+	GATEWAY_UDP_COMPUTE = 8,	 /* a UDP checksum of zero is computed, else dropped */
+	GATEWAY_HAIRPIN = 16,		 /* from inside to inside by IPv4 addresses (RFC 7757 4) */
+	GATEWAY_HAIRPIN_SIMPLE = 32,	 /* by the rules of 4.2.1, else by those of 4.2.2 */
+	GATEWAY_ICMP_ORIGIN = 64,	 /* `icmp_pool` is told with the origin (RFC 5837) */
+	GATEWAY_ICMP_UNLIMITED = 128,	 /* icmp_errors_per_second is no matter */
+};
+
+/* IPv4 addresses that follow each other. */
+struct range4 {
+	__u32 first; /* host order */
+	__u32 count;
 };
 
 /* All small configuration of one generation: one look-up a packet. */
@@ -66,6 +80,12 @@ struct gateway {
 	__u32 lowest_ipv6_mtu_bytes;
 	__u32 icmp_errors_per_second; /* for each CPU */
 	__u32 flags;
+	__u8 tos;
+	__u8 traffic_class;
+	__u16 icmp_pool_count; /* ranges in use */
+	__u32 icmp_pool_addresses;
+	/* Sources of ICMP errors from routers that have no IPv4 address (RFC 6791). */
+	struct range4 icmp_pool[MAX_ICMP_POOL];
 	/* For whoever configures: what is in force? Each names what its table was made of. */
 	__u64 digest; /* of all of this generation */
 	__u64 ranges_digest;
@@ -123,6 +143,7 @@ struct eam6_key {
 
 enum eam_flag {
 	EAM_REMOTE = 1, /* the IPv4 side is outside */
+	EAM_NATIVE = 2, /* no mapping: a native route (RFC 7915 5.6); only in eam6 */
 };
 
 struct eam {
@@ -152,6 +173,7 @@ enum reason {
 	/* sent on */
 	FORWARD_46,
 	FORWARD_64,
+	FORWARD_HAIRPIN,
 	FORWARD_NATIVE,
 	FORWARD_SLOW_PATH,
 	/* left to the kernel, untouched */

@@ -38,6 +38,7 @@ class Limit(IntEnum):
     NEIGHBOUR_SLOTS = 256
     EVENT_HEAD_BYTES = 64
     EVENT_RING_BYTES = 1048576
+    MAX_ICMP_POOL = 16
 
 
 class PrefixFlag(IntEnum):
@@ -47,6 +48,13 @@ class PrefixFlag(IntEnum):
 
 class GatewayFlag(IntEnum):
     GATEWAY_NEXT_HOP_CACHE = 1
+    GATEWAY_FIXED_TOS = 2
+    GATEWAY_FIXED_TRAFFIC_CLASS = 4
+    GATEWAY_UDP_COMPUTE = 8
+    GATEWAY_HAIRPIN = 16
+    GATEWAY_HAIRPIN_SIMPLE = 32
+    GATEWAY_ICMP_ORIGIN = 64
+    GATEWAY_ICMP_UNLIMITED = 128
 
 
 class RangeWord(IntEnum):
@@ -58,6 +66,7 @@ class RangeWord(IntEnum):
 
 class EamFlag(IntEnum):
     EAM_REMOTE = 1
+    EAM_NATIVE = 2
 
 
 class Direction(IntEnum):
@@ -70,41 +79,42 @@ class Reason(IntEnum):
     REASON_NONE = 0
     FORWARD_46 = 1
     FORWARD_64 = 2
-    FORWARD_NATIVE = 3
-    FORWARD_SLOW_PATH = 4
-    PASS_NOT_CONFIGURED = 5
-    PASS_NOT_IP = 6
-    PASS_OTHER_HOST = 7
-    PASS_NOT_OURS = 8
-    PASS_NATIVE = 9
-    DROP_TRUNCATED = 10
-    DROP_MALFORMED = 11
-    DROP_BAD_HEADER_CHECKSUM = 12
-    DROP_PROTOCOL = 13
-    DROP_EXTENSION_HEADERS = 14
-    DROP_SOURCE_ROUTE = 15
-    DROP_ICMP_FRAGMENT = 16
-    DROP_ICMP_TYPE = 17
-    DROP_ICMP_NESTED = 18
-    DROP_ILLEGAL_SOURCE = 19
-    DROP_NOT_GLOBAL = 20
-    DROP_SOURCE_NOT_ALLOWED = 21
-    DROP_SOURCE_NOT_MAPPABLE = 22
-    DROP_DESTINATION_NOT_MAPPABLE = 23
-    DROP_TTL_EXPIRED = 24
-    DROP_UDP_ZERO_CHECKSUM = 25
-    DROP_NO_ROUTE = 26
-    DROP_BLACKHOLE = 27
-    DROP_FORWARDING_OFF = 28
-    DROP_TOO_BIG = 29
-    DROP_NO_SLOW_PATH = 30
-    DROP_RESIZE_FAILED = 31
-    ICMP_ERROR_SENT = 32
-    ICMP_ERROR_LIMITED = 33
-    ICMP_ERROR_FAILED = 34
-    EVENT_LIMITED = 35
-    EVENT_LOST = 36
-    REASON_COUNT = 37
+    FORWARD_HAIRPIN = 3
+    FORWARD_NATIVE = 4
+    FORWARD_SLOW_PATH = 5
+    PASS_NOT_CONFIGURED = 6
+    PASS_NOT_IP = 7
+    PASS_OTHER_HOST = 8
+    PASS_NOT_OURS = 9
+    PASS_NATIVE = 10
+    DROP_TRUNCATED = 11
+    DROP_MALFORMED = 12
+    DROP_BAD_HEADER_CHECKSUM = 13
+    DROP_PROTOCOL = 14
+    DROP_EXTENSION_HEADERS = 15
+    DROP_SOURCE_ROUTE = 16
+    DROP_ICMP_FRAGMENT = 17
+    DROP_ICMP_TYPE = 18
+    DROP_ICMP_NESTED = 19
+    DROP_ILLEGAL_SOURCE = 20
+    DROP_NOT_GLOBAL = 21
+    DROP_SOURCE_NOT_ALLOWED = 22
+    DROP_SOURCE_NOT_MAPPABLE = 23
+    DROP_DESTINATION_NOT_MAPPABLE = 24
+    DROP_TTL_EXPIRED = 25
+    DROP_UDP_ZERO_CHECKSUM = 26
+    DROP_NO_ROUTE = 27
+    DROP_BLACKHOLE = 28
+    DROP_FORWARDING_OFF = 29
+    DROP_TOO_BIG = 30
+    DROP_NO_SLOW_PATH = 31
+    DROP_RESIZE_FAILED = 32
+    ICMP_ERROR_SENT = 33
+    ICMP_ERROR_LIMITED = 34
+    ICMP_ERROR_FAILED = 35
+    EVENT_LIMITED = 36
+    EVENT_LOST = 37
+    REASON_COUNT = 38
 
 
 class BucketIndex(IntEnum):
@@ -123,6 +133,18 @@ class EventFlag(IntEnum):
     EVENT_PORTS = 2
     EVENT_ICMP = 4
     EVENT_FRAGMENT = 8
+
+
+class Range4(ctypes.Structure):
+    _fields_ = (
+        ("first", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+    )
+    first: int
+    count: int
+
+
+assert ctypes.sizeof(Range4) == 8
 
 
 class SlowPath(ctypes.Structure):
@@ -158,14 +180,14 @@ class Prefix(ctypes.Structure):
         ("id", ctypes.c_uint32),
         ("len", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
-        ("pad", ctypes.c_uint16),
+        ("max_segment_bytes", ctypes.c_uint16),
     )
     addr: Addr
     mask: Addr
     id: int
     len: int
     flags: int
-    pad: int
+    max_segment_bytes: int
 
 
 assert ctypes.sizeof(Prefix) == 40
@@ -187,6 +209,11 @@ class Gateway(ctypes.Structure):
         ("lowest_ipv6_mtu_bytes", ctypes.c_uint32),
         ("icmp_errors_per_second", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
+        ("tos", ctypes.c_uint8),
+        ("traffic_class", ctypes.c_uint8),
+        ("icmp_pool_count", ctypes.c_uint16),
+        ("icmp_pool_addresses", ctypes.c_uint32),
+        ("icmp_pool", Range4 * 16),
         ("digest", ctypes.c_uint64),
         ("ranges_digest", ctypes.c_uint64),
         ("eam_digest", ctypes.c_uint64),
@@ -206,6 +233,11 @@ class Gateway(ctypes.Structure):
     lowest_ipv6_mtu_bytes: int
     icmp_errors_per_second: int
     flags: int
+    tos: int
+    traffic_class: int
+    icmp_pool_count: int
+    icmp_pool_addresses: int
+    icmp_pool: "ctypes.Array[Range4]"
     digest: int
     ranges_digest: int
     eam_digest: int
@@ -220,7 +252,7 @@ class Gateway(ctypes.Structure):
     names: "ctypes.Array[Label]"
 
 
-assert ctypes.sizeof(Gateway) == 5408
+assert ctypes.sizeof(Gateway) == 5544
 
 
 class RangeBlock(ctypes.Structure):
@@ -438,9 +470,9 @@ MAPS = {
     "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "generation": MapLayout(2, 4, 4, 1, 0),
-    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5408, 1, 0)),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5544, 1, 0)),
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
-    "counters": MapLayout(6, 4, 16, 37, 0),
+    "counters": MapLayout(6, 4, 16, 38, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 12, 16, 4096, 1),
@@ -454,19 +486,19 @@ MAPS = {
 }
 
 DIGESTS = {
-    "sources": "99377492",
-    "eam4": "99377492",
-    "eam6": "99377492",
-    "generation": "99377492",
-    "gateways": "99377492",
-    "ranges": "99377492",
-    "counters": "8c5a54c4",
+    "sources": "1e6d1812",
+    "eam4": "1e6d1812",
+    "eam6": "1e6d1812",
+    "generation": "1e6d1812",
+    "gateways": "1e6d1812",
+    "ranges": "1e6d1812",
+    "counters": "ca046446",
     "prefix_counters": "88bdc9db",
-    "past_counters": "8c5a54c4",
+    "past_counters": "ca046446",
     "past_prefixes": "88bdc9db",
     "buckets": "cb52645b",
     "monitors": "47c845e4",
-    "events": "8b744317",
+    "events": "a3ba2282",
     "next_hops": "98a601c5",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from sixlane.datapath import layout
 from sixlane.datapath.layout import GatewayFlag, Limit, PrefixFlag
@@ -47,7 +47,8 @@ def digest_of(*parts: bytes) -> int:
 class PrefixEntry:
     """One entry of pool6. `id` numbers its counters; `well_known`: the rule of RFC 6052 3.1.
 
-    `sources`: nodes of sixlane.datapath.sources; None: everybody is let in.
+    `sources`: nodes of sixlane.datapath.sources; None: everybody is let in. `max_segment_bytes`: what
+    a TCP SYN may offer; 0: whatever it does.
     """
 
     name: str
@@ -55,6 +56,7 @@ class PrefixEntry:
     id: int
     well_known: bool
     sources: "Table[Rows] | None"
+    max_segment_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,11 @@ class SlowPath:
 @dataclass(frozen=True)
 class Tables:
     """One generation. Prefixes by falling length; `ranges` is a trie of sixlane.datapath.ranges;
-    `eam_lengths4` and 6: of all mappings' prefixes, falling; `macs` are 6 bytes each."""
+    `eam_lengths4` and 6: of all mappings' prefixes, falling; `macs` are 6 bytes each.
+
+    `icmp_errors_per_second`: for each CPU, None: no limit. `tos`, `traffic_class`: 0 to 255, None: as
+    in the packet. `hairpin`: None: off. `icmp_pool`: ranges of IPv4 addresses, first and how many.
+    """
 
     prefixes: Sequence[PrefixEntry]
     ranges: "Table[Rows]"
@@ -89,9 +95,15 @@ class Tables:
     slow: SlowPath | None
     icmp_source4: IPv4Address | None
     icmp_source6: IPv6Address | None
-    icmp_errors_per_second: int
+    icmp_errors_per_second: int | None
     lowest_ipv6_mtu_bytes: int
     next_hop_cache: bool
+    tos: int | None = None
+    traffic_class: int | None = None
+    udp_compute: bool = False
+    hairpin: Literal["simple", "intrinsic"] | None = None
+    icmp_pool: Sequence[tuple[IPv4Address, int]] = ()
+    icmp_origin: bool = False
 
     @cached_property
     def digest(self) -> int:
@@ -112,9 +124,14 @@ class Tables:
             eam4_lens_count=len(self.eam_lengths4),
             eam6_lens_count=len(self.eam_lengths6),
             lowest_ipv6_mtu_bytes=self.lowest_ipv6_mtu_bytes,
-            icmp_errors_per_second=self.icmp_errors_per_second,
-            flags=GatewayFlag.GATEWAY_NEXT_HOP_CACHE if self.next_hop_cache else 0,
+            icmp_errors_per_second=self.icmp_errors_per_second or 0,
+            flags=self._flags,
+            tos=self.tos or 0,
+            traffic_class=self.traffic_class or 0,
+            icmp_pool_count=len(self.icmp_pool),
+            icmp_pool_addresses=sum(count for _, count in self.icmp_pool),
         )
+        _put(gateway.icmp_pool, [layout.Range4(int(first), n) for first, n in self.icmp_pool])
         gateway.icmp_source4 = _addr(self.icmp_source4)
         gateway.icmp_source6 = _addr(self.icmp_source6)
         gateway.ranges_digest = self.ranges.digest
@@ -134,6 +151,20 @@ class Tables:
             gateway.sources_digests[index] = entry.sources.digest if entry.sources else 0
         return gateway
 
+    @property
+    def _flags(self) -> int:
+        flags = {
+            GatewayFlag.GATEWAY_NEXT_HOP_CACHE: self.next_hop_cache,
+            GatewayFlag.GATEWAY_FIXED_TOS: self.tos is not None,
+            GatewayFlag.GATEWAY_FIXED_TRAFFIC_CLASS: self.traffic_class is not None,
+            GatewayFlag.GATEWAY_UDP_COMPUTE: self.udp_compute,
+            GatewayFlag.GATEWAY_HAIRPIN: self.hairpin is not None,
+            GatewayFlag.GATEWAY_HAIRPIN_SIMPLE: self.hairpin == "simple",
+            GatewayFlag.GATEWAY_ICMP_ORIGIN: self.icmp_origin,
+            GatewayFlag.GATEWAY_ICMP_UNLIMITED: self.icmp_errors_per_second is None,
+        }
+        return sum(flag for flag, wanted in flags.items() if wanted)
+
 
 def prefix_names(gateway: layout.Gateway) -> dict[str, int]:
     """Names of the prefixes in a struct gateway, with the ids of their counters."""
@@ -143,7 +174,7 @@ def prefix_names(gateway: layout.Gateway) -> dict[str, int]:
     }
 
 
-def _put(array: "ctypes.Array[Any]", values: Sequence[int]) -> None:
+def _put(array: "ctypes.Array[Any]", values: Sequence[Any]) -> None:
     """The first elements of an array; IndexError if there are more values than places."""
     for index, value in enumerate(values):
         array[index] = value
@@ -159,7 +190,7 @@ def _prefix(entry: PrefixEntry) -> layout.Prefix:
         entry.id,
         entry.network.prefixlen,
         flags,
-        0,
+        entry.max_segment_bytes,
     )
 
 
