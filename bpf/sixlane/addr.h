@@ -146,16 +146,22 @@ __noinline int source_is_in(__u32 slot, __u32 index, __u32 v4)
  * verifier reads each loop once.
  */
 
-/* IPv4 to IPv6: 1 and *out where a mapping matches, else 0. */
+enum eam_result {
+	EAM_MISS,
+	EAM_INSIDE_HIT,
+	EAM_REMOTE_HIT,
+};
+
+/* IPv4 to IPv6: enum eam_result and, on a hit, *out. */
 __noinline int eam4_map(const struct gateway *gw, __u32 slot, __u32 v4, struct addr *out)
 {
 	void *map = bpf_map_lookup_elem(&eam4, &slot);
 
 	if (!gw || !map || !out)
-		return 0;
+		return EAM_MISS;
 	for (__u32 i = 0; i < MAX_EAM_LENGTHS; i++) {
 		if (i >= gw->eam4_lens_count)
-			return 0;
+			return EAM_MISS;
 
 		__u32 len = gw->eam4_lens[i];
 		struct eam4_key key = { .len = len, .addr = bpf_htonl(v4 & (mask64(len) >> 32)) };
@@ -175,16 +181,10 @@ __noinline int eam4_map(const struct gateway *gw, __u32 slot, __u32 v4, struct a
 			lo = 0;
 		out->hi = eam->addr6.hi | bpf_cpu_to_be64(hi);
 		out->lo = eam->addr6.lo | bpf_cpu_to_be64(lo);
-		return 1;
+		return eam->flags & EAM_REMOTE ? EAM_REMOTE_HIT : EAM_INSIDE_HIT;
 	}
-	return 0;
+	return EAM_MISS;
 }
-
-enum eam6_result {
-	EAM6_MISS,
-	EAM6_INSIDE,
-	EAM6_REMOTE,
-};
 
 /* What stands behind an address's first `len` bits, its first bit as bit 31. */
 static __always_inline __u32 suffix_of(const struct addr *a, __u32 len)
@@ -198,16 +198,16 @@ static __always_inline __u32 suffix_of(const struct addr *a, __u32 len)
 	return (hi << (len & 63) | (len ? lo >> ((64 - len) & 63) : 0)) >> 32;
 }
 
-/* IPv6 to IPv4: enum eam6_result and, on a hit, *v4. */
+/* IPv6 to IPv4: enum eam_result and, on a hit, *v4. */
 __noinline int eam6_map(const struct gateway *gw, __u32 slot, const struct addr *a, __u32 *v4)
 {
 	void *map = bpf_map_lookup_elem(&eam6, &slot);
 
 	if (!gw || !map || !a || !v4)
-		return EAM6_MISS;
+		return EAM_MISS;
 	for (__u32 i = 0; i < MAX_EAM_LENGTHS; i++) {
 		if (i >= gw->eam6_lens_count)
-			return EAM6_MISS;
+			return EAM_MISS;
 
 		struct eam6_key key = { .len = gw->eam6_lens[i] };
 
@@ -221,9 +221,9 @@ __noinline int eam6_map(const struct gateway *gw, __u32 slot, const struct addr 
 		*v4 = bpf_ntohl(eam->addr4);
 		if (eam->len4 < 32)
 			*v4 |= suffix_of(a, eam->len6) >> (eam->len4 & 31);
-		return eam->flags & EAM_REMOTE ? EAM6_REMOTE : EAM6_INSIDE;
+		return eam->flags & EAM_REMOTE ? EAM_REMOTE_HIT : EAM_INSIDE_HIT;
 	}
-	return EAM6_MISS;
+	return EAM_MISS;
 }
 
 /* Index of the longest matching pool6 prefix, or MAX_PREFIXES. */

@@ -61,13 +61,20 @@ static __always_inline __u32 ctx_ifindex(struct ctx c)
 
 static __always_inline __u32 ctx_bytes(struct ctx c)
 {
+	return c.entry == ENTRY_TC ? ctx_skb(c)->len : bpf_xdp_get_buff_len(ctx_xdp(c));
+}
+
+/* Whether the frame has as many bytes; most of them lie in one piece, where that is quick to see.
+ */
+static __always_inline bool ctx_holds(struct ctx c, __u32 bytes)
+{
 	if (c.entry == ENTRY_TC)
-		return ctx_skb(c)->len;
+		return ctx_skb(c)->len >= bytes;
 
-	__u64 bytes = (__u64)ctx_end(c) - (__u64)ctx_data(c);
+	__u64 linear = (__u64)ctx_end(c) - (__u64)ctx_data(c);
 
-	barrier_var(bytes); /* the verifier wants pointers subtracted in 64 bits */
-	return bytes;
+	barrier_var(linear); /* the verifier wants pointers subtracted in 64 bits */
+	return linear >= bytes || ctx_bytes(c) >= bytes;
 }
 
 /* L4 payload bytes in one segment of a GSO packet, 0 for a plain one. */
@@ -141,8 +148,8 @@ static __always_inline bool ctx_is_for_other_host(struct ctx c, const struct gat
 	return !ours;
 }
 
-/* Cuts the packet behind `bytes`. A GSO packet becomes a plain one. */
-static __always_inline int ctx_cut(struct ctx c, __u32 bytes)
+/* Cuts the frame behind `bytes`, or adds zeros up to there. A GSO packet becomes a plain one. */
+static __always_inline int ctx_resize(struct ctx c, __u32 bytes)
 {
 	if (c.entry == ENTRY_XDP)
 		return bpf_xdp_adjust_tail(ctx_xdp(c), (int)bytes - (int)ctx_bytes(c));
@@ -308,6 +315,39 @@ static __always_inline int ctx_csum_update(struct ctx c, __u32 offset, __u64 del
 	return 0;
 }
 
+/* As ctx_store(), of as many bytes as there are to store: not 0. */
+static __always_inline int ctx_store_all(struct ctx c, __u32 offset, const void *from, __u32 bytes)
+{
+	return c.entry == ENTRY_XDP
+		       ? bpf_xdp_store_bytes(ctx_xdp(c), offset, (void *)from, bytes)
+		       : bpf_skb_store_bytes(ctx_skb(c), offset, from, bytes, BPF_F_RECOMPUTE_CSUM);
+}
+
+/*
+ * Changes two bytes that a transport checksum covers, and the checksum. `odd`: they lie across two
+ * of its words. Bytes and checksum together change no sum that the NIC computed, and a partial
+ * checksum is not concerned by what lies behind the pseudo-header.
+ */
+static __always_inline int ctx_replace16(struct ctx c, __u32 offset, __u32 csum_offset, __u16 from,
+					 __u16 to, bool odd)
+{
+	__u16 gone = odd ? __builtin_bswap16(from) : from;
+	__u16 come = odd ? __builtin_bswap16(to) : to;
+
+	if (c.entry == ENTRY_TC) {
+		if (bpf_skb_store_bytes(ctx_skb(c), offset, &to, sizeof(to), 0))
+			return -1;
+		return bpf_l4_csum_replace(ctx_skb(c), csum_offset, gone, come, sizeof(come));
+	}
+
+	__u16 *field = ctx_at(c, csum_offset, sizeof(*field));
+
+	if (!field || ctx_store(c, offset, &to, sizeof(to)))
+		return -1;
+	*field = csum_updated(*field, (__u64)come + (__u16)~gone, false);
+	return 0;
+}
+
 static __always_inline int ctx_set_macs(struct ctx c, const __u8 *dst, const __u8 *src)
 {
 	__u8 *eth = ctx_at(c, 0, ETH_HLEN);
@@ -320,7 +360,7 @@ static __always_inline int ctx_set_macs(struct ctx c, const __u8 *dst, const __u
 }
 
 #define CSUM_STRIDE    32
-#define CSUM_BYTES_MAX 1280
+#define CSUM_BYTES_MAX 2048
 
 /* The folded sum over up to CSUM_BYTES_MAX bytes, the last odd one padded with zero; -1 if they are
  * not all there. */

@@ -32,9 +32,11 @@ static __always_inline bool is_pass(enum reason why)
  * instead.
  */
 enum verdict {
-	VERDICT_ERROR = 1 << 28,  /* an ICMP error, to be translated */
-	VERDICT_DROP = 1 << 29,	  /* and the reason */
-	VERDICT_REJECT = 1 << 30, /* and the reason and `rest`: dropped, and answered */
+	VERDICT_HAIRPIN = 1 << 26, /* from inside to inside */
+	VERDICT_UDP_SUM = 1 << 27, /* a datagram that needs a checksum first */
+	VERDICT_ERROR = 1 << 28,   /* an ICMP error, to be translated */
+	VERDICT_DROP = 1 << 29,	   /* and the reason */
+	VERDICT_REJECT = 1 << 30,  /* and the reason and `rest`: dropped, and answered */
 	VERDICT_REASON_SHIFT = 20,
 	VERDICT_REASON_MASK = 0xff,
 	VERDICT_REST_MASK = 0xfffff,

@@ -30,11 +30,15 @@ static __always_inline __u32 device_mtu(struct ctx c, __u32 ifindex)
 	return bpf_check_mtu(c.raw, ifindex, &mtu, 0, 0) < 0 ? 0 : mtu;
 }
 
-/* Asks the kernel and writes the answer into *hop. */
+/* Asks the kernel and remembers the answer. */
 static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
-					   const struct addr *dst, const __u32 family, __u8 tos,
-					   struct next_hop *hop)
+					   const struct addr *dst, __u32 family, __u8 tos)
 {
+	struct next_hop *hop = dst ? next_hop_slot(dst) : NULL;
+
+	if (!src || !dst || !hop)
+		return DROP_NO_ROUTE;
+
 	/* tot_len makes the kernel say the route's MTU; one byte always fits. */
 	struct bpf_fib_lookup fib = { .family = family, .tot_len = 1, .ifindex = ctx_ifindex(c) };
 
@@ -68,6 +72,19 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
 	return REASON_NONE;
+}
+
+/* Functions of their own: what they need of the stack is not on the way of each packet. */
+__noinline int xdp_fib_ask(struct xdp_md *raw, const struct addr *src, const struct addr *dst,
+			   __u32 family, __u8 tos)
+{
+	return fib_ask((struct ctx){ raw, ENTRY_XDP }, src, dst, family, tos);
+}
+
+__noinline int tc_fib_ask(struct __sk_buff *raw, const struct addr *src, const struct addr *dst,
+			  __u32 family, __u8 tos)
+{
+	return fib_ask((struct ctx){ raw, ENTRY_TC }, src, dst, family, tos);
 }
 
 /*
@@ -116,7 +133,8 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 
 	hop->expires_jiffies = 0;
 
-	enum reason why = fib_ask(c, src, dst, family, tos, hop);
+	enum reason why = c.entry == ENTRY_XDP ? xdp_fib_ask(ctx_xdp(c), src, dst, family, tos)
+					       : tc_fib_ask(ctx_skb(c), src, dst, family, tos);
 
 	if (why)
 		return why;

@@ -29,6 +29,11 @@ struct fragment_header {
 	__be32 id;
 };
 
+#define JUMBO_HEADER_BYTES                                                                      \
+	8		    /* a Hop-by-Hop header with nothing but a jumbo option (RFC 2675 2) \
+			     */
+#define IP_BYTES_MAX 0xffff /* that a length field can say */
+
 /* Offsets are from the start of the frame. `fragment` is as in a Fragment header: offset in bytes,
  * and IP6_MF. */
 struct pkt {
@@ -49,6 +54,7 @@ struct pkt {
 	bool is_fragment;
 	bool has_fragment_header; /* IPv6: also an atomic fragment's */
 	bool may_fragment;	  /* IPv4: DF is 0 */
+	bool is_jumbo;		  /* BIG TCP: longer than a length field can say, which is 0 */
 	bool no_error;		  /* nobody is to be told of a drop */
 };
 
@@ -110,6 +116,10 @@ static __always_inline enum reason parse_ipv4(struct ctx c, struct pkt *p)
 	p->l4 = p->l3 + p->header_bytes;
 	/* Less than the header: check_ipv4() will say so. */
 	p->payload_bytes = bpf_ntohs(ip->tot_len) - p->header_bytes;
+	if (!ip->tot_len && ctx_segment_bytes(c)) {
+		p->is_jumbo = true;
+		p->payload_bytes = ctx_bytes(c) - p->l4;
+	}
 	p->proto = ip->protocol;
 	p->tos = ip->tos;
 	p->ttl = ip->ttl;
@@ -122,7 +132,7 @@ static __always_inline enum reason parse_ipv4(struct ctx c, struct pkt *p)
 
 static __always_inline bool fragment_overflows(const struct pkt *p)
 {
-	return (p->fragment & IP6_OFFSET) + p->payload_bytes > 0xffff;
+	return p->is_fragment && (p->fragment & IP6_OFFSET) + p->payload_bytes > IP_BYTES_MAX;
 }
 
 /* Options are read only to check the sum, RFC 1812 5.2.2: IPv6 will have no header checksum to
@@ -149,12 +159,17 @@ static __always_inline bool ipv4_checksum_is_right(struct ctx c, const struct pk
 	return csum_fold(sum) == 0xffff;
 }
 
-/* What parse_ipv4() took on trust; `available` are the bytes from p->l3 to the end of the frame. */
-static __always_inline enum reason check_ipv4(struct ctx c, const struct pkt *p, __u32 available)
+static __always_inline bool ipv4_is_shorter_than_its_header(const struct pkt *p)
 {
-	if (p->payload_bytes > 0xffff) /* total length < header length */
+	return (__s32)p->payload_bytes < 0;
+}
+
+/* What parse_ipv4() took on trust. */
+static __always_inline enum reason check_ipv4(struct ctx c, const struct pkt *p)
+{
+	if (ipv4_is_shorter_than_its_header(p))
 		return DROP_MALFORMED;
-	if (p->payload_bytes + p->header_bytes > available)
+	if (!ctx_holds(c, p->l4 + p->payload_bytes))
 		return DROP_TRUNCATED;
 	if (!ipv4_checksum_is_right(c, p))
 		return DROP_BAD_HEADER_CHECKSUM;
@@ -183,6 +198,10 @@ static __always_inline enum reason parse_ipv6(struct ctx c, struct pkt *p)
 	p->l4 = p->l3 + sizeof(*ip);
 	p->payload_bytes = bpf_ntohs(ip->payload_len);
 	p->proto = ip->nexthdr;
+	if (!ip->payload_len && ip->nexthdr == IPPROTO_HOPOPTS && ctx_segment_bytes(c)) {
+		p->is_jumbo = true;
+		p->payload_bytes = ctx_bytes(c) - p->l4;
+	}
 	p->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	p->ttl = ip->hop_limit;
 	return REASON_NONE;

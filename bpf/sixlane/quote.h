@@ -4,10 +4,12 @@
 #ifndef SIXLANE_QUOTE_H
 #define SIXLANE_QUOTE_H
 
+#include "sixlane/extension.h"
 #include "sixlane/fib.h"
 #include "sixlane/receive.h"
 
-#define PULL_BYTES_ERROR 1024
+#define ERROR_BYTES_MAX	 2000 /* of layer 3; RFCs 1812 and 4443 allow 576 and 1,280 */
+#define PULL_BYTES_ERROR (LINK_BYTES_MAX + ERROR_BYTES_MAX)
 
 /* The quoted packet, which may end early but must have its whole header. `end`: the first offset
  * behind the quote. */
@@ -25,7 +27,7 @@ static __always_inline enum reason parse_quote(struct ctx c, struct pkt *in, __u
 			return why;
 		if (in->l4 > end)
 			return DROP_TRUNCATED;
-		if (in->payload_bytes > 0xffff || fragment_overflows(in))
+		if (ipv4_is_shorter_than_its_header(in) || fragment_overflows(in))
 			return DROP_MALFORMED;
 		return REASON_NONE;
 	}
@@ -49,25 +51,41 @@ static __always_inline enum reason map_quote(const struct tables *t, const struc
 		m->src_word = range_of(t->ranges, addr_to_v4(in->src));
 		m->dst_word = range_of(t->ranges, addr_to_v4(in->dst));
 		m->prefix = outer->prefix;
-		return map_46(t, in, m);
+		return map_46(t, in, m, false, true);
 	}
 
 	enum mapped_by src_by = map_addr_64(t, in->src, &v4, &index);
 
 	m->src = addr_from_v4(v4);
-	if (src_by == BY_PREFIX &&
-	    range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
+	m->src_word = range_of(t->ranges, v4);
+	if (src_by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), m->src_word))
 		return DROP_NOT_GLOBAL;
 
 	enum mapped_by dst_by = map_addr_64(t, in->dst, &v4, &index);
 
 	m->dst = addr_from_v4(v4);
-	if (dst_by == BY_PREFIX &&
-	    range_breaks_well_known(prefix_at(t->gw, index), range_of(t->ranges, v4)))
+	m->dst_word = range_of(t->ranges, v4);
+	if (dst_by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), m->dst_word))
 		return DROP_NOT_GLOBAL;
 	if (src_by == BY_NOTHING)
 		return DROP_SOURCE_NOT_MAPPABLE;
 	return dst_by == BY_NOTHING ? DROP_DESTINATION_NOT_MAPPABLE : REASON_NONE;
+}
+
+/* What a hairpin's answer quotes goes back the way it came (RFC 7757 4.2.2): the source is a node
+ * inside, and knows the destination by the prefix that serves itself. */
+static __always_inline enum reason map_hairpin_quote(const struct tables *t, struct mapping *m)
+{
+	__u32 src = addr_to_v4(m->src), dst = addr_to_v4(m->dst);
+
+	m->prefix = range_server(m->src_word);
+	if (m->prefix >= MAX_PREFIXES)
+		return DROP_SOURCE_NOT_MAPPABLE;
+
+	const struct prefix *px = prefix_at(t->gw, m->prefix);
+	enum reason why = map_addr_46(t, px, src, m->src_word, false, &m->src);
+
+	return why ? why : embed_46(px, dst, m->dst_word, &m->dst);
 }
 
 /* What happens to the quoted transport header: two bytes at `offset` become `value`, an echo
@@ -108,14 +126,19 @@ static __always_inline enum reason check_quote_l4(struct ctx c, const struct pkt
 
 /* The quoted checksum follows, where it is quoted whole. */
 static __always_inline void plan_quote_l4(struct ctx c, const struct pkt *in,
-					  const struct mapping *m, __u32 end,
+					  const struct mapping *m, __u32 end, bool hairpin,
 					  struct quote_change *q)
 {
 	__u64 delta;
 
 	if (!pkt_has_l4_header(in))
 		return;
-	if (q->has_type) {
+	if (q->has_type && hairpin) { /* ICMPv6 as before */
+		q->has_type = false;
+		q->offset = offsetof(struct icmp_header, checksum);
+		q->delta = 0;
+		delta = csum_delta_addresses(in, m);
+	} else if (q->has_type) {
 		q->offset = offsetof(struct icmp_header, checksum);
 		delta = csum_delta_pseudo(in, m, in->payload_bytes) + q->delta;
 	} else if (in->proto == IPPROTO_TCP || in->proto == IPPROTO_UDP) {
@@ -157,11 +180,14 @@ struct error_work {
 	struct mapping mq;
 	struct quote_change q;
 	struct icmp_start icmp;
+	struct tail tail;
 	__u32 end; /* the first offset behind the packet */
 	__u16 old_check;
+	bool from_pool; /* the source is one of `icmp_pool` */
 	struct ipv6_headers outer;
 	struct error_start_46 start6;
 	struct error_start_64 start4;
+	__u8 extension[ICMP_EXTENSION_BYTES_MAX];
 };
 
 struct {
@@ -180,15 +206,71 @@ static __always_inline int rewrite_quote_l4(struct ctx c, __u32 l4, const struct
 	return 0;
 }
 
-/* What both directions do to the sum: the old start goes, the quoted transport header changes. */
-static __always_inline int error_delta(struct ctx c, const struct error_work *w, __u64 *delta)
+/* What both directions do to the sum: the old start goes, the quoted transport header changes, what
+ * is cut goes. An extension moves by words, and so adds what it added. */
+static __always_inline int error_delta(struct ctx c, struct error_work *w, __u64 *delta)
 {
+	const struct tail *tail = &w->tail;
 	int gone = ctx_csum_range(c, w->p.l4, w->in.l4 - w->p.l4);
 
 	if (gone < 0)
 		return -1;
 	*delta = (__u16)~gone + (__u64)w->old_check + w->q.delta;
+	if (tail->cut_bytes) {
+		gone = ctx_csum_range(c, tail->quote_end - tail->cut_bytes, tail->cut_bytes);
+		if (gone < 0)
+			return -1;
+		*delta += (__u16)~csum_placed(gone, tail->quote_end - tail->cut_bytes - w->p.l4);
+	}
+	if (tail->extension_bytes && !tail->keep_bytes) {
+		gone = ctx_csum_range(c, tail->quote_end, tail->extension_bytes);
+		if (gone < 0)
+			return -1;
+		*delta += (__u16)~gone;
+	}
+	if (w->from_pool && tail->keep_bytes) /* an extension of our own */
+		*delta += csum_words(w->extension, sizeof(struct origin_extension));
 	return 0;
+}
+
+/* Takes an extension out and cuts what is behind the quote, before the packet is changed. */
+static __always_inline int tail_cut(struct ctx c, struct error_work *w)
+{
+	const struct tail *tail = &w->tail;
+	__u64 bytes = tail->keep_bytes;
+
+	if (!tail->cut_bytes && !tail->extension_bytes && !bytes)
+		return 0;
+	if (bytes && !w->from_pool) {
+		barrier_var(bytes);
+		if (bytes == 0 || bytes > sizeof(w->extension))
+			return -1;
+		if (ctx_load(c, tail->quote_end, w->extension, bytes))
+			return -1;
+	}
+	return ctx_resize(c, tail->quote_end - tail->cut_bytes);
+}
+
+/* Puts it behind the quote, whose field ends at `offset`. */
+static __always_inline int tail_append(struct ctx c, struct error_work *w, __u32 offset)
+{
+	__u64 bytes = w->tail.keep_bytes;
+
+	if (!bytes)
+		return 0;
+	barrier_var(bytes);
+	if (bytes == 0 || bytes > sizeof(w->extension))
+		return -1;
+	return ctx_resize(c, offset + bytes) || ctx_store_all(c, offset, w->extension, bytes);
+}
+
+/* The MTU of the way that the packet in error was to take. */
+static __always_inline __u32 mtu_of_quoted(struct ctx c, const struct tables *t,
+					   const struct pkt *in, const __u32 family)
+{
+	struct next_hop *hop;
+
+	return next_hop(c, t->gw, &in->src, &in->dst, family, 0, &hop) ? 0xffff : hop->mtu_bytes;
 }
 
 static __always_inline enum reason error_46(struct ctx c, const struct tables *t,
@@ -196,27 +278,26 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_46 *start = &w->start6;
-	__u32 quoted_header =
-		sizeof(struct ipv6hdr) + (in->is_fragment ? FRAGMENT_HEADER_BYTES : 0);
+	__u32 quoted_header = header_46_bytes(in);
 	__u32 fresh = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES + quoted_header;
-	__u32 l4_bytes = ICMP_HEADER_BYTES + quoted_header + w->end - in->l4;
-	__u32 mtu4 = 0xffff;
+	__u32 mtu4 = mtu_of_quoted(c, t, in, FAMILY_INET);
 	__u64 delta;
-	enum reason why;
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
 
-	/* The link that the packet in error was to take, then the way of the error itself. */
-	if (!next_hop(c, t->gw, &in->src, &in->dst, FAMILY_INET, 0, hop))
-		mtu4 = (*hop)->mtu_bytes;
-	why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
 	if (why)
 		return why;
 	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
 		w->icmp.rest = icmp_mtu_46(w->icmp.rest, in->header_bytes + in->payload_bytes, mtu4,
 					   (*hop)->mtu_bytes);
-	if (sizeof(struct ipv6hdr) + l4_bytes > (*hop)->mtu_bytes)
-		return DROP_TOO_BIG;
+	plan_tail(&w->tail, in->l4, quoted_header,
+		  min_u32(ERROR6_BYTES_MAX, (*hop)->mtu_bytes) - ERROR6_HEADER_BYTES,
+		  icmp_is_extensible(w->icmp.type, FAMILY_INET6), 8);
+	if (w->tail.keep_bytes)
+		w->icmp.rest |= w->tail.field_bytes / 8 << 24;
 	if (error_delta(c, w, &delta))
 		return DROP_TRUNCATED;
+
+	__u32 l4_bytes = ICMP_HEADER_BYTES + w->tail.field_bytes + w->tail.keep_bytes;
 
 	header_46(p, &w->m, l4_bytes, p->ttl - 1, &w->outer);
 	start->ip = w->outer.ip;
@@ -230,12 +311,18 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 		delta += csum_words(&start->quoted.fragment, sizeof(start->quoted.fragment));
 	start->icmp.checksum = csum_updated(w->old_check, delta, false);
 
+	if (tail_cut(c, w))
+		return DROP_RESIZE_FAILED;
 	if (ctx_replace_l3(c, p->l3, in->l4 - p->l3, fresh, FAMILY_INET6))
 		return DROP_RESIZE_FAILED;
 	if (in->is_fragment ? ctx_store(c, p->l3, start, sizeof(*start))
 			    : ctx_store(c, p->l3, start, sizeof(*start) - FRAGMENT_HEADER_BYTES))
 		return DROP_RESIZE_FAILED;
-	return rewrite_quote_l4(c, p->l3 + fresh, &w->q) ? DROP_RESIZE_FAILED : REASON_NONE;
+	if (rewrite_quote_l4(c, p->l3 + fresh, &w->q))
+		return DROP_RESIZE_FAILED;
+	return tail_append(c, w, p->l3 + ERROR6_HEADER_BYTES + w->tail.field_bytes)
+		       ? DROP_RESIZE_FAILED
+		       : REASON_NONE;
 }
 
 static __always_inline enum reason error_64(struct ctx c, const struct tables *t,
@@ -243,26 +330,35 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_64 *start = &w->start4;
-	const __u32 fresh = sizeof(*start);
-	__u32 l4_bytes = ICMP_HEADER_BYTES + sizeof(struct iphdr) + w->end - in->l4;
-	__u32 mtu6 = 0xffff;
+	__u32 mtu6 = mtu_of_quoted(c, t, in, FAMILY_INET6);
 	__u64 delta;
-	enum reason why;
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, hop);
 
-	if (!next_hop(c, t->gw, &in->src, &in->dst, FAMILY_INET6, 0, hop))
-		mtu6 = (*hop)->mtu_bytes;
-	why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, hop);
 	if (why)
 		return why;
 	if (w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED)
 		w->icmp.rest = icmp_mtu_64(
 			w->icmp.rest, 20 + (in->has_fragment_header ? FRAGMENT_HEADER_BYTES : 0),
 			(*hop)->mtu_bytes, mtu6);
-	if (sizeof(struct iphdr) + l4_bytes > (*hop)->mtu_bytes)
-		return DROP_TOO_BIG;
+
+	bool extensible =
+		!(w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED) &&
+		icmp_is_extensible(w->icmp.type, FAMILY_INET);
+
+	if (w->from_pool && extensible && t->gw->flags & GATEWAY_ICMP_ORIGIN &&
+	    !w->tail.extension_bytes)
+		w->tail.own_bytes = origin_extension((struct origin_extension *)w->extension, p);
+	else
+		w->from_pool = false;
+	plan_tail(&w->tail, in->l4, sizeof(struct iphdr),
+		  min_u32(ERROR4_BYTES_MAX, (*hop)->mtu_bytes) - ERROR4_HEADER_BYTES, extensible,
+		  4);
+	if (w->tail.keep_bytes)
+		w->icmp.rest |= w->tail.field_bytes / 4 << 16;
 	if (error_delta(c, w, &delta))
 		return DROP_TRUNCATED;
 
+	__u32 l4_bytes = ICMP_HEADER_BYTES + w->tail.field_bytes + w->tail.keep_bytes;
 	__u16 id = bpf_get_prandom_u32();
 
 	header_64(p, &w->m, l4_bytes, p->ttl - 1, sizeof(struct iphdr) + l4_bytes, id, &start->ip);
@@ -275,10 +371,99 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 		 csum_delta_pseudo(p, &w->m, p->payload_bytes);
 	start->icmp.checksum = csum_updated(w->old_check, delta, false);
 
-	if (ctx_replace_l3(c, p->l3, in->l4 - p->l3, fresh, FAMILY_INET) ||
+	if (tail_cut(c, w))
+		return DROP_RESIZE_FAILED;
+	if (ctx_replace_l3(c, p->l3, in->l4 - p->l3, sizeof(*start), FAMILY_INET) ||
 	    ctx_store(c, p->l3, start, sizeof(*start)))
 		return DROP_RESIZE_FAILED;
-	return rewrite_quote_l4(c, p->l3 + fresh, &w->q) ? DROP_RESIZE_FAILED : REASON_NONE;
+	if (rewrite_quote_l4(c, p->l3 + sizeof(*start), &w->q))
+		return DROP_RESIZE_FAILED;
+	return tail_append(c, w, p->l3 + ERROR4_HEADER_BYTES + w->tail.field_bytes)
+		       ? DROP_RESIZE_FAILED
+		       : REASON_NONE;
+}
+
+/* From inside to inside: addresses in both headers, and what follows from them. */
+static __always_inline enum reason error_66(struct ctx c, const struct tables *t,
+					    struct error_work *w, struct next_hop **hop)
+{
+	const struct pkt *p = &w->p, *in = &w->in;
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
+	__u32 rest = w->icmp.rest;
+
+	if (why)
+		return why;
+	if (pkt_l3_bytes(p) > (*hop)->mtu_bytes)
+		return DROP_TOO_BIG;
+	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
+		w->icmp.rest = max_u32(IPV6_MTU_MIN, min_u32(rest, (*hop)->mtu_bytes));
+
+	__be32 was = bpf_htonl(rest), is = bpf_htonl(w->icmp.rest);
+	__u64 delta = csum_delta_addresses(p, &w->m) + csum_delta_addresses(in, &w->mq) +
+		      w->q.delta + csum_words_gone(&was, sizeof(was)) + is;
+	struct icmp_header *icmp = &w->start6.icmp;
+
+	*icmp = (struct icmp_header){ w->icmp.type, w->icmp.code,
+				      csum_updated(w->old_check, delta, false), is };
+	if (store_ends(c, p->l3, &w->m, p->ttl - 1) || ctx_store(c, p->l4, icmp, sizeof(*icmp)) ||
+	    store_ends(c, in->l3, &w->mq, in->ttl))
+		return DROP_RESIZE_FAILED;
+	return rewrite_quote_l4(c, in->l4, &w->q) ? DROP_RESIZE_FAILED : REASON_NONE;
+}
+
+/* A router that has no IPv4 address of its own is given one (RFC 6791 3). */
+static __always_inline struct addr pick_source(const struct gateway *gw)
+{
+	__u32 place = bpf_get_prandom_u32();
+
+	if (gw->icmp_pool_addresses)
+		place %= gw->icmp_pool_addresses;
+	for (__u32 i = 0; i < MAX_ICMP_POOL; i++) {
+		if (i >= gw->icmp_pool_count)
+			break;
+		if (place < gw->icmp_pool[i].count)
+			return addr_from_v4(gw->icmp_pool[i].first + place);
+		place -= gw->icmp_pool[i].count;
+	}
+	return addr_from_v4(0);
+}
+
+/* Both pairs of addresses. */
+static __always_inline enum reason map_error(struct ctx c, struct tables *t, struct error_work *w)
+{
+	struct mapping *m = &w->m, *mq = &w->mq;
+	enum reason why = map(c, t, &w->p, m, true);
+	bool foreign = why == DROP_SOURCE_NOT_MAPPABLE && (m->hairpin || t->gw->icmp_pool_count);
+
+	if (why && !foreign)
+		return why;
+	why = map_quote(t, &w->in, m, mq);
+	if (why)
+		return why;
+	if (foreign && !m->hairpin) {
+		m->src = pick_source(t->gw);
+		m->prefix = range_server(mq->dst_word);
+		w->from_pool = true;
+		if (m->prefix >= MAX_PREFIXES)
+			return DROP_SOURCE_NOT_MAPPABLE;
+	}
+	/* An error belongs to the flow that it quotes: the client is whom that packet went to. */
+	struct addr client = w->p.family == FAMILY_INET ? w->in.dst : mq->dst;
+
+	if (m->hairpin) {
+		why = map_hairpin(t, m);
+		if (foreign) {
+			m->src = w->p.src; /* a router inside, which everybody inside can name */
+			why = why == DROP_NOT_GLOBAL ? REASON_NONE : why;
+		}
+		if (!why)
+			why = map_hairpin_quote(t, mq);
+		if (why)
+			return why;
+	}
+	return (w->p.family == FAMILY_INET || m->hairpin) && !is_allowed(t, m, &client)
+		       ? DROP_SOURCE_NOT_ALLOWED
+		       : REASON_NONE;
 }
 
 /* Everything that is decided before the packet is touched. */
@@ -293,29 +478,36 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 
 	if (!icmp)
 		return DROP_TRUNCATED;
-	w->icmp = (struct icmp_start){ icmp->type, icmp->code, bpf_ntohl(icmp->rest) };
+
+	__u32 rest = bpf_ntohl(icmp->rest);
+	bool extensible = icmp_is_extensible(icmp->type, w->p.family);
+
+	w->icmp = (struct icmp_start){ icmp->type, icmp->code, rest };
 	w->old_check = icmp->checksum;
 	w->end = w->p.l4 + w->p.payload_bytes;
-	why = w->p.family == FAMILY_INET ? icmp_error_46(&w->icmp) : icmp_error_64(&w->icmp);
-	if (why)
-		return why;
+	if (pkt_l3_bytes(&w->p) > ERROR_BYTES_MAX)
+		return DROP_TOO_BIG;
+	if (!w->m.hairpin) {
+		why = w->p.family == FAMILY_INET ? icmp_error_46(&w->icmp)
+						 : icmp_error_64(&w->icmp);
+		if (why)
+			return why;
+	}
 	w->in.family = w->p.family;
 	w->in.l3 = w->p.l4 + ICMP_HEADER_BYTES;
-	why = parse_quote(c, &w->in, w->end);
+	why = find_tail(&w->tail, w->in.l3, w->end, extensible, rest, w->p.family);
 	if (!why)
-		why = check_quote_l4(c, &w->in, w->end, &w->q);
+		why = parse_quote(c, &w->in, w->tail.quote_end);
 	if (!why)
-		why = map(c, t, &w->p, &w->m, true);
+		why = check_quote_l4(c, &w->in, w->tail.quote_end, &w->q);
 	if (!why)
-		why = map_quote(t, &w->in, &w->m, &w->mq);
+		why = map_error(c, t, w);
 	if (why)
 		return why;
-	/* An error belongs to the flow that it quotes: the client is whom that packet went to. */
-	if (w->p.family == FAMILY_INET && !is_allowed(t, &w->m, &w->in.dst))
-		return DROP_SOURCE_NOT_ALLOWED;
 	if (w->p.ttl <= 1)
 		return DROP_TTL_EXPIRED;
-	plan_quote_l4(c, &w->in, &w->mq, w->end, &w->q);
+	plan_quote_l4(c, &w->in, &w->mq, w->tail.quote_end, w->m.hairpin, &w->q);
+	w->p.tos = tos_of(t->gw, &w->p);
 	return REASON_NONE;
 }
 
@@ -331,21 +523,30 @@ static __always_inline int translate_error(struct ctx c)
 		return ctx_drop(c);
 	__builtin_memset(&w->p, 0, sizeof(w->p));
 	__builtin_memset(&w->in, 0, sizeof(w->in));
+	__builtin_memset(&w->m, 0, sizeof(w->m));
+	__builtin_memset(&w->mq, 0, sizeof(w->mq));
 	__builtin_memset(&w->q, 0, sizeof(w->q));
+	__builtin_memset(&w->tail, 0, sizeof(w->tail));
+	w->from_pool = false;
 	ctx_pull(c, PULL_BYTES_ERROR);
 
 	enum reason why = plan_error(c, &t, w);
 	__u32 bytes = pkt_l3_bytes(&w->p);
 
 	if (!why)
-		why = w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop)
-						 : error_64(c, &t, w, &hop);
+		why = w->m.hairpin		   ? error_66(c, &t, w, &hop)
+		      : w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop)
+						   : error_64(c, &t, w, &hop);
 	if (why) {
 		int verdict = drop(why, bytes);
 
 		return is_pass(why) ? ctx_pass(c) : verdict; /* other tables than forward() met */
 	}
-	count_forward(&t, &w->m, w->p.family == FAMILY_INET ? DIRECTION_46 : DIRECTION_64, bytes);
+	count_forward(&t, &w->m,
+		      w->m.hairpin		   ? FORWARD_HAIRPIN
+		      : w->p.family == FAMILY_INET ? FORWARD_46
+						   : FORWARD_64,
+		      bytes);
 	return send(c, t.gw, hop);
 }
 

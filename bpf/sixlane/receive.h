@@ -29,8 +29,6 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 	if (ctx_is_for_other_host(c, t->gw))
 		return PASS_OTHER_HOST;
 
-	__u32 available = ctx_bytes(c) - p->l3;
-
 	if (p->family == FAMILY_INET) {
 		why = parse_ipv4(c, p);
 		if (!why)
@@ -38,7 +36,7 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		if (!why) {
 			if (p->header_bytes > sizeof(struct iphdr))
 				ctx_pull(c, PULL_BYTES + 40);
-			why = check_ipv4(c, p, available);
+			why = check_ipv4(c, p);
 		}
 		return why;
 	}
@@ -48,7 +46,7 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		why = classify_64(t, p, m);
 	if (why)
 		return why;
-	if (sizeof(struct ipv6hdr) + p->payload_bytes > available)
+	if (!ctx_holds(c, p->l4 + p->payload_bytes))
 		return DROP_TRUNCATED;
 	if (addr_is_illegal_source6(&p->src))
 		return DROP_ILLEGAL_SOURCE;
@@ -70,6 +68,43 @@ static __always_inline __u8 icmp_proto(const __u32 family)
 	return family == FAMILY_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
+/* What of ICMP is translated: echoes here, errors by VERDICT_ERROR. Fragments are not (RFC
+ * 7915 1.2), but for hairpins, where the message stays what it is. */
+static __always_inline enum reason check_icmp(struct ctx c, struct pkt *p, const struct mapping *m,
+					      enum icmp_class *class)
+{
+	struct icmp_header *icmp = ctx_at(c, p->l4, sizeof(*icmp));
+	bool readable = icmp && p->payload_bytes >= sizeof(*icmp);
+
+	*class = ICMP_IS_ECHO;
+	if (p->is_fragment) {
+		/* Nobody is told of what may be an error itself. */
+		p->no_error = !readable || icmp_is_any_error(icmp->type, p->family);
+		if (!m->hairpin)
+			return DROP_ICMP_FRAGMENT;
+		if (!pkt_has_l4_header(p))
+			return REASON_NONE;
+	}
+	if (!readable)
+		return DROP_TRUNCATED;
+	*class = icmp_classify(icmp->type, p->family);
+	if (*class == ICMP_IS_ERROR && p->is_fragment)
+		return DROP_ICMP_FRAGMENT;
+	return *class == ICMP_IS_OTHER ? DROP_ICMP_TYPE : REASON_NONE;
+}
+
+/* The upper layer's protocol, and what ICMP says of itself. */
+static __always_inline enum reason check_upper(struct ctx c, struct pkt *p, const struct mapping *m,
+					       enum icmp_class *class)
+{
+	*class = ICMP_IS_ECHO;
+	if (!proto_is_translatable(p->proto, p->family)) {
+		p->no_error = p->family == FAMILY_INET && p->proto == IPPROTO_IGMP;
+		return DROP_PROTOCOL;
+	}
+	return p->proto == icmp_proto(p->family) ? check_icmp(c, p, m, class) : REASON_NONE;
+}
+
 /* Addresses in the other family. RFC 7915 4.1: an illegal source is let through in ICMP errors
  * only. */
 static __always_inline enum reason map(struct ctx c, const struct tables *t, const struct pkt *p,
@@ -82,7 +117,15 @@ static __always_inline enum reason map(struct ctx c, const struct tables *t, con
 		return DROP_ILLEGAL_SOURCE;
 	if (ipv4_is_source_routed(c, p))
 		return DROP_SOURCE_ROUTE;
-	return map_46(t, p, m);
+	return map_46(t, p, m, !is_error, false);
+}
+
+/* The TOS or traffic class of what the packet becomes (RFC 7915 4.1, 5.1). */
+static __always_inline __u8 tos_of(const struct gateway *gw, const struct pkt *p)
+{
+	if (p->family == FAMILY_INET)
+		return gw->flags & GATEWAY_FIXED_TRAFFIC_CLASS ? gw->traffic_class : p->tos;
+	return gw->flags & GATEWAY_FIXED_TOS ? gw->tos : p->tos;
 }
 
 /* May this IPv4 client reach the prefix? */
@@ -93,12 +136,19 @@ static __always_inline bool is_allowed(const struct tables *t, const struct mapp
 	       source_is_in(t->slot, m->prefix, addr_to_v4(*client));
 }
 
-static __always_inline void count_forward(const struct tables *t, const struct mapping *m,
-					  enum direction direction, __u32 bytes)
+/* A hairpin counts as what comes in to the prefix that serves its destination. */
+static __always_inline void count_prefix(const struct tables *t, const struct mapping *m,
+					 enum direction direction, __u32 bytes)
 {
-	count(direction == DIRECTION_46 ? FORWARD_46 : FORWARD_64, bytes);
 	count_in(&prefix_counters, prefix_at(t->gw, m->prefix)->id * DIRECTION_COUNT + direction,
 		 bytes);
+}
+
+static __always_inline void count_forward(const struct tables *t, const struct mapping *m,
+					  enum reason why, __u32 bytes)
+{
+	count(why, bytes);
+	count_prefix(t, m, why == FORWARD_64 ? DIRECTION_64 : DIRECTION_46, bytes);
 }
 
 #endif

@@ -8,13 +8,11 @@
 
 #include "sixlane/bucket.h"
 #include "sixlane/drop.h"
+#include "sixlane/extension.h"
 #include "sixlane/fib.h"
-#include "sixlane/icmp.h"
 
-#define ERROR4_BYTES_MAX 576  /* RFC 1812 4.3.2.3 */
-#define ERROR6_BYTES_MAX 1280 /* RFC 4443 2.4 c */
-#define ERROR_TOS	 0xc0 /* RFC 1812 4.3.2.5: internetwork control */
-#define ERROR_TTL	 64
+#define ERROR_TOS 0xc0 /* RFC 1812 4.3.2.5: internetwork control */
+#define ERROR_TTL 64
 
 struct error4 {
 	struct iphdr ip;
@@ -45,15 +43,15 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_PKT_TOOBIG;
 		error->code = v4 ? ICMP_FRAG_NEEDED : 0;
 		return true;
-	case DROP_SOURCE_NOT_ALLOWED:
-		error->type = ICMP_DEST_UNREACH;
-		error->code = ICMP_PKT_FILTERED;
-		return v4;
+	case DROP_PROTOCOL:
+	case DROP_ICMP_FRAGMENT:
 	case DROP_NOT_GLOBAL:
+	case DROP_SOURCE_NOT_ALLOWED:
 	case DROP_SOURCE_NOT_MAPPABLE:
-		error->type = ICMPV6_DEST_UNREACH;
-		error->code = ICMPV6_ADM_PROHIBITED;
-		return !v4;
+	case DROP_UDP_ZERO_CHECKSUM:
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
+		error->code = v4 ? ICMP_PKT_FILTERED : ICMPV6_ADM_PROHIBITED;
+		return true;
 	case DROP_SOURCE_ROUTE:
 		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_PARAMPROB;
 		error->code = v4 ? ICMP_SR_FAILED : ICMPV6_HDR_FIELD;
@@ -149,7 +147,7 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 
 	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &hop))
 		goto failed;
-	if (ctx_cut(c, p->l3 + quoted))
+	if (ctx_resize(c, p->l3 + quoted))
 		goto failed;
 	ctx_pull(c, p->l3 + quoted);
 	sum = quote_csum(c, p, quoted);
@@ -179,7 +177,8 @@ static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 
 	__u32 bytes = pkt_l3_bytes(&p);
 
-	if (!bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second)) {
+	if (!(t.gw->flags & GATEWAY_ICMP_UNLIMITED) &&
+	    !bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second)) {
 		count(ICMP_ERROR_LIMITED, bytes);
 		return ctx_drop(c);
 	}

@@ -10,6 +10,14 @@
 #include "sixlane/fib.h"
 #include "sixlane/reject.h"
 
+/* The source of frames whose fragments must be smaller than the others': a MAC of local scope. */
+struct slow_mac {
+	__be32 magic;
+	__be16 mtu_bytes;
+} __attribute__((packed));
+
+#define SLOW_MAC_MAGIC 0x06360064
+
 static __always_inline bool is_from_slow_path(struct ctx c, const struct gateway *gw)
 {
 	return gw->slow.ifindex && ctx_ifindex(c) == gw->slow.ifindex;
@@ -39,17 +47,74 @@ static __always_inline int ttl_lend(struct ctx c, const struct pkt *p)
 	return ctx_store(c, p->l3 + offsetof(struct iphdr, check), &check, sizeof(check));
 }
 
-/* Has an IPv4 packet cut into fragments; each of them comes back and is translated. Never twice. */
+/* Nothing goes there twice, and it would lose a VLAN tag. */
+static __always_inline bool has_slow_path(struct ctx c, const struct gateway *gw,
+					  const struct pkt *p)
+{
+	return gw->slow.ifindex && !is_from_slow_path(c, gw) && !ctx_is_tagged(c, p);
+}
+
+/* Has an IPv4 packet cut into fragments; each of them comes back and is translated. */
 static __always_inline int slow_path(struct ctx c, const struct gateway *gw, const struct pkt *p)
 {
 	__u32 bytes = pkt_l3_bytes(p);
 
-	if (!gw->slow.ifindex || is_from_slow_path(c, gw) || ctx_is_tagged(c, p))
+	if (!has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
 	if (ttl_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	count(FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+/*
+ * BIG TCP: what is longer than an IPv6 length field can say would need a jumbo header. The kernel
+ * takes it from packets that BPF has resized (SKB_GSO_DODGY, ipv6_gso_segment()) and hands them on
+ * without. On its way to our own veth it cuts such a packet into segments, and GRO makes packets of
+ * at most 64 KiB of them, which turn round and come back.
+ */
+static __always_inline int slow_path_segments(struct ctx c, const struct gateway *gw,
+					      const struct pkt *p)
+{
+	__u32 bytes = pkt_l3_bytes(p);
+
+	if (!has_slow_path(c, gw, p))
+		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
+	if (ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac))
+		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
+	count(FORWARD_SLOW_PATH, bytes);
+	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+/*
+ * IPv4 links too small for what IPv6 may always send: RFC 1191's plateaus, each a mark and a
+ * routing table in the slow path's namespace. The largest that fits; frames tell it by their
+ * source.
+ */
+static __always_inline __u32 slow_mtu(__u32 mtu)
+{
+	return mtu >= 1006 ? 1006 : mtu >= 508 ? 508 : mtu >= 296 ? 296 : 68;
+}
+
+/* Has a translated packet cut into fragments for such a link. */
+static __always_inline int slow_path_64(struct ctx c, const struct gateway *gw, __u32 mtu,
+					__u32 bytes)
+{
+	struct slow_mac mac = { .magic = bpf_htonl(SLOW_MAC_MAGIC),
+				.mtu_bytes = bpf_htons(slow_mtu(mtu)) };
+
+	if (ctx_set_macs(c, gw->slow.far_mac, (__u8 *)&mac))
+		return ctx_drop(c);
+	count(FORWARD_SLOW_PATH, bytes);
+	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+/* At the far end: the mark that a frame asks for; 0: fragments for us to translate. */
+static __always_inline __u32 slow_mark(struct ctx c)
+{
+	struct slow_mac *mac = ctx_at(c, ETH_ALEN, sizeof(*mac));
+
+	return mac && mac->magic == bpf_htonl(SLOW_MAC_MAGIC) ? bpf_ntohs(mac->mtu_bytes) : 0;
 }
 
 /* What the slow path returns untranslatable is a finished frame whose neighbour the kernel sees to.

@@ -41,7 +41,8 @@ struct prefix {
 	__u32 id; /* of its counters; stays with the name across generations */
 	__u8 len; /* 32, 40, 48, 56, 64 or 96 */
 	__u8 flags;
-	__u16 max_segment_bytes; /* that a TCP SYN may offer (RFC 9293 3.7.1); 0: whatever it does */
+	__u16 max_segment_bytes; /* that a TCP SYN may offer (RFC 9293 3.7.1); 0: whatever it does
+				  */
 };
 
 struct label {
@@ -84,6 +85,8 @@ struct gateway {
 	__u8 traffic_class;
 	__u16 icmp_pool_count; /* ranges in use */
 	__u32 icmp_pool_addresses;
+	__u16 native_max_segment_bytes; /* that a SYN of IPv6 may offer that passes; 0: anything */
+	__u16 pad;
 	/* Sources of ICMP errors from routers that have no IPv4 address (RFC 6791). */
 	struct range4 icmp_pool[MAX_ICMP_POOL];
 	/* For whoever configures: what is in force? Each names what its table was made of. */

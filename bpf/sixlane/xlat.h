@@ -20,6 +20,7 @@ struct mapping {
 	__u32 dst_word;
 	__u32 dst_pool6; /* 64: the pool6 prefix that the destination is in, or MAX_PREFIXES */
 	bool dst_by_eam;
+	bool hairpin; /* IPv6 to IPv6: the destination is inside, too */
 };
 
 /* Is this IPv4 packet ours? Its destination is served by a prefix. */
@@ -31,29 +32,44 @@ static __always_inline enum reason classify_46(const struct tables *t, const str
 	return m->prefix < MAX_PREFIXES ? REASON_NONE : PASS_NOT_OURS;
 }
 
-/* One IPv4 address to IPv6, RFC 7757 before RFC 6052. */
-static __always_inline enum reason map_addr_46(const struct tables *t, const struct prefix *px,
-					       __u32 v4, __u32 word, struct addr *out)
+/* One IPv4 address to IPv6 by RFC 6052. */
+static __always_inline enum reason embed_46(const struct prefix *px, __u32 v4, __u32 word,
+					    struct addr *out)
 {
-	struct addr mapped;
-
-	if (t->gw->eam4_lens_count && eam4_map(t->gw, t->slot, v4, &mapped)) {
-		*out = mapped;
-		return REASON_NONE;
-	}
 	*out = rfc6052_embed(px, v4);
 	return range_breaks_well_known(px, word) ? DROP_NOT_GLOBAL : REASON_NONE;
 }
 
+/* RFC 7757 before RFC 6052. `peer`: the other end of a flow that may be a hairpin. Nodes inside
+ * then are called by pool6 (RFC 7757 4.2.1). */
+static __always_inline enum reason map_addr_46(const struct tables *t, const struct prefix *px,
+					       __u32 v4, __u32 word, const bool peer,
+					       struct addr *out)
+{
+	struct addr mapped;
+
+	if (t->gw->eam4_lens_count) {
+		int eam = eam4_map(t->gw, t->slot, v4, &mapped);
+
+		if (eam == EAM_REMOTE_HIT ||
+		    (eam && !(peer && t->gw->flags & GATEWAY_HAIRPIN_SIMPLE))) {
+			*out = mapped;
+			return REASON_NONE;
+		}
+	}
+	return embed_46(px, v4, word, out);
+}
+
 static __always_inline enum reason map_46(const struct tables *t, const struct pkt *p,
-					  struct mapping *m)
+					  struct mapping *m, const bool src_peer,
+					  const bool dst_peer)
 {
 	const struct prefix *px = prefix_at(t->gw, m->prefix);
-	enum reason why = map_addr_46(t, px, addr_to_v4(p->dst), m->dst_word, &m->dst);
+	enum reason why = map_addr_46(t, px, addr_to_v4(p->dst), m->dst_word, dst_peer, &m->dst);
 
 	if (why)
 		return why;
-	return map_addr_46(t, px, addr_to_v4(p->src), m->src_word, &m->src);
+	return map_addr_46(t, px, addr_to_v4(p->src), m->src_word, src_peer, &m->src);
 }
 
 enum mapped_by {
@@ -71,9 +87,9 @@ static __always_inline enum mapped_by map_addr_64(const struct tables *t, struct
 	if (t->gw->eam6_lens_count) {
 		int eam = eam6_map(t->gw, t->slot, &a, v4);
 
-		if (eam == EAM6_INSIDE)
+		if (eam == EAM_INSIDE_HIT)
 			return BY_EAM_INSIDE;
-		if (eam == EAM6_REMOTE)
+		if (eam == EAM_REMOTE_HIT)
 			return BY_EAM_REMOTE;
 	}
 	if (*index >= MAX_PREFIXES)
@@ -104,6 +120,7 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	m->dst_word = range_of(t->ranges, v4);
 	m->dst_by_eam = by != BY_PREFIX;
 	m->dst_pool6 = index;
+	m->hairpin = t->gw->flags & GATEWAY_HAIRPIN && range_server(m->dst_word) < MAX_PREFIXES;
 	if (index >= MAX_PREFIXES)
 		return REASON_NONE;
 
@@ -140,11 +157,33 @@ static __always_inline enum reason map_64(const struct tables *t, const struct p
 	return m->prefix < MAX_PREFIXES ? REASON_NONE : DROP_SOURCE_NOT_MAPPABLE;
 }
 
+/*
+ * From inside to inside (RFC 7757 4): both addresses, in IPv4, once more, by the prefix that serves
+ * the destination. The source becomes what the destination's answer can find back from.
+ */
+static __always_inline enum reason map_hairpin(const struct tables *t, struct mapping *m)
+{
+	__u32 src = addr_to_v4(m->src), dst = addr_to_v4(m->dst);
+
+	m->prefix = range_server(m->dst_word);
+
+	const struct prefix *px = prefix_at(t->gw, m->prefix);
+	enum reason why = map_addr_46(t, px, dst, m->dst_word, false, &m->dst);
+
+	return why ? why : embed_46(px, src, m->src_word, &m->src);
+}
+
 /* IPv6 header and Fragment header, as they lie in the packet. */
 struct ipv6_headers {
 	struct ipv6hdr ip;
 	struct fragment_header fragment;
 };
+
+/* What header_46() writes. */
+static __always_inline __u32 header_46_bytes(const struct pkt *p)
+{
+	return sizeof(struct ipv6hdr) + (p->is_fragment ? FRAGMENT_HEADER_BYTES : 0);
+}
 
 /* RFC 7915 4.1. `fragment.nexthdr` is valid for fragments only. */
 static __always_inline void header_46(const struct pkt *p, const struct mapping *m,
@@ -176,8 +215,12 @@ static __always_inline void header_64(const struct pkt *p, const struct mapping 
 		frag = (p->fragment & IP6_OFFSET) >> 3 | (p->fragment & IP6_MF ? IP4_MF : 0);
 		id = p->fragment_id;
 	}
-	*(__be32 *)h =
-		bpf_htonl(0x45U << 24 | (__u32)p->tos << 16 | (__u16)(sizeof(*h) + payload_bytes));
+
+	__u32 bytes = sizeof(*h) + payload_bytes;
+
+	if (bytes > IP_BYTES_MAX) /* BIG TCP */
+		bytes = 0;
+	*(__be32 *)h = bpf_htonl(0x45U << 24 | (__u32)p->tos << 16 | bytes);
 	h->id = bpf_htons(id);
 	h->frag_off = bpf_htons(frag);
 	h->ttl = ttl;
@@ -186,6 +229,14 @@ static __always_inline void header_64(const struct pkt *p, const struct mapping 
 	h->saddr = bpf_htonl(addr_to_v4(m->src));
 	h->daddr = bpf_htonl(addr_to_v4(m->dst));
 	h->check = ~csum_fold(csum_words(h, sizeof(*h)));
+}
+
+/* Both addresses and the hop limit of the IPv6 header at `l3`. */
+static __always_inline int store_ends(struct ctx c, __u32 l3, const struct mapping *m, __u8 ttl)
+{
+	return ctx_store(c, l3 + offsetof(struct ipv6hdr, hop_limit), &ttl, sizeof(ttl)) ||
+	       ctx_store(c, l3 + offsetof(struct ipv6hdr, saddr), &m->src, sizeof(m->src)) ||
+	       ctx_store(c, l3 + offsetof(struct ipv6hdr, daddr), &m->dst, sizeof(m->dst));
 }
 
 /* What the new addresses add to a pseudo-header's sum. The ::ffff: of a canonical IPv4 address adds

@@ -213,6 +213,8 @@ class Gateway(ctypes.Structure):
         ("traffic_class", ctypes.c_uint8),
         ("icmp_pool_count", ctypes.c_uint16),
         ("icmp_pool_addresses", ctypes.c_uint32),
+        ("native_max_segment_bytes", ctypes.c_uint16),
+        ("pad", ctypes.c_uint16),
         ("icmp_pool", Range4 * 16),
         ("digest", ctypes.c_uint64),
         ("ranges_digest", ctypes.c_uint64),
@@ -237,6 +239,8 @@ class Gateway(ctypes.Structure):
     traffic_class: int
     icmp_pool_count: int
     icmp_pool_addresses: int
+    native_max_segment_bytes: int
+    pad: int
     icmp_pool: "ctypes.Array[Range4]"
     digest: int
     ranges_digest: int
@@ -252,7 +256,7 @@ class Gateway(ctypes.Structure):
     names: "ctypes.Array[Label]"
 
 
-assert ctypes.sizeof(Gateway) == 5544
+assert ctypes.sizeof(Gateway) == 5552
 
 
 class RangeBlock(ctypes.Structure):
@@ -470,7 +474,7 @@ MAPS = {
     "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "generation": MapLayout(2, 4, 4, 1, 0),
-    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5544, 1, 0)),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5552, 1, 0)),
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "counters": MapLayout(6, 4, 16, 38, 0),
     "prefix_counters": MapLayout(6, 4, 16, 128, 0),
@@ -482,16 +486,17 @@ MAPS = {
     "next_hops": MapLayout(6, 4, 56, 16384, 0),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
-    "error_works": MapLayout(6, 4, 472, 1, 0),
+    "error_works": MapLayout(6, 4, 1616, 1, 0),
+    "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "sources": "1e6d1812",
-    "eam4": "1e6d1812",
-    "eam6": "1e6d1812",
-    "generation": "1e6d1812",
-    "gateways": "1e6d1812",
-    "ranges": "1e6d1812",
+    "sources": "c6ef192d",
+    "eam4": "c6ef192d",
+    "eam6": "c6ef192d",
+    "generation": "c6ef192d",
+    "gateways": "c6ef192d",
+    "ranges": "c6ef192d",
     "counters": "ca046446",
     "prefix_counters": "88bdc9db",
     "past_counters": "ca046446",
@@ -502,7 +507,8 @@ DIGESTS = {
     "next_hops": "98a601c5",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "error_works": "57874ee1",
+    "error_works": "81f80def",
+    "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""
 

@@ -84,6 +84,7 @@ class Tables:
 
     `icmp_errors_per_second`: for each CPU, None: no limit. `tos`, `traffic_class`: 0 to 255, None: as
     in the packet. `hairpin`: None: off. `icmp_pool`: ranges of IPv4 addresses, first and how many.
+    `native_max_segment_bytes`: what a SYN of IPv6 may offer that passes; 0: whatever it does.
     """
 
     prefixes: Sequence[PrefixEntry]
@@ -104,6 +105,7 @@ class Tables:
     hairpin: Literal["simple", "intrinsic"] | None = None
     icmp_pool: Sequence[tuple[IPv4Address, int]] = ()
     icmp_origin: bool = False
+    native_max_segment_bytes: int = 0
 
     @cached_property
     def digest(self) -> int:
@@ -130,6 +132,7 @@ class Tables:
             traffic_class=self.traffic_class or 0,
             icmp_pool_count=len(self.icmp_pool),
             icmp_pool_addresses=sum(count for _, count in self.icmp_pool),
+            native_max_segment_bytes=self.native_max_segment_bytes,
         )
         _put(gateway.icmp_pool, [layout.Range4(int(first), n) for first, n in self.icmp_pool])
         gateway.icmp_source4 = _addr(self.icmp_source4)

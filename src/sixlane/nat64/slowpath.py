@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The slow path's namespace: a veth pair, two routes that lead straight back, and nothing else.
+"""The slow path's namespace: a veth pair, routes that lead straight back, and nothing else.
 
 The kernel in there does for the data path what BPF cannot: it cuts IPv4 packets into fragments (the
 route's MTU says how large) and turns frames round so that a tc entry sees them. The host's own
@@ -10,11 +10,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sixlane.datapath import Datapath, SlowPath
 from sixlane.datapath.pins import namespace_name
-from sixlane.net import ethtool, link, neigh, netns, route, sysctl
+from sixlane.net import ethtool, link, neigh, netns, policy, route, sysctl
 
 NEAR = "sixlane0"
 FAR = "far0"
-ALIAS = "sixlane slow path"
+ALIAS = "sixlane slow path 2"
+"""What it is, and which make of it: a pair of another make is replaced."""
+
+_EVERY_MAKE = "sixlane slow path"
 
 # Our end as the namespace's router. 192.0.0.8 is the IPv4 dummy address (RFC 7600).
 _ROUTER4 = IPv4Address("192.0.0.8")
@@ -24,6 +27,15 @@ _LOWEST_IPV6_MTU = 1280
 
 _IPV6_AND_FRAGMENT_HEADER_GROW = 28
 """By how much an IPv4 fragment grows when it is translated."""
+
+
+_TSO = tuple(f"tx-tcp{kind}-segmentation" for kind in ("", "6", "-ecn", "-mangleid"))
+
+SMALL_MTUS = (1006, 508, 296, 68)
+"""Of IPv4 links that are too small for what IPv6 may always send: plateaus of RFC 1191, in bytes.
+
+`slow_mtu()` in slow.h picks one; it is the mark and the routing table, too.
+"""
 
 
 def observe_slow_path(datapath: Datapath) -> SlowPath | None:
@@ -44,6 +56,8 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
     netns.create(name)
     near, far = link.create_veth(NEAR, FAR, netns_b=name, mtu=_MTU, up=True)
     link.set_alias(NEAR, ALIAS)
+    # What is sent there is cut into segments, and veth leaves segments to GRO if the sender has no TSO.
+    ethtool.set_features(NEAR, dict.fromkeys(_TSO, False))
     for family in ("ipv4", "ipv6"):
         sysctl.set(("net", family, "conf", NEAR, "forwarding"), "1")
     with netns.inside(name):
@@ -59,14 +73,7 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
 def set_fragment_size(datapath: Datapath, lowest_ipv6_mtu: int) -> None:
     """Fragments will, once translated, be of at most `lowest_ipv6_mtu` bytes."""
     with netns.inside(namespace_name(datapath.root)):
-        route.add(
-            IPv4Network("0.0.0.0/0"),
-            via=_ROUTER4,
-            dev=FAR,
-            onlink=True,
-            mtu=lowest_ipv6_mtu - _IPV6_AND_FRAGMENT_HEADER_GROW,
-            replace=True,
-        )
+        _add_route4(lowest_ipv6_mtu - _IPV6_AND_FRAGMENT_HEADER_GROW)
 
 
 def remove_slow_path(name: str) -> None:
@@ -74,7 +81,7 @@ def remove_slow_path(name: str) -> None:
     near = link.find(NEAR)
     # An agent that was killed between two steps leaves a pair that it has not marked yet.
     unmarked = near is not None and near.kind == "veth" and not near.alias and netns.exists(name)
-    if near is not None and (unmarked or near.alias.startswith(ALIAS)):
+    if near is not None and (unmarked or near.alias.startswith(_EVERY_MAKE)):
         link.delete(near.ifindex)
     netns.remove(name, missing_ok=True)
 
@@ -90,3 +97,18 @@ def _settle_far_end(near: link.Link) -> None:
     neigh.add_permanent(FAR, _ROUTER4, near.mac)
     neigh.add_permanent(FAR, _ROUTER6, near.mac)
     route.add(IPv6Network("::/0"), via=_ROUTER6, dev=FAR, onlink=True)
+    for mtu in SMALL_MTUS:
+        _add_route4(mtu, table=mtu)
+        policy.add_rule(mark=mtu, table=mtu)
+
+
+def _add_route4(mtu: int, table: int | None = None) -> None:
+    route.add(
+        IPv4Network("0.0.0.0/0"),
+        via=_ROUTER4,
+        dev=FAR,
+        onlink=True,
+        mtu=mtu,
+        table=table,
+        replace=True,
+    )

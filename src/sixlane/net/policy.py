@@ -15,14 +15,16 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from sixlane.errors import SixlaneError
 from sixlane.net import netlink
 
-_RTM_GETROUTE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 34, 106
+_RTM_GETROUTE, _RTM_NEWRULE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 32, 34, 106
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 # struct fib_rule_hdr: family, dst_len, src_len, tos, table, 2 unused, action, flags
 _RULE = struct.Struct("=BBBBBxxBI")
 _RULE_INVERT = 2
+_TO_TABLE = 1
 _FRA_DST, _FRA_GOTO, _FRA_PRIORITY, _FRA_FLOW = 1, 4, 6, 11
 _FRA_SUPPRESS_IFGROUP, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 13, 14, 15
 _FRA_PAD, _FRA_PROTOCOL = 18, 21
@@ -77,6 +79,27 @@ def policy_rules() -> list[Rule]:
         fields = {"family": int(family)}
         found += netlink.dump_raw(fibmsg, _RTM_GETRULE, fields, what="list policy rules")
     return [_rule(message) for message in found]
+
+
+def add_rule(mark: int, table: int) -> None:
+    """Adds a rule for IPv4 packets with a mark: they are routed by `table`, from 1 to 2**32 - 1."""
+    what = f"add a policy rule for mark {mark}"
+    attributes: list[netlink.Attribute] = [("FRA_FWMARK", mark), ("FRA_TABLE", table)]
+    before = len(_rules_to(table))
+    netlink.change(
+        fibmsg,
+        _RTM_NEWRULE,
+        {"family": int(socket.AF_INET), "action": _TO_TABLE, "table": table if table < 256 else 0},
+        attributes,
+        what=what,
+        flags=netlink.F_CREATE | netlink.F_EXCL,
+    )
+    if len(_rules_to(table)) <= before:
+        raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
+
+
+def _rules_to(table: int) -> list[Rule]:
+    return [rule for rule in policy_rules() if rule.version == 4 and rule.table == table]
 
 
 def depends_on_more_than_destination() -> str | None:
