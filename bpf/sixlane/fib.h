@@ -22,7 +22,26 @@ static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 	return bpf_map_lookup_elem(&next_hops, &slot);
 }
 
-/* bpf_fib_lookup() says a route's MTU only together with a neighbour. */
+static __always_inline long fib_look(struct ctx c, const struct addr *src, const struct addr *dst,
+				     __u32 family, __u8 tos, __u32 flags,
+				     struct bpf_fib_lookup *fib)
+{
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = family;
+	fib->ifindex = ctx_ifindex(c);
+	fib->tot_len = 1; /* makes the kernel say the route's MTU; one byte always fits */
+	if (family == FAMILY_INET) {
+		fib->tos = tos;
+		fib->ipv4_src = bpf_htonl(addr_to_v4(*src));
+		fib->ipv4_dst = bpf_htonl(addr_to_v4(*dst));
+	} else {
+		fib->flowinfo = bpf_htonl((__u32)tos << 20);
+		__builtin_memcpy(fib->ipv6_src, src, sizeof(*src));
+		__builtin_memcpy(fib->ipv6_dst, dst, sizeof(*dst));
+	}
+	return bpf_fib_lookup(c.raw, fib, sizeof(*fib), flags);
+}
+
 static __always_inline __u32 device_mtu(struct ctx c, __u32 ifindex)
 {
 	__u32 mtu = 1; /* in: a length that fits */
@@ -35,24 +54,12 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 					   const struct addr *dst, __u32 family, __u8 tos)
 {
 	struct next_hop *hop = dst ? next_hop_slot(dst) : NULL;
+	struct bpf_fib_lookup fib;
 
 	if (!src || !dst || !hop)
 		return DROP_NO_ROUTE;
 
-	/* tot_len makes the kernel say the route's MTU; one byte always fits. */
-	struct bpf_fib_lookup fib = { .family = family, .tot_len = 1, .ifindex = ctx_ifindex(c) };
-
-	if (family == FAMILY_INET) {
-		fib.tos = tos;
-		fib.ipv4_src = bpf_htonl(addr_to_v4(*src));
-		fib.ipv4_dst = bpf_htonl(addr_to_v4(*dst));
-	} else {
-		fib.flowinfo = bpf_htonl((__u32)tos << 20);
-		__builtin_memcpy(fib.ipv6_src, src, sizeof(*src));
-		__builtin_memcpy(fib.ipv6_dst, dst, sizeof(*dst));
-	}
-
-	long answer = bpf_fib_lookup(c.raw, &fib, sizeof(fib), 0);
+	long answer = fib_look(c, src, dst, family, tos, 0, &fib);
 
 	switch (answer) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
@@ -68,9 +75,14 @@ static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
 	hop->dst = *dst;
 	hop->ifindex = fib.ifindex;
 	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
-	hop->mtu_bytes = hop->resolved ? fib.mtu_result : device_mtu(c, fib.ifindex);
 	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
+	/* The route's MTU is told together with a neighbour, or where none is asked for (not before
+	 * Linux 6.3). */
+	if (!hop->resolved)
+		answer = fib_look(c, src, dst, family, tos, BPF_FIB_LOOKUP_SKIP_NEIGH, &fib);
+	hop->mtu_bytes =
+		answer == BPF_FIB_LKUP_RET_SUCCESS ? fib.mtu_result : device_mtu(c, hop->ifindex);
 	return REASON_NONE;
 }
 

@@ -5,7 +5,6 @@ An end of the gateway sends frames by a test run with live frames, and counts wh
 before any queue or socket: what is missing there was lost by the gateway.
 """
 
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from scapy.packet import Packet
 
 from sixlane.bpf import AttachType, Link, Object, RunFlag, XdpFlag, XdpMd
 from sixlane.net import ethtool, link, neigh, netns
+from tests.netns.compiled import compile_bpf
 from tests.netns.edge import CLIENT, Hosts
 
 FRAME_BYTES = 64
@@ -30,15 +30,7 @@ Arrived = dict[tuple[str, str], int]
 
 def compile_witness(directory: Path) -> Path:
     """The object file, made in `directory`."""
-    compiled = directory / "witness.bpf.o"
-    headers = subprocess.run(
-        ["gcc", "-print-multiarch"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    command = ["clang", "-g", "-O2", "-Wall", "-Werror", "--target=bpf", "-mcpu=v3"]
-    subprocess.run(
-        [*command, f"-I/usr/include/{headers}", "-c", "-o", compiled, _SOURCE], check=True
-    )
-    return compiled
+    return compile_bpf(_SOURCE, directory)
 
 
 @dataclass

@@ -47,8 +47,8 @@ def digest_of(*parts: bytes) -> int:
 class PrefixEntry:
     """One entry of pool6. `id` numbers its counters; `well_known`: the rule of RFC 6052 3.1.
 
-    `sources`: nodes of sixlane.datapath.sources; None: everybody is let in. `max_segment_bytes`: what
-    a TCP SYN may offer; 0: whatever it does.
+    `sources`: nodes of sixlane.datapath.sources; None: everybody is let in.
+    `max_segment_bytes`: what a TCP SYN may offer; 0: whatever it does.
     """
 
     name: str
@@ -82,8 +82,9 @@ class Tables:
     """One generation. Prefixes by falling length; `ranges` is a trie of sixlane.datapath.ranges;
     `eam_lengths4` and 6: of all mappings' prefixes, falling; `macs` are 6 bytes each.
 
-    `icmp_errors_per_second`: for each CPU, None: no limit. `tos`, `traffic_class`: 0 to 255, None: as
-    in the packet. `hairpin`: None: off. `icmp_pool`: ranges of IPv4 addresses, first and how many.
+    `icmp_errors_per_second`: for each CPU, None: no limit. `tos`, `traffic_class`: 0 to 255, None:
+    as in the packet. `hairpin`: None: off. `icmp_pool`: ranges of IPv4 addresses, first and how
+    many.
     `native_max_segment_bytes`: what a SYN of IPv6 may offer that passes; 0: whatever it does.
     """
 

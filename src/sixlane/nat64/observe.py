@@ -6,13 +6,13 @@ from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.datapath import Attachment, Datapath, SlowPath
 from sixlane.nat64.slowpath import observe_slow_path
-from sixlane.net import address, link
+from sixlane.net import address, gso, link
 
 
 @dataclass(frozen=True)
 class Device:
     """`kind`, `master` and `other_names` as in net.link; `mac`: 6 bytes on Ethernet; `addresses`:
-    of global scope."""
+    of global scope; `big_tcp`: packets of IPv6 may be larger than 64 KiB there."""
 
     name: str
     ifindex: int
@@ -24,6 +24,7 @@ class Device:
     addresses: tuple[IPv4Address | IPv6Address, ...]
     master: int | None = None
     other_names: tuple[str, ...] = ()
+    big_tcp: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def observe_gateway(datapath: Datapath, more_than_destination: str | None = None
     `more_than_destination`: from `net.policy`, which may have to look at a million routes.
     """
     addresses = address.list_addresses()
+    sizes = gso.list_sizes()
     devices = {
         found.name: Device(
             found.name,
@@ -61,6 +63,7 @@ def observe_gateway(datapath: Datapath, more_than_destination: str | None = None
             ),
             found.master,
             found.other_names,
+            found.ifindex in sizes and sizes[found.ifindex].is_big,
         )
         for found in link.list_links()
     }

@@ -56,7 +56,7 @@ def raise_slow_path(datapath: Datapath) -> SlowPath:
     netns.create(name)
     near, far = link.create_veth(NEAR, FAR, netns_b=name, mtu=_MTU, up=True)
     link.set_alias(NEAR, ALIAS)
-    # What is sent there is cut into segments, and veth leaves segments to GRO if the sender has no TSO.
+    # What is sent there is cut into segments; veth leaves segments to GRO if the sender has no TSO.
     ethtool.set_features(NEAR, dict.fromkeys(_TSO, False))
     for family in ("ipv4", "ipv6"):
         sysctl.set(("net", family, "conf", NEAR, "forwarding"), "1")

@@ -40,6 +40,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
     near = [held for device in devices for held in device.addresses]
     narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
     rate = spec.icmp_errors.rate
+    big_tcp_mss = _largest_for_big_tcp(narrowest) if any(one.big_tcp for one in devices) else 0
     return Tables(
         prefixes=[
             PrefixEntry(
@@ -48,6 +49,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
                 ids[prefix.name],
                 well_known=prefix.is_well_known,
                 sources=_sources(prefix.load_balancer_source_ranges),
+                max_segment_bytes=big_tcp_mss,
             )
             for prefix in prefixes
         ],
@@ -62,7 +64,17 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
         icmp_errors_per_second=-(-rate // (os.cpu_count() or 1)),
         lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
         next_hop_cache=observed.more_than_destination is None,
+        native_max_segment_bytes=big_tcp_mss,
     )
+
+
+def _largest_for_big_tcp(mtu: int) -> int:
+    """The MSS with which BIG TCP of IPv6 passes kernels that forward it, in bytes.
+
+    They count the jumbo header (RFC 2675 section 2), 8 bytes, into each segment.
+    """
+    ipv6_header, tcp_header, jumbo_header = 40, 20, 8
+    return mtu - ipv6_header - tcp_header - jumbo_header
 
 
 def _eam_lengths(prefixes: Sequence[Prefix]) -> list[list[int]]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large the packets are that a device is handed and makes (GSO, GRO): BIG TCP is above 64 KiB."""
+"""How large the packets are that a device is handed and makes; BIG TCP is above 64 KiB."""
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from pyroute2.netlink import nlmsg
 
@@ -44,6 +44,11 @@ class Sizes:
     gso_ipv4: int | None
     gro_ipv4: int | None
 
+    @property
+    def is_big(self) -> bool:
+        """Whether packets of IPv6 may be larger than 64 KiB."""
+        return max(self.gso or 0, self.gro or 0) > ORDINARY
+
 
 _ATTRIBUTES = {field.name: f"IFLA_{field.name.upper()}_MAX_SIZE" for field in fields(Sizes)}
 _ATTRIBUTES |= {"gso_ipv4": "IFLA_GSO_IPV4_MAX_SIZE", "gro_ipv4": "IFLA_GRO_IPV4_MAX_SIZE"}
@@ -53,15 +58,24 @@ def get_sizes(device: link.Device) -> Sizes:
     """`KernelError` ENODEV if there is no such device."""
     request = {"family": 0, "index": link.index(device)}
     what = f"look at the packet sizes of device {device}"
-    message = netlink.get(_LinkMessage, _RTM_GETLINK, request, [], what=what)
+    return _sizes(netlink.get(_LinkMessage, _RTM_GETLINK, request, [], what=what))
+
+
+def list_sizes() -> dict[int, Sizes]:
+    """Of each device of this namespace, by its index."""
+    found = netlink.dump(_LinkMessage, _RTM_GETLINK, {"family": 0}, what="list packet sizes")
+    return {message["index"]: _sizes(message) for message in found}
+
+
+def _sizes(message: Any) -> Sizes:
     return Sizes(**{name: message.get_attr(key) for name, key in _ATTRIBUTES.items()})
 
 
 def set_sizes(device: link.Device, size: int) -> None:
     """Sets all four to `size` bytes.
 
-    `NotSupported` if this kernel has no IPv4 ones and `size` is above ORDINARY; `KernelError` if the
-    device cannot do as much.
+    `NotSupported` if this kernel has no IPv4 ones and `size` is above ORDINARY; `KernelError` if
+    the device cannot do as much.
     """
     what = f"set the packet sizes of device {device} to {size}"
     # One request each: what lowers the first also lowers the IPv4 one, which comes later.
@@ -75,5 +89,3 @@ def set_sizes(device: link.Device, size: int) -> None:
     seen = get_sizes(device)
     if any(getattr(seen, name) not in (None, size) for name in _ATTRIBUTES):
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
-
-
