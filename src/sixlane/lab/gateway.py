@@ -97,6 +97,11 @@ def read_status(place: Place) -> dict[str, Any]:
     return _read(place, "status")
 
 
+def generation(place: Place) -> int:
+    """How often the tables were flipped."""
+    return int(read_status(place)["gateway"]["generation"])
+
+
 def read_counts(place: Place) -> Counts:
     """What `sixlane counters` tells."""
     reasons = _read(place, "counters")["reasons"]

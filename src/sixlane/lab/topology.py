@@ -115,12 +115,19 @@ SERVICE4 = "192.175.48.10"
 SERVICE6 = embed(SERVICE4)
 POD_IPV4 = {"pod1": "192.175.48.129", "pod2": "192.175.48.130", "pod3": "192.175.48.131"}
 ROUTER_IPV4 = {"leaf": "192.175.48.192", "node1": "192.175.48.193", "node2": "192.175.48.194"}
+# Mapped pods (RFC 7757) are called by addresses that are not embedded in their own.
+MAPPED_IPV4 = {"pod1": "192.31.196.225", "pod2": "192.31.196.226"}
 CLUSTER4 = "192.175.48.0/24"
 CLUSTER6 = "2001:db8:64::/48"
 CLUSTER_EMBEDDED = f"{embed('192.175.48.0')}/120"
 
 _NODE_OF = {"pod1": "node1", "pod2": "node2", "pod3": "node1"}
 _NODE_MTU = {"node1": SMALL_MTU, "node2": ETHERNET_MTU}
+
+
+def own_address(pod: str) -> str:
+    """The pod's address in its node's network, which has no IPv4 address in it."""
+    return _pod_address(pod, 2)
 
 
 def _pod_address(pod: str, interface: int) -> str:

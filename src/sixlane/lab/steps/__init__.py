@@ -18,6 +18,7 @@ STEPS = (
     Step("No IPv4 address inside the cluster", inside.no_ipv4_address),
     Step("IPv4-only client, IPv6-only page", web.client_fetches_service),
     Step("IPv6-only pod, IPv4-only page by name", names.pod_fetches_by_name),
+    Step("Pod to pod by IPv4 addresses: hairpin", web.pod_fetches_by_mapped_address),
     Step("Ping, IPv4 to IPv6", reach.ping_46),
     Step("Ping, IPv6 to IPv4", reach.ping_64),
     Step("Traceroute, IPv4 to IPv6", reach.traceroute_46),
@@ -29,4 +30,5 @@ STEPS = (
     Step("Stranger refused, client served", access.stranger_refused),
     Step("TCP stream, IPv4 to IPv6", speed.stream_46),
     Step("TCP stream, IPv6 to IPv4", speed.stream_64),
+    Step("BIG TCP, IPv6 to IPv4", speed.big_tcp_64),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from sixlane.lab.pages import content
 from sixlane.lab.programs import Ran
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.topology import CLIENT4, SERVICE4, embed
+from sixlane.lab.topology import CLIENT4, MAPPED_IPV4, SERVICE4, embed, own_address
 
 GREETING6 = "Hello KubeCon!! You've reached an IPv6-only page."
 GREETING4 = "Hello KubeCon!! You've reached an IPv4-only page."
@@ -22,9 +22,17 @@ def client_fetches_service(session: Session) -> Seen:
     return Seen(f"the IPv6-only page; it saw {source_of(ran)}", round_trip_ms(ran))
 
 
-def fetch(session: Session, host: str, url: str) -> Ran:
+def pod_fetches_by_mapped_address(session: Session) -> Seen:
+    """Two pods that know each other by their IPv4 addresses: 46 after 64 in one pass."""
+    url = f"http://[{embed(MAPPED_IPV4['pod1'])}]/"
+    ran = fetch(session, "pod2", url, "--interface", own_address("pod2"))
+    check_page(session, ran, GREETING6, source=embed(MAPPED_IPV4["pod2"]))
+    return Seen(f"the page of the other pod; it saw {source_of(ran)}", round_trip_ms(ran))
+
+
+def fetch(session: Session, host: str, url: str, *options: str) -> Ran:
     """Fetch a page; its text, then one line with the seconds that it took from connecting on."""
-    return session.run_ok(host, [*curl(), "-w", "took %{time_total} s\\n", url])
+    return session.run_ok(host, [*curl(), *options, "-w", "took %{time_total} s\\n", url])
 
 
 def curl() -> list[str]:
