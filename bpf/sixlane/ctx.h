@@ -274,11 +274,18 @@ static __always_inline int ctx_replace_l3(struct ctx c, __u32 l3, __u32 gone, __
 	return ctx_link_write(c, &tags, protocol);
 }
 
-/* Copies bytes out, wherever in the packet they are. `bytes` is not 0. */
-static __always_inline int ctx_load(struct ctx c, __u32 offset, void *to, __u32 bytes)
+/* Copies bytes out, wherever in the packet they are; -1 for none of them, or more than `room`. */
+static __always_inline int ctx_load(struct ctx c, __u32 offset, void *to, __u32 bytes,
+				    const __u32 room)
 {
-	return c.entry == ENTRY_XDP ? bpf_xdp_load_bytes(ctx_xdp(c), offset, to, bytes)
-				    : bpf_skb_load_bytes(ctx_skb(c), offset, to, bytes);
+	__u64 last = (__u64)bytes - 1;
+
+	/* Linux 6.1 learns from arithmetic that a size is not 0, not from a comparison with 0. */
+	barrier_var(last);
+	if (last >= room)
+		return -1;
+	return c.entry == ENTRY_XDP ? bpf_xdp_load_bytes(ctx_xdp(c), offset, to, last + 1)
+				    : bpf_skb_load_bytes(ctx_skb(c), offset, to, last + 1);
 }
 
 /* Stores bytes; tc keeps a checksum that the NIC computed over the packet (CHECKSUM_COMPLETE) true.
@@ -315,12 +322,19 @@ static __always_inline int ctx_csum_update(struct ctx c, __u32 offset, __u64 del
 	return 0;
 }
 
-/* As ctx_store(), of as many bytes as there are to store: not 0. */
-static __always_inline int ctx_store_all(struct ctx c, __u32 offset, const void *from, __u32 bytes)
+/* The other way. */
+static __always_inline int ctx_store_all(struct ctx c, __u32 offset, const void *from, __u32 bytes,
+					 const __u32 room)
 {
+	__u64 last = (__u64)bytes - 1;
+
+	barrier_var(last); /* as in ctx_load() */
+	if (last >= room)
+		return -1;
 	return c.entry == ENTRY_XDP
-		       ? bpf_xdp_store_bytes(ctx_xdp(c), offset, (void *)from, bytes)
-		       : bpf_skb_store_bytes(ctx_skb(c), offset, from, bytes, BPF_F_RECOMPUTE_CSUM);
+		       ? bpf_xdp_store_bytes(ctx_xdp(c), offset, (void *)from, last + 1)
+		       : bpf_skb_store_bytes(ctx_skb(c), offset, from, last + 1,
+					     BPF_F_RECOMPUTE_CSUM);
 }
 
 /*

@@ -47,14 +47,9 @@ static __always_inline void event_l4(struct ctx c, const struct pkt *p, struct d
 
 static __always_inline void event_head(struct ctx c, const struct pkt *p, struct drop_event *e)
 {
-	__u64 bytes = ctx_bytes(c) - p->l3;
+	__u32 bytes = min_u32(ctx_bytes(c) - p->l3, sizeof(e->head));
 
-	if (bytes > sizeof(e->head))
-		bytes = sizeof(e->head);
-	barrier_var(bytes);
-	if (bytes == 0 || bytes > sizeof(e->head))
-		return;
-	if (!ctx_load(c, p->l3, e->head, bytes))
+	if (!ctx_load(c, p->l3, e->head, bytes, sizeof(e->head)))
 		e->head_bytes = bytes;
 }
 

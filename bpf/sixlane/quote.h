@@ -237,31 +237,24 @@ static __always_inline int error_delta(struct ctx c, struct error_work *w, __u64
 static __always_inline int tail_cut(struct ctx c, struct error_work *w)
 {
 	const struct tail *tail = &w->tail;
-	__u64 bytes = tail->keep_bytes;
 
-	if (!tail->cut_bytes && !tail->extension_bytes && !bytes)
+	if (!tail->cut_bytes && !tail->extension_bytes && !tail->keep_bytes)
 		return 0;
-	if (bytes && !w->from_pool) {
-		barrier_var(bytes);
-		if (bytes == 0 || bytes > sizeof(w->extension))
-			return -1;
-		if (ctx_load(c, tail->quote_end, w->extension, bytes))
-			return -1;
-	}
+	if (tail->keep_bytes && !w->from_pool &&
+	    ctx_load(c, tail->quote_end, w->extension, tail->keep_bytes, sizeof(w->extension)))
+		return -1;
 	return ctx_resize(c, tail->quote_end - tail->cut_bytes);
 }
 
 /* Puts it behind the quote, whose field ends at `offset`. */
 static __always_inline int tail_append(struct ctx c, struct error_work *w, __u32 offset)
 {
-	__u64 bytes = w->tail.keep_bytes;
+	__u32 bytes = w->tail.keep_bytes;
 
 	if (!bytes)
 		return 0;
-	barrier_var(bytes);
-	if (bytes == 0 || bytes > sizeof(w->extension))
-		return -1;
-	return ctx_resize(c, offset + bytes) || ctx_store_all(c, offset, w->extension, bytes);
+	return ctx_resize(c, offset + bytes) ||
+	       ctx_store_all(c, offset, w->extension, bytes, sizeof(w->extension));
 }
 
 /* The MTU of the way that the packet in error was to take. */

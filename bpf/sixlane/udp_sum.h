@@ -33,21 +33,16 @@ static __always_inline int sum_bytes(struct ctx c, __u32 offset, __u32 bytes)
 	if (!w)
 		return -1;
 	for (__u32 i = 0; i < UDP_SUM_BYTES_MAX / UDP_SUM_STRIDE && bytes >= UDP_SUM_STRIDE; i++) {
-		if (ctx_load(c, offset, w->bytes, UDP_SUM_STRIDE))
+		if (ctx_load(c, offset, w->bytes, UDP_SUM_STRIDE, sizeof(w->bytes)))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (void *)w->bytes, UDP_SUM_STRIDE, sum);
 		offset += UDP_SUM_STRIDE;
 		bytes -= UDP_SUM_STRIDE;
 	}
 
-	__u64 rest = bytes;
-
-	barrier_var(rest);
-	if (rest >= UDP_SUM_STRIDE)
-		return -1;
-	if (rest) {
+	if (bytes) {
 		__builtin_memset(w->bytes, 0, sizeof(w->bytes));
-		if (ctx_load(c, offset, w->bytes, rest))
+		if (ctx_load(c, offset, w->bytes, bytes, sizeof(w->bytes)))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (void *)w->bytes, UDP_SUM_STRIDE, sum);
 	}
