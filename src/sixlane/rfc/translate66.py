@@ -121,10 +121,12 @@ def _translate_error(
     check_error(message, header)
     body, quoted, quoted_chain, quoted_payload = read_quote(message)
 
-    ends, entry, foreign = _map_error(header, addresses)
+    ends4 = _ends_of_error(header, addresses)
     quoted4 = map_quoted_ends(quoted, addresses)
-    if foreign:
-        ends = (header.source, ends[1])
+    if ends4:
+        ends, entry = _map_again(ends4, addresses)
+    else:
+        ends, entry = _from_router(header, addresses)
     quoted_ends = _map_quote_back(quoted4, addresses)
     _admit(entry, quoted4.destination)
     if header.hop_limit <= 1:
@@ -149,16 +151,20 @@ def _translate_error(
     return Forward(_with_ends(packet[:at], ends, header.hop_limit - 1) + translated, 66, entry.name)
 
 
-def _map_error(header: rfc8200.Header, addresses: AddressMap) -> tuple[Ends6, Prefix, bool]:
-    """The ends of an error; a router inside without an IPv4 address keeps its own."""
+def _ends_of_error(header: rfc8200.Header, addresses: AddressMap) -> Ends | None:
+    """None: it comes from a router inside that has no IPv4 address."""
     try:
-        ends4, _ = map_ends(header, addresses)
-        return *_map_again(ends4, addresses), False
+        return map_ends(header, addresses)[0]
     except SourceNotMappable:
-        destination = addresses.to_ipv4(header.destination)
-        entry = addresses.serving(destination) if destination else None
-        assert destination is not None and entry is not None, "else this is no hairpin"
-        return (header.source, addresses.to_ipv6(destination, entry)), entry, True
+        return None
+
+
+def _from_router(header: rfc8200.Header, addresses: AddressMap) -> tuple[Ends6, Prefix]:
+    """It keeps its own address, by which everybody inside can call it."""
+    destination = addresses.to_ipv4(header.destination)
+    entry = addresses.serving(destination) if destination else None
+    assert destination is not None and entry is not None, "else this is no hairpin"
+    return (header.source, addresses.to_ipv6(destination, entry)), entry
 
 
 def _map_quote_back(ends4: Ends, addresses: AddressMap) -> Ends6:

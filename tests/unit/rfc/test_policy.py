@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
 import pytest
 from scapy.layers.inet import TCP, UDP
@@ -102,7 +103,9 @@ B6, B_IN_POOL6 = "2001:db8:b::2", "2001:db8:46::198.51.100.65"
 
 @pytest.mark.conformance(71)
 @pytest.mark.parametrize("rules", ["simple", "intrinsic"])
-def test_a_hairpin_changes_addresses_and_the_hop_limit(rules: str) -> None:
+def test_a_hairpin_changes_addresses_and_the_hop_limit(
+    rules: Literal["simple", "intrinsic"],
+) -> None:
     translator = replace(INSIDE, hairpin=rules)
     seen = forwarded(ip6(udp(), A6, B_IN_POOL6), translator)
     assert seen == ip6(udp(), A_IN_POOL6, B6, hlim=56)
@@ -127,7 +130,9 @@ def test_hairpins_may_be_switched_off() -> None:
 
 @pytest.mark.conformance(71)
 @pytest.mark.parametrize("rules", ["simple", "intrinsic"])
-def test_by_the_simple_rules_a_mapped_source_is_never_called_so(rules: str) -> None:
+def test_by_the_simple_rules_a_mapped_source_is_never_called_so(
+    rules: Literal["simple", "intrinsic"],
+) -> None:
     """RFC 7757 4.2.1: an IPv4 router has sent back what came from inside."""
     translator = replace(INSIDE, hairpin=rules)
     seen = IPv6(forwarded(ip4(udp(), "198.51.100.64", INSIDE4), translator))
