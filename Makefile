@@ -9,7 +9,7 @@ export PYTHON
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test $(TESTS) test-kills bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-kills test-vm bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,10 @@ $(TESTS):
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
+
+test-vm: deps venv bpf ## The data path on other kernels, under QEMU; ARGS="test --all", ARGS=load
+	packaging/install-deps vm
+	$(BIN)/python -m tests.vm $(or $(ARGS),test)
 
 check: deps venv bpf ## Style, types, imports, generated files, size of the programs
 	$(BIN)/ruff check .

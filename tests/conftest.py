@@ -9,7 +9,7 @@ import ctypes
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,30 @@ pytest_plugins = ["pytester"]  # for the test of this file's own checks
 _CLONE_NEWNS = 0x00020000
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _PATIENCE_S = 2.0  # how long what is being closed may take to go
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--skips-only",
+        action="append",
+        metavar="REASON",
+        help="tests may skip for this reason, and fail if they skip for any other",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On a machine that is known to have all that is needed, a skip hides a fault."""
+    report = yield
+    allowed = item.config.getoption("--skips-only")
+    if allowed is not None and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason not in allowed:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, where that is a failure: {reason}"
+    return report
 
 
 def _mount(kind: str, target: str, flags: int = 0) -> None:
