@@ -31,7 +31,7 @@ def build(kernel: Kernel, target: Path) -> None:
         shutil.copy(busybox, root / "bin" / "busybox")
         shutil.copy(_INIT, root / "init")
         (root / "init").chmod(0o755)
-        for number, module in enumerate(_in_order(kernel)):
+        for number, module in enumerate(in_order(kernel)):
             contents = module.read_bytes()
             if module.suffix == ".xz":
                 contents = lzma.decompress(contents)
@@ -47,7 +47,7 @@ def build(kernel: Kernel, target: Path) -> None:
             )
 
 
-def _in_order(kernel: Kernel) -> list[Path]:
+def in_order(kernel: Kernel) -> list[Path]:
     """The modules' files, each behind those that it needs."""
     needs = {}
     for line in (kernel.modules / "modules.dep").read_text().splitlines():

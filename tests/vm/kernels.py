@@ -71,6 +71,12 @@ def fetch(series: str) -> None:
         unpacked.rename(CACHE / series)
 
 
+def newest(found: str) -> str | None:
+    """The package with the highest version in its name, of what `apt-cache search` printed."""
+    names = [line.split(" ", 1)[0] for line in found.splitlines()]
+    return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], default=None)
+
+
 class _Apt:
     """apt with all of its state in the directory `work`."""
 
@@ -95,10 +101,9 @@ class _Apt:
         """The name of the package: neither a cloud nor a real-time kernel, and signed."""
         pattern = rf"^linux-image-{re.escape(series)}\.[0-9]+([+-][a-z0-9]+)?-amd64$"
         found = _run("apt-cache", *self._options, "search", "--names-only", pattern)
-        names = [line.split(" ", 1)[0] for line in found.splitlines()]
-        if not names:
+        if (package := newest(found)) is None:
             raise Failed(f"Debian has no package of Linux {series}")
-        return max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+        return package
 
     def unpack(self, package: str) -> Path:
         _run("apt-get", *self._options, "--quiet=2", "download", package, cwd=self._work)
