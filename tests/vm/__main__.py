@@ -86,7 +86,7 @@ def _built(compiler: str) -> Path:
 
 
 def _job(series: str, what: str, objects: dict[str, Path], asked: Sequence[str]) -> Job:
-    commands = []
+    commands: list[tuple[str, Path, tuple[str, ...]]] = []
     for compiler, directory in objects.items():
         commands.append((compiler, directory, _LOAD))
         if what == "test":
