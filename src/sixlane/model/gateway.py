@@ -19,6 +19,7 @@ from sixlane.model.addresses import (
     not_global,
 )
 from sixlane.model.eam import Eam, EamList
+from sixlane.model.overlaps import overlap_warnings
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
@@ -284,6 +285,10 @@ class Gateway(Resource):
 
     kind: Literal["Gateway"]
     spec: GatewaySpec
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return overlap_warnings(tuple(prefix.eam for prefix in self.spec.prefixes))
 
     def with_prefix(self, prefix: Prefix) -> "Gateway":
         """With a prefix in the place of that of the same name, or behind the others.
