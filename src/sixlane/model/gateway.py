@@ -28,7 +28,7 @@ from sixlane.rfc import rfc6052
 
 MIN_IPV6_MTU = 1280
 MAX_PREFIXES = 64
-MIN_SEGMENT = 88
+MIN_SEGMENT, MAX_SEGMENT = 88, 65495
 _LONGEST_DEVICE_NAME = 15
 
 
@@ -92,7 +92,7 @@ class Prefix(Model):
     ] = EamList()
     max_segment_size: Annotated[
         int | Literal["auto"] | None,
-        *number_or("auto", MIN_SEGMENT, 65495, or_null=True),
+        *number_or("auto", MIN_SEGMENT, MAX_SEGMENT, or_null=True),
         Field(
             description="The MSS that TCP SYNs may offer, in bytes; auto: what fits the devices. "
             "Left out: as it is, but auto with BIG TCP.",
@@ -164,7 +164,7 @@ class IcmpErrors(Model):
     ] = 1000
 
 
-_MAX_POOL_RANGES = 16
+MAX_POOL_RANGES = 16
 _NOT_FOR_A_POOL = tuple(
     map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 )
@@ -206,9 +206,9 @@ class IcmpPool(Model):
             if private:
                 hint = "RFC 6791: an address that is routed in the internet"
                 raise wrong(f"{network} overlaps {private}, which is private", hint, path)
-        if len(self.ranges) > _MAX_POOL_RANGES:
+        if len(self.ranges) > MAX_POOL_RANGES:
             what = f"{len(self.ranges)} ranges that do not touch"
-            raise wrong(what, f"{_MAX_POOL_RANGES} at most", ("ipv4",))
+            raise wrong(what, f"{MAX_POOL_RANGES} at most", ("ipv4",))
         return self
 
 
