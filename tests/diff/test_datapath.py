@@ -18,8 +18,8 @@ from tests.world import Entry, Seen, World, raise_world
 
 pytestmark = [pytest.mark.diff, needs.root]
 
-SEEDS = 1_500
-"""For each configuration and entry: 21,000 packets in all, beside those of hypothesis."""
+SEEDS = 1_200
+"""For each configuration and entry: 21,600 packets in all, beside those of hypothesis."""
 
 
 @dataclass(frozen=True)
