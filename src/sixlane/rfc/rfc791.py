@@ -133,7 +133,8 @@ def check_quote(header: Header, quote: bytes) -> None:
 
 
 def _check_end(header: Header) -> None:
-    if header.offset_bytes + header.payload_bytes > LARGEST_DATAGRAM:
+    """Of fragments: a whole packet ends where its length says, or is BIG TCP and longer."""
+    if header.offset_bytes and header.offset_bytes + header.payload_bytes > LARGEST_DATAGRAM:
         raise Refused(DropReason.MALFORMED)
 
 
