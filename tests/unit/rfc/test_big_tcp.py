@@ -75,6 +75,20 @@ def test_one_packet_has_a_length() -> None:
     assert dropped(big6(INSIDE6, OUTSIDE6)) == DropReason.TRUNCATED
 
 
+def test_an_error_about_one_quotes_it() -> None:
+    """As much as of any packet, although it says no length."""
+    packet = big4()[:8] + b"\x01" + big4()[9:]  # TTL 1
+    field = update(int.from_bytes(packet[10:12]), b"\x39\x06", b"\x01\x06")
+    packet = packet[:10] + field.to_bytes(2) + packet[12:]
+    reason, error = refused(packet, segment_bytes=SEGMENT)
+    assert reason == DropReason.TTL_EXPIRED
+    assert error is not None and error[28:] == packet[: 576 - 28]
+    packet = big6(INSIDE6, OUTSIDE6, hlim=1)
+    reason, error = refused(packet, segment_bytes=SEGMENT)
+    assert reason == DropReason.TTL_EXPIRED
+    assert error is not None and error[48:] == packet[: 1280 - 48]
+
+
 @pytest.mark.parametrize(("segment_bytes", "fits"), [(1460, True), (1440, True), (1461, False)])
 def test_a_segment_is_measured_without_the_jumbo_header(segment_bytes: int, fits: bool) -> None:
     """Into IPv4: 20 + 20 + 1,460 = 1,500."""
