@@ -7,14 +7,12 @@ and a short list of mutations, so that a failure shrinks to a small seed and few
 
 import random
 import struct
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from sixlane.rfc import rfc6052
-from sixlane.rfc.addresses import AddressMap
 from sixlane.rfc.checksum import checksum, update
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from sixlane.rfc.transport import pseudo_header
@@ -79,11 +77,6 @@ class Ends(NamedTuple):
         )
 
 
-@lru_cache
-def _address_map(translator: Translator) -> AddressMap:
-    return AddressMap(translator.prefixes)
-
-
 def _inside_network(network: IPv4Network, rng: random.Random) -> IPv4Address:
     return network[rng.randrange(network.num_addresses)]
 
@@ -102,7 +95,7 @@ def _outside_address(rng: random.Random, translator: Translator, entry: Prefix) 
 
 def _ends46(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from outside to inside."""
-    addresses = _address_map(translator)
+    addresses = translator.addresses
     entry = rng.choice(translator.prefixes)
     inside = _inside_network(rng.choice(entry.serves()), rng)
     entry = addresses.serving(inside) or entry
@@ -125,7 +118,7 @@ def _ends64(rng: random.Random, translator: Translator) -> Ends:
 
 def _ends66(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from inside to inside, by the IPv4 address of the latter."""
-    addresses = _address_map(translator)
+    addresses = translator.addresses
     entry, other = rng.choice(translator.prefixes), rng.choice(translator.prefixes)
     source = _inside_network(rng.choice(entry.serves()), rng)
     destination = _inside_network(rng.choice(other.serves()), rng)

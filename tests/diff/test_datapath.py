@@ -137,7 +137,7 @@ def test_seeds(world: World, number: int, entry: Entry) -> None:
 
 @pytest.mark.parametrize("number", range(len(CONFIGURATIONS)))
 def test_super_packets(world: World, number: int) -> None:
-    """GSO, as only tc sees it. A test run takes a page; larger ones: tests/netns/test_big_tcp.py."""
+    """GSO, which only tc sees. A test run takes a page: tests/netns/test_big_tcp.py has more."""
     translator = CONFIGURATIONS[number]
     world.configure(translator)
     for seed in range(SEEDS // 4):

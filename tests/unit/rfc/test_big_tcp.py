@@ -38,7 +38,7 @@ def segment(*ends: str) -> bytes:
 
 def big4() -> bytes:
     header = bytearray(ip4(b"", proto=6))
-    field = update(int.from_bytes(header[10:12]), header[2:4], b"\0\0")
+    field = update(int.from_bytes(header[10:12]), bytes(header[2:4]), b"\0\0")
     header[2:4], header[10:12] = b"\0\0", field.to_bytes(2)
     return bytes(header) + segment(OUTSIDE4, INSIDE4)
 
@@ -65,7 +65,7 @@ def test_from_ipv4_to_ipv6_it_is_cut_first() -> None:
 def test_small_ones_without_a_length_are_measured() -> None:
     whole = ip4(raw(TCP[:1000]), proto=6)
     header = bytearray(whole)
-    field = update(int.from_bytes(header[10:12]), header[2:4], b"\0\0")
+    field = update(int.from_bytes(header[10:12]), bytes(header[2:4]), b"\0\0")
     header[2:4], header[10:12] = b"\0\0", field.to_bytes(2)
     assert forwarded(bytes(header), segment_bytes=400) == forwarded(whole, segment_bytes=400)
 
