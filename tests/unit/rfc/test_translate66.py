@@ -289,6 +289,20 @@ def test_quotes_of_what_cannot_have_been_a_hairpin(
     assert dropped(ip6(message, ROUTER6, CALLER_SEEN6, nh=58), BOTH) == reason
 
 
+@pytest.mark.parametrize(
+    ("listed", "let_in"), [("203.0.113.80/32", True), ("198.51.100.0/24", False)]
+)
+def test_errors_are_let_in_by_the_flow_that_they_quote(listed: str, let_in: bool) -> None:
+    """Whoever sends them: the caller's list is asked for the server."""
+    callers = replace(CALLERS, sources=(IPv4Network(listed),))
+    translator = replace(BOTH, prefixes=(callers, SERVERS))
+    error = about(udp(), 3, 0, 0, ROUTER6)
+    if let_in:
+        assert forwarded(error, translator) == told(udp(), 3, 0, 0, ROUTER6)
+    else:
+        assert dropped(error, translator) == DropReason.SOURCE_NOT_ALLOWED
+
+
 def test_an_error_about_an_error_is_dropped() -> None:
     inner = raw(icmp6(3, 0, 0, called(udp()), CALLER_SEEN6, SERVER6))
     message = icmp6(3, 0, 0, arrived(inner, nh=58), ROUTER6, CALLER_SEEN6)
