@@ -46,17 +46,19 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m sixlane.cli.pages --check
 	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.agent.doctor.document --check
+	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)
 
-generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands and doctor, OpenAPI
+generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate
 	$(BIN)/python -m sixlane.model.reference
 	$(BIN)/python -m sixlane.cli.pages
 	$(BIN)/python -m sixlane.api.openapi
 	$(BIN)/python -m sixlane.agent.doctor.document
+	$(BIN)/python -m tests.conformance
 
 format: venv ## Format the sources
 	$(BIN)/ruff check --fix .

@@ -213,6 +213,7 @@ def test_udp_without_checksum() -> None:
     assert forwarded(ip4(raw(datagram), proto=17, frag=1))[48:] == datagram
 
 
+@pytest.mark.conformance(61)
 def test_udp_checksum_never_becomes_zero() -> None:
     # Data equal to the checksum without it makes the sum zero in IPv6: it is sent as 0xffff.
     filler = ip6(udp(b"\0\0"), OUTSIDE6, INSIDE6)[46:48]
@@ -221,6 +222,7 @@ def test_udp_checksum_never_becomes_zero() -> None:
     assert forwarded(packet) == expect6(udp(filler))
 
 
+@pytest.mark.conformance(64)
 def test_wrong_checksum_stays_wrong() -> None:
     good = ip4(udp())
     bad = good[:26] + (int.from_bytes(good[26:28]) ^ 1).to_bytes(2) + good[28:]
@@ -252,6 +254,7 @@ def test_icmp_errors_are_allowed_by_the_flow_that_they_quote() -> None:
     )
 
 
+@pytest.mark.conformance(67)
 def test_well_known_prefix_carries_global_addresses_only() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))
@@ -259,6 +262,7 @@ def test_well_known_prefix_carries_global_addresses_only() -> None:
     assert dropped(ip4(udp(), "10.0.0.1", "192.175.48.1"), translator) == DropReason.NOT_GLOBAL
 
 
+@pytest.mark.conformance(60)
 def test_well_known_prefix_is_checksum_neutral() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))
