@@ -9,7 +9,7 @@ export PYTHON
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test $(TESTS) test-kills bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-kills mutants bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,9 @@ $(TESTS):
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
+
+mutants: deps venv bpf ## One fault at a time planted in the data path, which a test must find; ARGS="NAME..."
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: deps venv bpf ## Style, types, imports, generated files, size of the programs
 	$(BIN)/ruff check .

@@ -16,13 +16,13 @@ PAGE = ROOT / "docs/reference/conformance.md"
 _HEAD = """\
 # Conformance
 
-What the RFCs ask of a translator, a DNS64 and their clients, and the tests that prove it here. Made by
-`python -m tests.conformance` from `tests/conformance/lines.py` and the tests' marks.
+What the RFCs ask of a translator, a DNS64 and their clients, and the tests that prove it here.
+Made by `python -m tests.conformance` from `tests/conformance/lines.py` and the tests' marks.
 
-M: MUST, S: SHOULD, O: MAY. A section without an RFC is one of RFC 7915. Where the RFC leaves a choice,
-the key of [Gateway](gateway.md) or [Dns64](dns64.md) that makes it stands in the line. A test with
-parameters counts once; how many cases it has stands behind it. `tests/diff` proves beside all of these
-that the data path does what the reference does.
+M: MUST, S: SHOULD, O: MAY. A section without an RFC is one of RFC 7915. Where the RFC leaves a
+choice, the key of [Gateway](gateway.md) or [Dns64](dns64.md) that makes it stands in the line. A
+test with parameters counts once; how many cases it has stands behind it. `tests/diff` proves
+beside all of these that the data path does what the reference does.
 """
 
 
