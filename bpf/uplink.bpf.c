@@ -11,8 +11,8 @@
 
 #include "sixlane/event.h"
 #include "sixlane/hairpin.h"
+#include "sixlane/pass.h"
 #include "sixlane/quote.h"
-#include "sixlane/slow.h"
 #include "sixlane/udp_sum.h"
 
 static __always_inline int forward_46(struct ctx c, const struct tables *t, const struct pkt *p,
@@ -92,12 +92,8 @@ static __always_inline int forward(struct ctx c)
 	struct l4_change l4 = {};
 	enum reason why = receive(c, &t, &p, &m);
 
-	if (c.entry == ENTRY_TC && (why == PASS_NOT_OURS || why == PASS_NATIVE) &&
-	    is_from_slow_path(c, t.gw))
-		return forward_native(c, &t, &p);
-	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && p.family == FAMILY_INET6 &&
-	    t.gw->native_max_segment_bytes)
-		ctx_clamp_native(c, t.gw->native_max_segment_bytes);
+	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, t.gw))
+		return VERDICT_PASS | why << VERDICT_REASON_SHIFT;
 	if (why) /* not parsed, it is as long as its frame says */
 		return leave(c, &p, why, p.pointer, p.l4 ? pkt_l3_bytes(&p) : ctx_bytes(c) - p.l3);
 
@@ -144,7 +140,9 @@ int uplink_xdp(struct xdp_md *ctx)
 {
 	int verdict = xdp_forward(ctx);
 
-	if (verdict == VERDICT_UDP_SUM) {
+	if (verdict > 0 && verdict & VERDICT_PASS)
+		verdict = xdp_pass(ctx, verdict_reason(verdict));
+	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = xdp_add_udp_sum(ctx);
 		if (!verdict)
 			verdict = xdp_forward(ctx);
@@ -166,7 +164,9 @@ int uplink_tc(struct __sk_buff *ctx)
 {
 	int verdict = tc_forward(ctx);
 
-	if (verdict == VERDICT_UDP_SUM) {
+	if (verdict > 0 && verdict & VERDICT_PASS)
+		verdict = tc_pass(ctx, verdict_reason(verdict));
+	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = tc_add_udp_sum(ctx);
 		if (!verdict)
 			verdict = tc_forward(ctx);

@@ -167,17 +167,16 @@ static __always_inline int ctx_vlan_read(struct ctx c, __u32 l3, struct vlan_tag
 	tags->count = 0;
 	if (c.entry == ENTRY_TC)
 		return 0;
-	for (__u32 i = 0; i < VLAN_TAGS; i++) {
-		if (l3 < ETH_HLEN + 4 * (i + 1))
-			break;
 
-		__be32 *tag = ctx_at(c, 2 * ETH_ALEN + 4 * i, sizeof(*tag));
+	/* As many bytes are there in any case, and whoever reads both tags at once has read both.
+	 */
+	__be32 *tag = ctx_at(c, 2 * ETH_ALEN, sizeof(tags->tag));
 
-		if (!tag)
-			return -1;
-		tags->tag[i] = *tag;
-		tags->count = i + 1;
-	}
+	if (!tag)
+		return -1;
+	tags->tag[0] = tag[0];
+	tags->tag[1] = tag[1];
+	tags->count = (l3 - ETH_HLEN) / 4;
 	return 0;
 }
 

@@ -32,14 +32,15 @@ static __always_inline bool is_pass(enum reason why)
  * instead.
  */
 enum verdict {
-	VERDICT_HAIRPIN = 1 << 26, /* from inside to inside */
-	VERDICT_UDP_SUM = 1 << 27, /* a datagram that needs a checksum first */
-	VERDICT_ERROR = 1 << 28,   /* an ICMP error, to be translated */
+	VERDICT_HAIRPIN = 1 << 25, /* from inside to inside */
+	VERDICT_UDP_SUM = 1 << 26, /* a datagram that needs a checksum first */
+	VERDICT_ERROR = 1 << 27,   /* an ICMP error, to be translated */
+	VERDICT_PASS = 1 << 28,	   /* and the reason: not ours, but there is something to do */
 	VERDICT_DROP = 1 << 29,	   /* and the reason */
 	VERDICT_REJECT = 1 << 30,  /* and the reason and `rest`: dropped, and answered */
-	VERDICT_REASON_SHIFT = 20,
-	VERDICT_REASON_MASK = 0xff,
-	VERDICT_REST_MASK = 0xfffff,
+	VERDICT_REASON_SHIFT = 18,
+	VERDICT_REASON_MASK = 0x7f,
+	VERDICT_REST_MASK = 0x3ffff,
 };
 
 static __always_inline enum reason verdict_reason(int verdict)

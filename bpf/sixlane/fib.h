@@ -49,56 +49,6 @@ static __always_inline __u32 device_mtu(struct ctx c, __u32 ifindex)
 	return bpf_check_mtu(c.raw, ifindex, &mtu, 0, 0) < 0 ? 0 : mtu;
 }
 
-/* Asks the kernel and remembers the answer. */
-static __always_inline enum reason fib_ask(struct ctx c, const struct addr *src,
-					   const struct addr *dst, __u32 family, __u8 tos)
-{
-	struct next_hop *hop = dst ? next_hop_slot(dst) : NULL;
-	struct bpf_fib_lookup fib;
-
-	if (!src || !dst || !hop)
-		return DROP_NO_ROUTE;
-
-	long answer = fib_look(c, src, dst, family, tos, 0, &fib);
-
-	switch (answer) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		break;
-	case BPF_FIB_LKUP_RET_BLACKHOLE:
-		return DROP_BLACKHOLE;
-	case BPF_FIB_LKUP_RET_FWD_DISABLED:
-		return DROP_FORWARDING_OFF;
-	default:
-		return DROP_NO_ROUTE;
-	}
-	hop->dst = *dst;
-	hop->ifindex = fib.ifindex;
-	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
-	__builtin_memcpy(hop->dst_mac, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->src_mac, fib.smac, ETH_ALEN);
-	/* The route's MTU is told together with a neighbour, or where none is asked for (not before
-	 * Linux 6.3). */
-	if (!hop->resolved)
-		answer = fib_look(c, src, dst, family, tos, BPF_FIB_LOOKUP_SKIP_NEIGH, &fib);
-	hop->mtu_bytes =
-		answer == BPF_FIB_LKUP_RET_SUCCESS ? fib.mtu_result : device_mtu(c, hop->ifindex);
-	return REASON_NONE;
-}
-
-/* Functions of their own: what they need of the stack is not on the way of each packet. */
-__noinline int xdp_fib_ask(struct xdp_md *raw, const struct addr *src, const struct addr *dst,
-			   __u32 family, __u8 tos)
-{
-	return fib_ask((struct ctx){ raw, ENTRY_XDP }, src, dst, family, tos);
-}
-
-__noinline int tc_fib_ask(struct __sk_buff *raw, const struct addr *src, const struct addr *dst,
-			  __u32 family, __u8 tos)
-{
-	return fib_ask((struct ctx){ raw, ENTRY_TC }, src, dst, family, tos);
-}
-
 /*
  * The kernel asks whether a stale neighbour is still there only when it sends to it itself, which
  * bpf_redirect() never does: one packet in ten seconds is left to it.
@@ -120,46 +70,108 @@ static __always_inline bool neighbour_is_due(const struct next_hop *hop, __u64 n
 	return true;
 }
 
-/* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is
- * asked for. */
-static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw,
-					    const struct addr *src, const struct addr *dst,
-					    const __u32 family, __u8 tos, struct next_hop **found)
+/* Beside the caller's frame there is little room on the stack. */
+struct fib_work {
+	struct bpf_fib_lookup fib;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fib_work);
+} fib_works SEC(".maps");
+
+/* Asks the kernel, and remembers the answer in the slot of `dst`. */
+static __always_inline enum reason ask_next_hop(struct ctx c, const struct gateway *gw,
+						const struct addr *src, const struct addr *dst,
+						__u32 family, __u8 tos)
 {
 	__u32 zero = 0;
-	struct next_hop *hop = next_hop_slot(dst);
+	struct next_hop *hop = dst ? next_hop_slot(dst) : NULL;
 	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
+	struct fib_work *work = bpf_map_lookup_elem(&fib_works, &zero);
 
-	if (!hop || !epoch)
+	if (!gw || !src || !dst || !hop || !epoch || !work)
 		return DROP_NO_ROUTE;
-	*found = hop;
 
-	__u64 now = bpf_jiffies64();
+	struct bpf_fib_lookup *fib = &work->fib;
 
-	if (hop->expires_jiffies > now && hop->epoch == *epoch && hop->dst.hi == dst->hi &&
-	    hop->dst.lo == dst->lo)
-		return REASON_NONE;
-
-	/* The epoch from before the question: an answer that is outdated meanwhile is not kept. */
+	/* From before the question: an answer that is outdated meanwhile is not kept. */
 	__u32 asked = *epoch;
 
 	hop->expires_jiffies = 0;
 
-	enum reason why = c.entry == ENTRY_XDP ? xdp_fib_ask(ctx_xdp(c), src, dst, family, tos)
-					       : tc_fib_ask(ctx_skb(c), src, dst, family, tos);
+	long answer = fib_look(c, src, dst, family, tos, 0, fib);
 
-	if (why)
-		return why;
+	switch (answer) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		break;
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+		return DROP_BLACKHOLE;
+	case BPF_FIB_LKUP_RET_FWD_DISABLED:
+		return DROP_FORWARDING_OFF;
+	default:
+		return DROP_NO_ROUTE;
+	}
+	hop->dst = *dst;
+	hop->ifindex = fib->ifindex;
+	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
+	__builtin_memcpy(hop->dst_mac, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->src_mac, fib->smac, ETH_ALEN);
+	/* The route's MTU is told together with a neighbour, or where none is asked for (not before
+	 * Linux 6.3). */
+	if (!hop->resolved)
+		answer = fib_look(c, src, dst, family, tos, BPF_FIB_LOOKUP_SKIP_NEIGH, fib);
+	hop->mtu_bytes =
+		answer == BPF_FIB_LKUP_RET_SUCCESS ? fib->mtu_result : device_mtu(c, hop->ifindex);
 	if (hop->mtu_bytes == 0) /* the device has gone meanwhile */
 		return DROP_NO_ROUTE;
 	if (c.entry == ENTRY_XDP && !hop->resolved && !gw->slow.ifindex)
 		return DROP_NO_SLOW_PATH;
+
+	__u64 now = bpf_jiffies64();
+
 	hop->by_kernel = hop->resolved && neighbour_is_due(hop, now);
 	if (hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE) {
 		hop->epoch = asked;
 		hop->expires_jiffies = now + jiffies_per_second;
 	}
 	return REASON_NONE;
+}
+
+/* Functions of their own, as few packets come here. `how`: family, and TOS from bit 8 on. */
+__noinline int xdp_ask_next_hop(struct xdp_md *raw, const struct gateway *gw,
+				const struct addr *src, const struct addr *dst, __u32 how)
+{
+	return ask_next_hop((struct ctx){ raw, ENTRY_XDP }, gw, src, dst, how & 0xff, how >> 8);
+}
+
+__noinline int tc_ask_next_hop(struct __sk_buff *raw, const struct gateway *gw,
+			       const struct addr *src, const struct addr *dst, __u32 how)
+{
+	return ask_next_hop((struct ctx){ raw, ENTRY_TC }, gw, src, dst, how & 0xff, how >> 8);
+}
+
+/* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is
+ * asked for. */
+static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw,
+					    const struct addr *src, const struct addr *dst,
+					    const __u32 family, __u8 tos, struct next_hop **found)
+{
+	__u32 zero = 0, how = family | (__u32)tos << 8;
+	struct next_hop *hop = next_hop_slot(dst);
+	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
+
+	if (!hop || !epoch)
+		return DROP_NO_ROUTE;
+	*found = hop;
+	if (hop->expires_jiffies > bpf_jiffies64() && hop->epoch == *epoch &&
+	    hop->dst.hi == dst->hi && hop->dst.lo == dst->lo)
+		return REASON_NONE;
+	return c.entry == ENTRY_XDP ? xdp_ask_next_hop(ctx_xdp(c), gw, src, dst, how)
+				    : tc_ask_next_hop(ctx_skb(c), gw, src, dst, how);
 }
 
 /*

@@ -74,45 +74,6 @@ __noinline int tc_clamp_mss(struct __sk_buff *raw, __u32 l4, __u32 end, __u32 mo
 	return clamp_mss((struct ctx){ raw, ENTRY_TC }, l4, end, most);
 }
 
-/*
- * IPv6 that only passes, with BIG TCP on our devices. The kernel counts the 8 bytes of a jumbo
- * header into each segment, which has none on the wire, and refuses to forward full ones with
- * Packet Too Big: the flow then creeps. Segments 8 bytes shorter pass. A packet that BPF has
- * resized would lose its jumbo header (slow.h says why), so the SYN is all that can be changed.
- */
-static __always_inline int clamp_native(struct ctx c, __u32 most)
-{
-	struct pkt p = {};
-
-	if (parse_link(c, &p) || p.family != FAMILY_INET6 || parse_ipv6(c, &p) ||
-	    p.proto != IPPROTO_TCP)
-		return 0;
-
-	struct tcphdr *tcp = ctx_at(c, p.l4, sizeof(*tcp));
-
-	if (!tcp || !tcp->syn)
-		return 0;
-	return clamp_mss(c, p.l4, p.l4 + min_u32(tcp->doff * 4, p.payload_bytes), most);
-}
-
-__noinline int xdp_clamp_native(struct xdp_md *raw, __u32 most)
-{
-	return clamp_native((struct ctx){ raw, ENTRY_XDP }, most);
-}
-
-__noinline int tc_clamp_native(struct __sk_buff *raw, __u32 most)
-{
-	return clamp_native((struct ctx){ raw, ENTRY_TC }, most);
-}
-
-static __always_inline void ctx_clamp_native(struct ctx c, __u32 most)
-{
-	if (c.entry == ENTRY_XDP)
-		xdp_clamp_native(ctx_xdp(c), most);
-	else
-		tc_clamp_native(ctx_skb(c), most);
-}
-
 static __always_inline int ctx_clamp_mss(struct ctx c, __u32 l4, __u32 end, __u32 most)
 {
 	return c.entry == ENTRY_XDP ? xdp_clamp_mss(ctx_xdp(c), l4, end, most)

@@ -123,9 +123,12 @@ static __always_inline enum reason map(struct ctx c, const struct tables *t, con
 /* The TOS or traffic class of what the packet becomes (RFC 7915 4.1, 5.1). */
 static __always_inline __u8 tos_of(const struct gateway *gw, const struct pkt *p)
 {
-	if (p->family == FAMILY_INET)
-		return gw->flags & GATEWAY_FIXED_TRAFFIC_CLASS ? gw->traffic_class : p->tos;
-	return gw->flags & GATEWAY_FIXED_TOS ? gw->tos : p->tos;
+	const bool v4 = p->family == FAMILY_INET;
+	__u8 set = v4 ? gw->traffic_class : gw->tos;
+	__u32 flag = v4 ? GATEWAY_FIXED_TRAFFIC_CLASS : GATEWAY_FIXED_TOS;
+	__u8 mask = -(__u8) !!(gw->flags & flag); /* no branch: the verifier would follow each */
+
+	return (set & mask) | (p->tos & ~mask);
 }
 
 /* May this IPv4 client reach the prefix? */

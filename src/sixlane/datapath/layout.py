@@ -486,6 +486,7 @@ MAPS = {
     "next_hops": MapLayout(6, 4, 56, 16384, 0),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
+    "fib_works": MapLayout(6, 4, 64, 1, 0),
     "error_works": MapLayout(6, 4, 1616, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
@@ -507,6 +508,7 @@ DIGESTS = {
     "next_hops": "98a601c5",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
+    "fib_works": "cbcb9998",
     "error_works": "81f80def",
     "udp_sum_works": "7bb3b539",
 }

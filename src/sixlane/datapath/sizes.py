@@ -35,7 +35,7 @@ class Size:
 # 6.1 leaves to forward(): it rounds frames up to 32 bytes, the entry's and a leaf's among them.
 LIMITS = {
     "uplink_xdp": Size(23_000, 530_000, 416),
-    "uplink_tc": Size(20_000, 330_000, 416),
+    "uplink_tc": Size(21_000, 250_000, 416),
     "slow_turn": Size(50, 50, 0),
 }
 
