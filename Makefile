@@ -9,7 +9,7 @@ export PYTHON
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test $(TESTS) test-kills mutants bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ test-kills: deps venv bpf ## The agent killed at each single step of an apply (1
 
 mutants: deps venv bpf ## One fault at a time planted in the data path, which a test must find; ARGS="NAME..."
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: deps venv bpf ## Data path and reference on 10 million packets; ARGS="--packets N --minutes N --seed N"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: deps venv bpf ## Style, types, imports, generated files, size of the programs
 	$(BIN)/ruff check .
