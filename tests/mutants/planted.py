@@ -424,7 +424,11 @@ _RECEIVE = (
 
 _WAY = (
     Mutant(
-        "epoch", "fib.h", " && hop->epoch == *epoch && hop->dst.hi", " && hop->dst.hi", "never void"
+        "epoch",
+        "fib.h",
+        "hop->expires_jiffies > bpf_jiffies64() && hop->epoch == *epoch &&",
+        "hop->expires_jiffies > bpf_jiffies64() &&",
+        "never void",
     ),
     Mutant(
         "cache-off",

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both sides of edges that generated packets hardly ever meet, in data path and reference."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+import pytest
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+
+from sixlane.rfc.checksum import checksum
+from sixlane.rfc.rfc7915 import Eam, Translator
+from tests import needs
+from tests.diff.test_datapath import compare
+from tests.unit.rfc.vectors import (
+    EDGE,
+    INSIDE4,
+    INSIDE6,
+    OUTSIDE4,
+    OUTSIDE6,
+    TRANSLATOR,
+    forwarded,
+    icmp4,
+    icmp6,
+    ip4,
+    ip6,
+    raw,
+    udp,
+)
+from tests.world import Entry, World, raise_world
+
+pytestmark = [pytest.mark.diff, needs.root]
+
+ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with raise_world() as raised:
+        yield raised
+
+
+def _options(data: bytes, *, right: bool = True) -> bytes:
+    """A packet with these options; scapy would mend them."""
+    packet = bytearray(ip4(udp()))
+    packet[0] = 0x40 | 5 + len(data) // 4
+    packet[2:4] = (len(packet) + len(data)).to_bytes(2)
+    packet[10:12] = b"\0\0"
+    packet[20:20] = data
+    field = checksum(bytes(packet[: 20 + len(data)])) ^ (not right)
+    packet[10:12] = field.to_bytes(2)
+    return bytes(packet)
+
+
+def _header_of(words: int) -> bytes:
+    packet = bytearray(ip4(udp()))
+    packet[0] = 0x40 | words
+    packet[10:12] = b"\0\0"
+    packet[10:12] = checksum(bytes(packet[: 4 * words])).to_bytes(2)
+    return bytes(packet)
+
+
+def _too_big(total: int) -> bytes:
+    """Fragmentation Needed that tells no MTU, about a packet of `total` bytes."""
+    quoted = ip4(udp(bytes(total - 28)), src=INSIDE4, dst=OUTSIDE4)
+    return ip4(icmp4(3, 4, 0, quoted[:200]), flags="")
+
+
+def _about_icmp(icmp_type: int) -> bytes:
+    quoted = ip4(icmp4(icmp_type, 0, 0, bytes(8)), src=INSIDE4, dst=OUTSIDE4)
+    return ip4(icmp4(3, 1, 0, quoted), flags="")
+
+
+def _about_icmp6(icmp_type: int) -> bytes:
+    quoted = ip6(icmp6(icmp_type, 0, 0, bytes(8), OUTSIDE6, INSIDE6), OUTSIDE6, INSIDE6)
+    return ip6(icmp6(1, 0, 0, quoted))
+
+
+def _last_fragment(end: int) -> bytes:
+    """Its last byte is the `end`th of the datagram, without the header."""
+    size = 16 + (end & 7)
+    return ip4(raw(bytes(size)), proto=17, frag=(end - size) // 8, flags="")
+
+
+def _parameter_problem(pointer: int) -> bytes:
+    quoted = ip4(udp(), src=INSIDE4, dst=OUTSIDE4)
+    return ip4(icmp4(12, 0, pointer << 24, quoted))
+
+
+def _parameter_problem6(pointer: int) -> bytes:
+    return ip6(icmp6(4, 0, pointer, ip6(udp(), OUTSIDE6, INSIDE6)))
+
+
+def _chain(count: int) -> bytes:
+    packet = udp()
+    for _ in range(count):
+        packet = IPv6ExtHdrDestOpt() / packet
+    return ip6(packet)
+
+
+SHORT_QUOTE = ip4(udp(), src=INSIDE4, dst=OUTSIDE4)
+
+PACKETS = {
+    "loopback is no source": ip6(udp(), "::1", OUTSIDE6),
+    "2 is": ip6(udp(), "::2", OUTSIDE6),
+    "multicast is no source": ip6(udp(), "ff02::1", OUTSIDE6),
+    "40 bytes of options": _options(b"\x01" * 36 + b"\x94\x04\x12\x34"),
+    "40 bytes of options, wrong sum": _options(b"\x01" * 36 + b"\x94\x04\x12\x34", right=False),
+    "header of 16 bytes": _header_of(4),
+    "route at its end": _options(b"\x89\x07\x08" + bytes(4) + b"\0"),
+    "route with its last address left": _options(b"\x89\x07\x04" + bytes(4) + b"\0"),
+    "route pointer on its last byte": _options(b"\x89\x07\x07" + bytes(4) + b"\0"),
+    "plateau 1492": _too_big(1492),
+    "just above plateau 1492": _too_big(1493),
+    "about a redirect": _about_icmp(5),
+    "about a timestamp": _about_icmp(13),
+    "about type 127": _about_icmp6(127),
+    "about type 130": _about_icmp6(130),
+    "fragment to the last byte": _last_fragment(65515),
+    "fragment behind the last byte": _last_fragment(65536),
+    "fragment to byte 65535": _last_fragment(65535),
+    "pointer 15": _parameter_problem(15),
+    "pointer 16": _parameter_problem(16),
+    "pointer 39": _parameter_problem6(39),
+    "pointer 40": _parameter_problem6(40),
+    "eight extension headers": _chain(8),
+    "nine extension headers": _chain(9),
+    "256 bytes of extension headers": ip6(IPv6ExtHdrDestOpt(len=31, options=[]) / udp(bytes(300))),
+    "264 bytes of extension headers": ip6(IPv6ExtHdrDestOpt(len=32, options=[]) / udp(bytes(300))),
+    "quote of a header": ip4(icmp4(11, 0, 0, SHORT_QUOTE[:20]), flags=""),
+    "quote of a header but a byte": ip4(icmp4(11, 0, 0, SHORT_QUOTE[:19]), flags=""),
+}
+
+
+@ENTRIES
+@pytest.mark.parametrize("packet", PACKETS.values(), ids=PACKETS.keys())
+def test_edge(world: World, entry: Entry, packet: bytes) -> None:
+    world.configure(TRANSLATOR)
+    compare(world, TRANSLATOR, packet, entry)
+
+
+@ENTRIES
+def test_a_mapping_across_bit_64(world: World, entry: Entry) -> None:
+    """The suffix of such a mapping lies in both halves of the address."""
+    eam = Eam(IPv4Network("198.51.100.0/24"), IPv6Network("2001:db8:0:60::/60"))
+    translator = replace(TRANSLATOR, prefixes=(replace(EDGE, eam=(eam,)),))
+    world.configure(translator)
+    there = ip4(udp(), dst="198.51.100.167")
+    assert forwarded(there, translator)[24:40] == bytes.fromhex("20010db80000006a7000000000000000")
+    compare(world, translator, there, entry)
+    compare(world, translator, ip6(udp(), "2001:db8:0:6a:7000::", OUTSIDE6), entry)
+
+
+def _full_words(translator: Translator) -> bytes:
+    """A fragment whose IPv4 header, in words of 32 bits, adds up to all ones and a carry."""
+    for identification in range(1, 65536, 257):
+        packet = ip6(
+            IPv6ExtHdrFragment(offset=255, m=0, id=identification, nh=17) / raw(bytes(8)),
+            dst="2001:db8:46::203.0.113.1",
+        )
+        header = forwarded(packet, translator)[:20]
+        words = [int.from_bytes(header[at : at + 4], "little") for at in (0, 4, 8, 12)]
+        words[2] &= 0xFFFF  # without the checksum
+        total = sum(words)
+        last = (2**32 - 1 - total) % 2**32
+        destination = IPv4Address(last.to_bytes(4, "little"))
+        if total + last > 2**32 and destination.is_global:
+            return packet[:36] + destination.packed + packet[40:]
+    raise AssertionError("no such header")
+
+
+@ENTRIES
+def test_no_carry_is_lost(world: World, entry: Entry) -> None:
+    world.configure(TRANSLATOR)
+    packet = _full_words(TRANSLATOR)
+    header = forwarded(packet)[:20]
+    words = [int.from_bytes(header[at : at + 4], "little") for at in (0, 4, 8, 12, 16)]
+    words[2] &= 0xFFFF
+    assert sum(words) % 2**32 == 2**32 - 1 and sum(words) > 2**32
+    compare(world, TRANSLATOR, packet, entry)
