@@ -32,6 +32,7 @@ from sixlane.rfc.rfc7915 import Translator
 
 Entry = Literal["xdp", "tc"]
 
+OWN4, OWN6 = IPv4Address("193.0.14.1"), IPv6Address("2001:db8::1")
 WAN_MAC = bytes.fromhex("02aa00000001")
 LAN_MAC = bytes.fromhex("02aa00000002")
 WAN_PEER_MAC = bytes.fromhex("02bb00000001")
@@ -147,8 +148,8 @@ def raise_world() -> Iterator[World]:
             wan = _device("wan0", WAN_MAC)
             lan = _device("lan0", LAN_MAC)
             # Host addresses: a subnet would bring broadcast addresses, to which there is no route.
-            _route(wan, IPv4Interface("193.0.14.1/32"), IPv4Address("193.0.14.2"), WAN_PEER_MAC)
-            _route(lan, IPv6Interface("2001:db8::1/128"), IPv6Address("2001:db8::2"), LAN_PEER_MAC)
+            _route(wan, IPv4Interface(OWN4), IPv4Address("193.0.14.2"), WAN_PEER_MAC)
+            _route(lan, IPv6Interface(OWN6), IPv6Address("2001:db8::2"), LAN_PEER_MAC)
             with Datapath.open(pins) as datapath:
                 yield World(datapath, wan, lan)
     finally:
