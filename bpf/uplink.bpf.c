@@ -144,8 +144,11 @@ int uplink_xdp(struct xdp_md *ctx)
 		verdict = xdp_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = xdp_add_udp_sum(ctx);
-		if (!verdict)
+		if (!verdict) {
 			verdict = xdp_forward(ctx);
+			if (verdict >= VERDICT_DROP)
+				xdp_remove_udp_sum(ctx);
+		}
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = xdp_hairpin(ctx);
@@ -168,8 +171,11 @@ int uplink_tc(struct __sk_buff *ctx)
 		verdict = tc_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = tc_add_udp_sum(ctx);
-		if (!verdict)
+		if (!verdict) {
 			verdict = tc_forward(ctx);
+			if (verdict >= VERDICT_DROP)
+				tc_remove_udp_sum(ctx);
+		}
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = tc_hairpin(ctx);

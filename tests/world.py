@@ -225,4 +225,17 @@ def tables_for(
     observed = Observed(devices, (), near, 0, None, {}, None)
     tables = plan_gateway(gateway, observed).tables
     assert tables is not None
-    return replace(tables, slow=near)
+    limits = {prefix.name: prefix.max_segment or 0 for prefix in translator.prefixes}
+    return replace(
+        tables,
+        slow=near,
+        prefixes=[
+            replace(prefix, max_segment_bytes=limits[prefix.name]) for prefix in tables.prefixes
+        ],
+        tos=translator.tos,
+        traffic_class=translator.traffic_class,
+        udp_compute=translator.udp_compute,
+        hairpin=translator.hairpin,
+        icmp_pool=[(part[0], part.num_addresses) for part in translator.icmp_pool],
+        icmp_origin=translator.icmp_origin,
+    )

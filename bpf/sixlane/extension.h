@@ -93,8 +93,10 @@ struct origin_extension {
 	__u8 ctype;
 	__be16 family; /* an AFI */
 	__be16 pad;
-	struct addr addr;
+	__u8 addr[sizeof(struct addr)];
 };
+
+_Static_assert(sizeof(struct origin_extension) == 28, "as it lies in the packet");
 
 #define EXTENSION_VERSION     0x20
 #define INTERFACE_INFORMATION 2
@@ -109,7 +111,7 @@ static __always_inline __u32 origin_extension(struct origin_extension *e, const 
 	e->class = INTERFACE_INFORMATION;
 	e->ctype = INTERFACE_ADDRESS;
 	e->family = bpf_htons(AFI_IPV6);
-	e->addr = p->src;
+	__builtin_memcpy(e->addr, &p->src, sizeof(e->addr));
 	e->checksum = ~csum_fold(csum_words(e, sizeof(*e)));
 	return sizeof(*e);
 }

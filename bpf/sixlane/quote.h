@@ -187,7 +187,7 @@ struct error_work {
 	struct ipv6_headers outer;
 	struct error_start_46 start6;
 	struct error_start_64 start4;
-	__u8 extension[ICMP_EXTENSION_BYTES_MAX];
+	__u8 extension[ICMP_EXTENSION_BYTES_MAX] __attribute__((aligned(8)));
 };
 
 struct {

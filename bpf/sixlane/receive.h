@@ -74,18 +74,18 @@ static __always_inline enum reason check_icmp(struct ctx c, struct pkt *p, const
 					      enum icmp_class *class)
 {
 	struct icmp_header *icmp = ctx_at(c, p->l4, sizeof(*icmp));
-	bool readable = icmp && p->payload_bytes >= sizeof(*icmp);
+	__u8 *type = ctx_at(c, p->l4, sizeof(*type));
 
 	*class = ICMP_IS_ECHO;
 	if (p->is_fragment) {
 		/* Nobody is told of what may be an error itself. */
-		p->no_error = !readable || icmp_is_any_error(icmp->type, p->family);
+		p->no_error = !type || !p->payload_bytes || icmp_is_any_error(*type, p->family);
 		if (!m->hairpin)
 			return DROP_ICMP_FRAGMENT;
 		if (!pkt_has_l4_header(p))
 			return REASON_NONE;
 	}
-	if (!readable)
+	if (!icmp || p->payload_bytes < sizeof(*icmp))
 		return DROP_TRUNCATED;
 	*class = icmp_classify(icmp->type, p->family);
 	if (*class == ICMP_IS_ERROR && p->is_fragment)

@@ -177,6 +177,9 @@ static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 
 	__u32 bytes = pkt_l3_bytes(&p);
 
+	/* Nobody is there to be told (RFC 1122 3.2.2); of IPv6 no such packet comes as far. */
+	if (p.family == FAMILY_INET && range_of(t.ranges, addr_to_v4(p.src)) & RANGE_ILLEGAL_SOURCE)
+		return ctx_drop(c);
 	if (!(t.gw->flags & GATEWAY_ICMP_UNLIMITED) &&
 	    !bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second)) {
 		count(ICMP_ERROR_LIMITED, bytes);

@@ -106,6 +106,17 @@ static __always_inline int add_udp_sum(struct ctx c)
 	return why ? leave(c, &p, why, 0, pkt_l3_bytes(&p)) : 0;
 }
 
+/* A packet that is dropped after all is told of as it came in. */
+static __always_inline int remove_udp_sum(struct ctx c)
+{
+	const __u16 none = 0;
+	struct pkt p = {};
+
+	if (parse_link(c, &p) || parse_ipv4(c, &p))
+		return -1;
+	return ctx_store(c, p.l4 + offsetof(struct udphdr, check), &none, sizeof(none));
+}
+
 __noinline int xdp_add_udp_sum(struct xdp_md *raw)
 {
 	return add_udp_sum((struct ctx){ raw, ENTRY_XDP });
@@ -114,6 +125,16 @@ __noinline int xdp_add_udp_sum(struct xdp_md *raw)
 __noinline int tc_add_udp_sum(struct __sk_buff *raw)
 {
 	return add_udp_sum((struct ctx){ raw, ENTRY_TC });
+}
+
+__noinline int xdp_remove_udp_sum(struct xdp_md *raw)
+{
+	return remove_udp_sum((struct ctx){ raw, ENTRY_XDP });
+}
+
+__noinline int tc_remove_udp_sum(struct __sk_buff *raw)
+{
+	return remove_udp_sum((struct ctx){ raw, ENTRY_TC });
 }
 
 #endif

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
 
@@ -13,6 +14,7 @@ def _prefix(
     *ipv4: str,
     sources: Sequence[str] | None = None,
     eam: Sequence[Eam] = (),
+    max_segment: int | None = None,
 ) -> Prefix:
     return Prefix(
         name=name,
@@ -20,6 +22,7 @@ def _prefix(
         ipv4=tuple(map(IPv4Network, ipv4)),
         sources=None if sources is None else tuple(map(IPv4Network, sources)),
         eam=tuple(eam),
+        max_segment=max_segment,
     )
 
 
@@ -27,9 +30,13 @@ def _eam(ipv4: str, ipv6: str, *, remote: bool = False) -> Eam:
     return Eam(IPv4Network(ipv4), IPv6Network(ipv6), remote)
 
 
-def _translator(*prefixes: Prefix, lowest_ipv6_mtu: int = 1280) -> Translator:
+def _translator(*prefixes: Prefix, lowest_ipv6_mtu: int = 1280, **policy: Any) -> Translator:
     return Translator(
-        prefixes, IPv4Address("192.31.196.1"), IPv6Address("2001:db8::1"), lowest_ipv6_mtu
+        prefixes,
+        IPv4Address("192.31.196.1"),
+        IPv6Address("2001:db8::1"),
+        lowest_ipv6_mtu,
+        **policy,
     )
 
 
@@ -85,4 +92,52 @@ MIXED = _translator(
     lowest_ipv6_mtu=1400,
 )
 
-CONFIGURATIONS: list[Translator] = [WELL_KNOWN, NETWORK_SPECIFIC, EXPLICIT, MIXED]
+SETTINGS = _translator(
+    _prefix(
+        "mapped",
+        "64:ff9b::/96",
+        "192.175.48.0/25",
+        max_segment=1300,
+        eam=[
+            _eam("192.175.48.64/26", "2001:db8:a::/64"),
+            _eam("192.175.48.80/28", "2001:db8:b::/124"),
+            _eam("192.175.48.81/32", "2001:db8:c::81/128"),
+            _eam("192.52.193.0/26", "2001:db8:fff::/122", remote=True),
+        ],
+    ),
+    _prefix(
+        "listed",
+        "64:ff9b::/96",
+        "192.175.48.128/25",
+        sources=["192.31.196.0/25", "192.175.48.64/26"],
+        max_segment=536,
+    ),
+    _prefix(
+        "local",
+        "64:ff9b:1:40::/96",
+        "10.1.0.0/24",
+        eam=[_eam("10.2.0.0/28", "2001:db8:d::/112")],
+    ),
+    tos=0x48,
+    traffic_class=0xB9,
+    udp_compute=True,
+    hairpin="simple",
+    icmp_pool=(IPv4Network("192.175.48.0/30"), IPv4Network("192.52.193.200/31")),
+)
+INTRINSIC = _translator(
+    *SETTINGS.prefixes,
+    hairpin="intrinsic",
+    icmp_pool=(IPv4Network("192.175.48.254/32"),),
+    icmp_origin=False,
+)
+OFF = _translator(*SETTINGS.prefixes, hairpin=None, udp_compute=True)
+
+CONFIGURATIONS: list[Translator] = [
+    WELL_KNOWN,
+    NETWORK_SPECIFIC,
+    EXPLICIT,
+    MIXED,
+    SETTINGS,
+    INTRINSIC,
+    OFF,
+]

@@ -107,6 +107,22 @@ def _ends64(rng: random.Random, translator: Translator) -> Ends:
     )
 
 
+def _ends66(rng: random.Random, translator: Translator) -> Ends:
+    """Return the ends of a packet from inside to inside, by the IPv4 address of the latter."""
+    addresses = _address_map(translator)
+    entry, other = rng.choice(translator.prefixes), rng.choice(translator.prefixes)
+    source = _inside_network(rng.choice(entry.serves()), rng)
+    destination = _inside_network(rng.choice(other.serves()), rng)
+    entry = addresses.serving(source) or entry
+    other = addresses.serving(destination) or other
+    return Ends(
+        addresses.to_ipv6(source, entry),
+        rfc6052.embed(entry.network, destination),
+        rfc6052.embed(other.network, source),
+        addresses.to_ipv6(destination, other),
+    )
+
+
 def _with_suffix(rng: random.Random, translator: Translator, address: Address) -> Address:
     """Sometimes set bits that RFC 6052 and RFC 7757 ignore on the way to IPv4."""
     if rng.random() < 0.8:
@@ -180,21 +196,49 @@ def _with_checksum(
     return put(message, at, rng.getrandbits(16))
 
 
+def _tcp_options(rng: random.Random) -> bytes:
+    """Return options of a TCP header, padded to a multiple of 4 bytes, 40 at most."""
+    if rng.random() < 0.4:
+        return rng.randbytes(rng.choice((0, 0, 4, 12, 40)))
+    options = b""
+    for _ in range(rng.randrange(6)):
+        mss = rng.choice((88, 535, 536, 537, 1299, 1300, 1301, 1460, 8960, 65535))
+        options += rng.choice(
+            (
+                b"\x02\x04" + mss.to_bytes(2),
+                b"\x02\x04" + mss.to_bytes(2),
+                b"\x01" * rng.randrange(1, 4),
+                b"\x03\x03\x07",
+                b"\x04\x02",
+                b"\x08\x0a" + rng.randbytes(8),
+                b"\0" if rng.random() < 0.2 else b"\x01",
+                bytes((rng.choice((2, 5, 254)), rng.choice((0, 1, 3, 4, 40)))),
+            )
+        )
+    return (options + b"\0" * (-len(options) % 4))[:40]
+
+
 def _tcp(rng: random.Random, ends: Ends, room: int) -> bytes:
-    header_bytes = rng.choice((20, 20, 24, 32, 60))
+    options = _tcp_options(rng)
+    header_bytes = 20 + len(options)
     segment = struct.pack(
         "!HHIIBBHHH",
         *(rng.getrandbits(16), rng.getrandbits(16), rng.getrandbits(32), rng.getrandbits(32)),
         *(header_bytes // 4 << 4, rng.getrandbits(8), rng.getrandbits(16), 0, 0),
     )
-    segment += rng.randbytes(header_bytes - 20) + _data(rng, room + header_bytes)
+    segment += options + _data(rng, room + header_bytes)
     return _with_checksum(rng, segment, 16, *ends.pseudo_headers(len(segment), _TCP))
 
 
 def _udp(rng: random.Random, ends: Ends, room: int) -> bytes:
     data = _data(rng, room + 8)
     ports = rng.getrandbits(16), rng.getrandbits(16)
-    datagram = struct.pack("!HHHH", *ports, 8 + len(data), 0) + data
+    length = 8 + len(data)
+    if rng.random() < 0.06:  # no checksum; a length that need not be true
+        if rng.random() < 0.3:
+            length = rng.choice((0, 7, 8, length - 1, length + 1)) & 0xFFFF
+        return struct.pack("!HHHH", *ports, length, 0) + data
+    datagram = struct.pack("!HHHH", *ports, length, 0) + data
     return _with_checksum(rng, datagram, 6, *ends.pseudo_headers(len(datagram), _UDP))
 
 
@@ -232,7 +276,24 @@ def _icmp_error(rng: random.Random, ends: Ends, depth: int) -> bytes:
         rest = rng.choice((*_MTUS, 65536, 2**32 - 1)).to_bytes(4)
     elif not is4 and icmp_type == 4:
         rest = rng.choice((*range(44), 255, 2**16 + 6, 2**32 - 1)).to_bytes(4)
-    return _icmp(rng, ends, icmp_type, code, rest + _quote(rng, ends.back(), depth + 1))
+    quote = _quote(rng, ends.back(), depth + 1)
+    if depth == 0 and rng.random() < 0.3:
+        rest, quote = _extended(rng, is4, rest, quote)
+    return _icmp(rng, ends, icmp_type, code, rest + quote)
+
+
+def _extended(rng: random.Random, is4: bool, rest: bytes, quote: bytes) -> tuple[bytes, bytes]:
+    """Put an extension behind a quote (RFC 4884), and its length into the header; not all right."""
+    unit = 4 if is4 else 8
+    units = max(128 // unit, -(-len(quote) // unit))
+    if rng.random() < 0.3:
+        units = rng.choice((128 // unit - 1, 128 // unit, 160 // unit, 512 // unit, 255))
+    units = min(units, 255)
+    sizes = (0, 1, 3, 4, 8, 20, 33, 64, 200, 419, 420, 421, 448, 1104, 1105)
+    extension = rng.randbytes(rng.choice(sizes))
+    quote = quote[: units * unit].ljust(units * unit, b"\0") + extension
+    at = 1 if is4 else 0
+    return rest[:at] + bytes((units,)) + rest[at + 1 :], quote
 
 
 def _quote(rng: random.Random, ends: Ends, depth: int) -> bytes:
@@ -397,8 +458,12 @@ def _packet(rng: random.Random, ends: Ends, depth: int) -> bytes:
 
 def build_clean_packet(rng: random.Random, translator: Translator) -> bytes:
     """Return a layer-3 packet whose lengths are true and whose IPv4 header checksum is right."""
-    direction = rng.choice((_ends46, _ends64))
-    return _packet(rng, _oddly(rng, direction(rng, translator)), depth=0)
+    direction = rng.choice((_ends46, _ends64, _ends46, _ends64, _ends66))
+    ends = _oddly(rng, direction(rng, translator))
+    if direction is not _ends46 and rng.random() < 0.06:  # a router of which IPv4 knows nothing
+        router = IPv6Address(0x20010DB8_00FE << 80 | rng.getrandbits(64))
+        ends = ends._replace(source=router)
+    return _packet(rng, ends, depth=0)
 
 
 def build_packet(rng: random.Random, translator: Translator) -> bytes:

@@ -19,6 +19,7 @@ from tests.diff.test_datapath import (
     has_no_route,
     identifications,
     is_too_short_for_a_test_run,
+    pool_picks,
 )
 from tests.world import OWN4, OWN6, Entry, Seen, World
 
@@ -108,9 +109,10 @@ def _reason(translator: Translator, packet: bytes, seen: Seen) -> str | None:
 
 
 def _wanted(translator: Translator, packet: bytes, seen: Seen) -> Iterator[Expected]:
-    """What the reference says, with each identification that the data path may have drawn."""
+    """What the reference says, with whatever the data path may have drawn."""
     for number in identifications(seen):
-        yield expected(translator.translate(packet, identification=number))
+        for pick in pool_picks(translator, seen):
+            yield expected(translator.translate(packet, identification=number, pool_pick=pick))
 
 
 def _leads_nowhere(packet: bytes | None) -> bool:

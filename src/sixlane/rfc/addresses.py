@@ -14,6 +14,7 @@ class Prefix:
 
     `network`: a prefix of RFC 6052; entries may share it. `ipv4`: the IPv4 addresses served by
     embedding. `sources`: IPv4 sources that may come in, None for all. `eam`: explicit mappings.
+    `max_segment`: what a TCP SYN may offer, in bytes; None: whatever it does.
     ValueError when `network` is no valid prefix.
     """
 
@@ -22,6 +23,7 @@ class Prefix:
     ipv4: tuple[IPv4Network, ...]
     sources: tuple[IPv4Network, ...] | None
     eam: tuple[Eam, ...]
+    max_segment: int | None = None
 
     def __post_init__(self) -> None:
         if not rfc6052.is_valid_prefix(self.network):
@@ -39,7 +41,8 @@ class Prefix:
 class AddressMap:
     """The address translation that all entries of a translator make together."""
 
-    def __init__(self, prefixes: tuple[Prefix, ...]) -> None:
+    def __init__(self, prefixes: tuple[Prefix, ...], *, simple_hairpin: bool = False) -> None:
+        self._simple_hairpin = simple_hairpin
         self._prefixes = prefixes
         self._eamt = Eamt(eam for prefix in prefixes for eam in prefix.eam)
         self._served = sorted(
@@ -76,19 +79,23 @@ class AddressMap:
             for network in prefix.ipv4
         )
 
-    def to_ipv6(self, address: IPv4Address, prefix: Prefix) -> IPv6Address:
-        """Map by the longest EAM of all entries, else by embedding in `prefix`."""
-        return self._eamt.to_ipv6(address) or rfc6052.embed(prefix.network, address)
+    def to_ipv6(self, address: IPv4Address, prefix: Prefix, *, peer: bool = False) -> IPv6Address:
+        """Map by the longest EAM of all entries, else by embedding in `prefix`.
+
+        `peer`: the other end of what may be a hairpin (RFC 7757 section 4.2.1).
+        """
+        eam = self._eam4(address, peer=peer)
+        return eam.to_ipv6(address) if eam else rfc6052.embed(prefix.network, address)
 
     def to_ipv4(self, address: IPv6Address) -> IPv4Address | None:
         """Map by the longest EAM, else by extraction from the longest prefix; None: neither."""
         return self._eamt.to_ipv4(address) or self._extract(address)
 
-    def breaks_well_known_46(self, address: IPv4Address, prefix: Prefix) -> bool:
+    def breaks_well_known_46(
+        self, address: IPv4Address, prefix: Prefix, *, peer: bool = False
+    ) -> bool:
         """Tell whether a non-global address would go into 64:ff9b::/96 (RFC 6052 section 3.1)."""
-        if prefix.network != rfc6052.WELL_KNOWN or rfc6052.is_global(address):
-            return False
-        return self._eamt.match_ipv4(address) is None
+        return cannot_embed(address, prefix) and self._eam4(address, peer=peer) is None
 
     def breaks_well_known_64(self, address: IPv6Address) -> bool:
         """Tell whether a non-global address would come out of 64:ff9b::/96."""
@@ -96,9 +103,19 @@ class AddressMap:
             return False
         return not rfc6052.is_global(rfc6052.extract(rfc6052.WELL_KNOWN, address))
 
+    def _eam4(self, address: IPv4Address, *, peer: bool) -> Eam | None:
+        """The mapping to be used; nodes inside are called by pool6 where they are a peer."""
+        eam = self._eamt.match_ipv4(address)
+        return None if eam and not eam.remote and peer and self._simple_hairpin else eam
+
     def _pool6_of(self, address: IPv6Address) -> IPv6Network | None:
         return next((network for network in self._pool6 if address in network), None)
 
     def _extract(self, address: IPv6Address) -> IPv4Address | None:
         pool6 = self._pool6_of(address)
         return rfc6052.extract(pool6, address) if pool6 else None
+
+
+def cannot_embed(address: IPv4Address, prefix: Prefix) -> bool:
+    """Tell whether 64:ff9b::/96 would have to stand for a non-global address."""
+    return prefix.network == rfc6052.WELL_KNOWN and not rfc6052.is_global(address)

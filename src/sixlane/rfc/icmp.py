@@ -21,7 +21,12 @@ TOO_BIG6: Final = 2
 TIME_EXCEEDED6: Final = 3
 PARAMETER_PROBLEM6: Final = 4
 
+SILENT4: Final = frozenset({4, 5})
+"""ICMPv4 errors that have no counterpart: Source Quench and Redirect."""
+
 ECHO_46: Final = {ECHO4: ECHO6, ECHO_REPLY4: ECHO_REPLY6}
+ERRORS6: Final = frozenset({1, 2, 3, 4})
+
 ECHO_64: Final = {ECHO6: ECHO4, ECHO_REPLY6: ECHO_REPLY4}
 
 PLATEAUS: Final = (65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68)

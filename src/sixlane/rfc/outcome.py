@@ -40,10 +40,13 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True)
 class Forward:
-    """Send on `packet`, translated in `direction` by the prefix entry named `prefix`."""
+    """Send on `packet`, translated in `direction` by the prefix entry named `prefix`.
+
+    66 is a hairpin, counted for the entry that serves its destination.
+    """
 
     packet: bytes
-    direction: Literal[46, 64]
+    direction: Literal[46, 64, 66]
     prefix: str
 
 

@@ -10,6 +10,7 @@ class Path:
 
     `identification`: the next value of the IPv4 identification generator.
     `segment_bytes`: data in each segment of a super-packet, None for an ordinary packet.
+    `pool_pick`: which address of RFC 6791's pool is drawn.
     """
 
     mtu4: int
@@ -17,3 +18,4 @@ class Path:
     lowest_ipv6_mtu: int
     identification: int
     segment_bytes: int | None
+    pool_pick: int = 0

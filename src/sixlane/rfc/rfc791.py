@@ -58,7 +58,7 @@ class Header:
         without_checksum = _LAYOUT.pack(
             0x45,
             self.tos,
-            self.total_length,
+            self.total_length if self.total_length <= LARGEST_DATAGRAM else 0,  # BIG TCP
             self.identification,
             flags | self.offset_bytes // 8,
             self.ttl,

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from sixlane.rfc import protocol as proto
-from sixlane.rfc.checksum import update
-from sixlane.rfc.outcome import DropReason, Refused
+from sixlane.rfc.checksum import checksum, update
+from sixlane.rfc.outcome import Answer, DropReason, Refused
 
 TCP_HEADER_BYTES: Final = 20
 UDP_HEADER_BYTES: Final = 8
@@ -34,16 +34,38 @@ def pseudo_header(
     return source.packed + destination.packed + length.to_bytes(4) + protocol.to_bytes(4)
 
 
-def check_header(protocol: int, payload: bytes) -> None:
+def check_header(protocol: int, payload: bytes, prohibited: Answer) -> None:
     """Check the start of a TCP segment or UDP datagram. Refused: TRUNCATED, UDP_ZERO_CHECKSUM.
 
     A UDP checksum of zero is none at all: IPv6 forbids it, and a stateless translator does not
-    see enough of a fragmented datagram to make one (RFC 7915 section 4.5).
+    see enough of a fragmented datagram to make one (RFC 7915 section 4.5). `prohibited`: how the
+    sender is told.
     """
     if len(payload) < _HEADER_BYTES.get(protocol, 0):
         raise Refused(DropReason.TRUNCATED)
     if protocol == proto.UDP and payload[6:8] == b"\0\0":
-        raise Refused(DropReason.UDP_ZERO_CHECKSUM)
+        raise Refused(DropReason.UDP_ZERO_CHECKSUM, prohibited)
+
+
+_LARGEST_COMPUTED: Final = 9216
+"""Bytes of a datagram; a jumbo frame carries no longer one."""
+
+
+def add_udp_checksum(datagram: bytes, source: IPv4Address, destination: IPv4Address) -> bytes:
+    """Return an IPv4 datagram with its checksum, which IPv6 needs (RFC 7915 section 4.5).
+
+    One that has a checksum, or is too long for that, comes back as it is. Refused: MALFORMED if
+    its length cannot be.
+    """
+    if datagram[6:8] != b"\0\0":
+        return datagram
+    length = int.from_bytes(datagram[4:6])
+    if not UDP_HEADER_BYTES <= length <= len(datagram):
+        raise Refused(DropReason.MALFORMED)
+    if length > _LARGEST_COMPUTED:
+        return datagram
+    field = checksum(pseudo_header(source, destination, length, proto.UDP) + datagram[:length])
+    return _replace_field(datagram, 6, field or 0xFFFF)
 
 
 def segment_bytes(protocol: int, payload: bytes, data_bytes: int | None) -> int:

@@ -120,7 +120,11 @@ def test_other_protocols_pass_as_they_are(protocol: int) -> None:
 @pytest.mark.conformance(34)
 @pytest.mark.parametrize("protocol", [0, 2, 43, 44, 58, 60])
 def test_protocols_that_ipv6_would_misread(protocol: int) -> None:
-    assert dropped(ip4(raw(DATA), proto=protocol)) == DropReason.PROTOCOL
+    """The sender is told by default (section 4.4), but for IGMP (section 4.2)."""
+    reason, error = refused(ip4(raw(DATA), proto=protocol))
+    assert reason == DropReason.PROTOCOL
+    assert (error is None) == (protocol == 2)
+    assert error is None or error[20:22] == bytes((3, 13))
 
 
 @pytest.mark.conformance(21, 22, 31)
@@ -138,8 +142,11 @@ def test_fragments(offset: int, flags: str, more: int) -> None:
 
 @pytest.mark.conformance(32)
 def test_icmp_fragments() -> None:
-    for fields in ({"flags": "MF"}, {"flags": "", "frag": 1}):
-        assert dropped(ip4(ICMP() / DATA, **fields)) == DropReason.ICMP_FRAGMENT
+    reason, error = refused(ip4(ICMP() / DATA, flags="MF"))
+    assert reason == DropReason.ICMP_FRAGMENT
+    assert error is not None and error[20:22] == bytes((3, 13))
+    assert dropped(ip4(ICMP() / DATA, flags="", frag=1)) == DropReason.ICMP_FRAGMENT
+    assert dropped(ip4(ICMP(type=3) / DATA, flags="MF")) == DropReason.ICMP_FRAGMENT
 
 
 def test_fragment_that_ends_after_the_largest_datagram() -> None:
@@ -207,9 +214,10 @@ def test_short_upper_layer(protocol: int, shortest: int) -> None:
     assert dropped(ip4(raw(upper[: shortest - 1]), proto=protocol)) == DropReason.TRUNCATED
 
 
+@pytest.mark.conformance(62, 63)
 def test_udp_without_checksum() -> None:
     datagram = bytes.fromhex("9c40003500080000")
-    assert dropped(ip4(raw(datagram), proto=17)) == DropReason.UDP_ZERO_CHECKSUM
+    assert refused(ip4(raw(datagram), proto=17))[0] == DropReason.UDP_ZERO_CHECKSUM
     assert forwarded(ip4(raw(datagram), proto=17, frag=1))[48:] == datagram
 
 
@@ -259,7 +267,9 @@ def test_well_known_prefix_carries_global_addresses_only() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))
     assert forwarded(ip4(udp(), "192.31.196.9", "192.175.48.1"), translator)
-    assert dropped(ip4(udp(), "10.0.0.1", "192.175.48.1"), translator) == DropReason.NOT_GLOBAL
+    reason, error = refused(ip4(udp(), "10.0.0.1", "192.175.48.1"), translator)
+    assert reason == DropReason.NOT_GLOBAL
+    assert error is not None and error[20:22] == bytes((3, 13))
 
 
 @pytest.mark.conformance(60)
