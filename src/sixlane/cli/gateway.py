@@ -49,7 +49,21 @@ def _fields(*, adding: bool) -> options.Decorator[Any]:
             metavar="BYTES",
             help="IPv4 packets that may be cut are made no larger than this in IPv6.",
         ),
-        click.option("--icmp-error-rate", metavar="N", help="ICMP errors a second; 0: none."),
+        click.option("--tos", metavar="N|copy", help="The TOS of IPv4 packets."),
+        click.option("--traffic-class", metavar="N|copy", help="That of IPv6 packets."),
+        click.option(
+            "--udp-zero-checksum",
+            metavar="drop|compute",
+            help="IPv4 datagrams without a UDP checksum.",
+        ),
+        click.option(
+            "--hairpin",
+            metavar="simple|intrinsic|off",
+            help="From inside to inside by IPv4 addresses.",
+        ),
+        click.option(
+            "--icmp-error-rate", metavar="N", help="ICMP errors a second; 0: none; or unlimited."
+        ),
         click.option("--icmp-source-ipv4", metavar="ADDRESS", help="Where they come from."),
         click.option("--icmp-source-ipv6", metavar="ADDRESS", help="The same, for IPv6."),
     )
@@ -164,6 +178,9 @@ def _spec(fields: dict[str, Any]) -> dict[str, Any]:
     if fields["icmp_error_rate"] is not None:
         rate = or_default(fields["icmp_error_rate"], int)
         spec["icmpErrors"] = None if rate is None else {"rate": rate}
+    for option, key in _WORDS.items():
+        if fields[option] is not None:
+            spec[key] = or_default(fields[option], int)
     source = {
         family: or_default(fields[f"icmp_source_{family}"], str)
         for family in ("ipv4", "ipv6")
@@ -172,6 +189,14 @@ def _spec(fields: dict[str, Any]) -> dict[str, Any]:
     if source:
         spec["icmpSource"] = source
     return spec
+
+
+_WORDS = {
+    "tos": "tos",
+    "traffic_class": "trafficClass",
+    "udp_zero_checksum": "udpZeroChecksum",
+    "hairpin": "hairpin",
+}
 
 
 def _device(text: str) -> dict[str, str]:

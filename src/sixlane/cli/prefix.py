@@ -7,12 +7,17 @@ import click
 
 from sixlane.cli import applied, completing, options, views
 from sixlane.cli.command import Group
-from sixlane.cli.fields import given, ranges
+from sixlane.cli.fields import given, or_default, ranges
 from sixlane.cli.gateway import the_gateway
 from sixlane.cli.output import Output
 from sixlane.cli.session import Session, pass_session
 
 _name = click.argument("name", shell_complete=completing.prefixes)
+_max_segment = click.option(
+    "--max-segment-size",
+    metavar="BYTES|auto|default",
+    help="The MSS that TCP SYNs may offer.",
+)
 _sources = click.option(
     "--source-range",
     "sources",
@@ -68,6 +73,7 @@ def get(session: Session, name: str, gateway: str | None, out: Output) -> None:
     help="IPv4 addresses that stand for nodes inside. Repeatable.",
 )
 @_sources
+@_max_segment
 @options.gateway
 @options.dry_run
 @options.with_output
@@ -78,6 +84,7 @@ def add(
     prefix: str,
     ipv4: tuple[str, ...],
     sources: tuple[str, ...],
+    max_segment_size: str | None,
     gateway: str | None,
     dry_run: bool,
     out: Output,
@@ -86,6 +93,8 @@ def add(
     data = {"name": name, "prefix": prefix, "ipv4": list(ipv4)}
     if sources and (let_in := ranges(sources, all=None, none=[])) is not None:
         data["loadBalancerSourceRanges"] = let_in
+    if max_segment_size is not None:
+        data["maxSegmentSize"] = or_default(max_segment_size, int)
     chosen = the_gateway(session.client, gateway)
     answer = session.client.put_prefix(chosen, data, if_match="", dry_run=dry_run)
     applied.report(out, answer)
@@ -100,6 +109,7 @@ def add(
     "--ipv4", multiple=True, metavar="RANGE", help="These replace all: none, or repeatable."
 )
 @_sources
+@_max_segment
 @options.gateway
 @options.dry_run
 @options.with_output
@@ -110,6 +120,7 @@ def set_(
     prefix: str | None,
     ipv4: tuple[str, ...],
     sources: tuple[str, ...],
+    max_segment_size: str | None,
     gateway: str | None,
     dry_run: bool,
     out: Output,
@@ -122,6 +133,8 @@ def set_(
         patch["ipv4"] = ranges(ipv4, none=[])
     if sources:
         patch["loadBalancerSourceRanges"] = ranges(sources, all=None, none=[])
+    if max_segment_size is not None:
+        patch["maxSegmentSize"] = or_default(max_segment_size, int)
     given(patch)
     chosen = the_gateway(session.client, gateway)
     answer = session.client.patch_prefix(chosen, name, patch, dry_run=dry_run)

@@ -154,6 +154,7 @@ class Prefix(TypedDict):
     prefix: str
     ipv4: NotRequired[list[str]]
     loadBalancerSourceRanges: NotRequired[list[str] | None]
+    maxSegmentSize: NotRequired[int | str | None]
     eam: NotRequired[list[Eam]]
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -22,10 +22,12 @@ from sixlane.model.eam import Eam, EamList
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
+from sixlane.model.words import number_or
 from sixlane.rfc import rfc6052
 
 MIN_IPV6_MTU = 1280
 MAX_PREFIXES = 64
+MIN_SEGMENT = 88
 _LONGEST_DEVICE_NAME = 15
 
 
@@ -87,6 +89,15 @@ class Prefix(Model):
             json_schema_extra={"default": []},
         ),
     ] = EamList()
+    max_segment_size: Annotated[
+        int | Literal["auto"] | None,
+        *number_or("auto", MIN_SEGMENT, 65495, or_null=True),
+        Field(
+            description="The MSS that TCP SYNs may offer, in bytes; auto: what fits the devices. "
+            "Left out: as it is, but auto with BIG TCP.",
+            examples=[1360],
+        ),
+    ] = None
 
     @property
     def is_well_known(self) -> bool:
@@ -145,7 +156,59 @@ class Prefix(Model):
 class IcmpErrors(Model):
     """ICMP errors that the gateway itself sends."""
 
-    rate: Annotated[int, Field(ge=0, le=1_000_000, description="So many a second; 0: none.")] = 1000
+    rate: Annotated[
+        int | Literal["unlimited"],
+        *number_or("unlimited", 0, 1_000_000),
+        Field(description="So many a second; 0: none."),
+    ] = 1000
+
+
+_MAX_POOL_RANGES = 16
+_NOT_FOR_A_POOL = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+)
+"""RFC 1918 and RFC 6598: RFC 6791 section 3 wants others, as they are told to the internet."""
+
+
+class IcmpPool(Model):
+    """What ICMP errors come from whose router has no IPv4 address (RFC 6791)."""
+
+    ipv4: Annotated[
+        Ipv4Ranges,
+        Field(
+            description="One is drawn for each error; []: such errors are dropped.",
+            json_schema_extra={"default": []},
+        ),
+    ] = RangeList()
+    origin: Annotated[
+        bool,
+        Field(description="Tell the router's IPv6 address in an extension (RFC 5837)."),
+    ] = True
+
+    @property
+    def ranges(self) -> list[tuple[IPv4Address, int]]:
+        """First address and how many, of ranges that do not touch each other."""
+        spans = self.ipv4.spans
+        return [
+            (IPv4Address(int(first)), int(end) - int(first))
+            for first, end in zip(spans.starts, spans.ends, strict=True)
+        ]
+
+    @model_validator(mode="after")
+    def _check(self) -> "IcmpPool":
+        for index, network in enumerate(self.ipv4):
+            path = ("ipv4", index)
+            illegal = never_a_source(network)
+            if illegal:
+                raise wrong(f"{network} overlaps {illegal}, which no node has", "", path)
+            private = next((one for one in _NOT_FOR_A_POOL if one.overlaps(network)), None)
+            if private:
+                hint = "RFC 6791: an address that is routed in the internet"
+                raise wrong(f"{network} overlaps {private}, which is private", hint, path)
+        if len(self.ranges) > _MAX_POOL_RANGES:
+            what = f"{len(self.ranges)} ranges that do not touch"
+            raise wrong(what, f"{_MAX_POOL_RANGES} at most", ("ipv4",))
+        return self
 
 
 class IcmpSource(Model):
@@ -185,8 +248,27 @@ class GatewaySpec(Model):
             description="The lowest MTU of the IPv6 side, in bytes (RFC 7915 section 4).",
         ),
     ] = MIN_IPV6_MTU
+    tos: Annotated[
+        int | Literal["copy"],
+        *number_or("copy", 0, 255),
+        Field(description="The TOS of IPv4 packets; copy: the traffic class (RFC 7915 5.1)."),
+    ] = "copy"
+    traffic_class: Annotated[
+        int | Literal["copy"],
+        *number_or("copy", 0, 255),
+        Field(description="The traffic class of IPv6 packets; copy: the TOS (RFC 7915 4.1)."),
+    ] = "copy"
+    udp_zero_checksum: Annotated[
+        Literal["drop", "compute"],
+        Field(description="IPv4 datagrams without a UDP checksum, which IPv6 needs."),
+    ] = "drop"
+    hairpin: Annotated[
+        Literal["simple", "intrinsic", "off"],
+        Field(description="From inside to inside by IPv4 addresses: the rules of RFC 7757 4.2."),
+    ] = "simple"
     icmp_errors: IcmpErrors = IcmpErrors()
     icmp_source: IcmpSource = IcmpSource()
+    icmp_pool: IcmpPool = IcmpPool()
 
     @model_validator(mode="after")
     def _check(self) -> "GatewaySpec":

@@ -81,6 +81,9 @@ def _resolved(field: Schema, models: Schema) -> Schema:
 
 def _value(field: Schema) -> str:
     """Type and limits, in words."""
+    if "anyOf" in field:
+        choices = [one for one in field["anyOf"] if one.get("type") != "null"]
+        return ", or ".join(map(_value, choices))
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sixlane.datapath import EamRows, PrefixEntry, Table, Tables, digest_of
 from sixlane.datapath.layout import Limit, RangeWord
@@ -49,7 +49,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
                 ids[prefix.name],
                 well_known=prefix.is_well_known,
                 sources=_sources(prefix.load_balancer_source_ranges),
-                max_segment_bytes=big_tcp_mss,
+                max_segment_bytes=_max_segment(prefix.max_segment_size, narrowest, big_tcp_mss),
             )
             for prefix in prefixes
         ],
@@ -61,11 +61,24 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
         slow=None,
         icmp_source4=spec.icmp_source.ipv4 or _first(near, IPv4Address),
         icmp_source6=spec.icmp_source.ipv6 or _first(near, IPv6Address),
-        icmp_errors_per_second=-(-rate // (os.cpu_count() or 1)),
+        icmp_errors_per_second=None if rate == "unlimited" else -(-rate // (os.cpu_count() or 1)),
         lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
         next_hop_cache=observed.more_than_destination is None,
         native_max_segment_bytes=big_tcp_mss,
+        tos=None if spec.tos == "copy" else spec.tos,
+        traffic_class=None if spec.traffic_class == "copy" else spec.traffic_class,
+        udp_compute=spec.udp_zero_checksum == "compute",
+        hairpin=None if spec.hairpin == "off" else spec.hairpin,
+        icmp_pool=spec.icmp_pool.ranges,
+        icmp_origin=spec.icmp_pool.origin,
     )
+
+
+def _max_segment(wanted: int | Literal["auto"] | None, mtu: int, big_tcp_mss: int) -> int:
+    """Of one prefix, in bytes; 0: no limit."""
+    if wanted is None:
+        return big_tcp_mss
+    return _largest_for_big_tcp(mtu) if wanted == "auto" else wanted
 
 
 def _largest_for_big_tcp(mtu: int) -> int:

@@ -130,7 +130,7 @@ BAD = [
     ("spec.devices.0.attach", "xpd", "xpd is not", "spec.devices[0].attach", "did you mean xdp?"),
     ("spec.prefixs", [], "unknown key prefixs", "spec.prefixs", "did you mean prefixes?"),
     ("spec.lowestIpv6Mtu", 1, "unknown key", "spec.lowestIpv6Mtu", "mean lowestIPv6MTU?"),
-    ("spec.zzz", 1, "unknown key zzz", "spec.zzz", "known: devices, icmpErrors"),
+    ("spec.zzz", 1, "unknown key zzz", "spec.zzz", "known: devices, hairpin, icmpErrors"),
     ("spec.prefixes.0.load_balancer_source_ranges", [], "unknown key", "", "loadBalancer"),
     ("spec.prefixes", [], "too short", "spec.prefixes", "at least 1"),
     ("spec.prefixes.0.name", ..., "name is missing", "spec.prefixes[0]", ""),
@@ -320,3 +320,80 @@ def test_100_000_ranges_take_about_a_second() -> None:
     assert len(gateway.spec.prefixes[0].load_balancer_source_ranges or ()) == 100_000
     many[99_999] = "11.0.0.0/40"
     assert refused(data).path[-1] == 99_999
+
+
+# ---- choices of the RFCs ----
+
+
+def _spec(**spec: Any) -> dict[str, Any]:
+    default = {
+        "devices": [{"name": "wan0"}],
+        "prefixes": [{"name": "p", "prefix": "2001:db8::/96", "ipv4": ["192.175.48.0/24"]}],
+    }
+    return {
+        "apiVersion": "sixlane.dev/v1alpha1",
+        "kind": "Gateway",
+        "metadata": {"name": "edge"},
+        "spec": default | spec,
+    }
+
+
+def _parsed(**spec: Any) -> Gateway:
+    parsed = parse_resource(_spec(**spec))
+    assert isinstance(parsed, Gateway)
+    return parsed
+
+
+def test_defaults_are_those_of_the_rfcs() -> None:
+    """What was stored before there were these keys means what it meant."""
+    spec = _parsed().spec
+    assert (spec.tos, spec.traffic_class) == ("copy", "copy")
+    assert (spec.udp_zero_checksum, spec.hairpin) == ("drop", "simple")
+    assert (spec.icmp_errors.rate, spec.icmp_pool.ranges, spec.icmp_pool.origin) == (1000, [], True)
+    assert spec.prefixes[0].max_segment_size is None
+
+
+@pytest.mark.conformance(57)
+@pytest.mark.parametrize("rate", [0, 1, 1_000_000, "unlimited"])
+def test_rates_of_errors(rate: int | str) -> None:
+    assert _parsed(icmpErrors={"rate": rate}).spec.icmp_errors.rate == rate
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ({"tos": 256}, "256 is too large"),
+        ({"tos": -1}, "-1 is too small"),
+        ({"tos": "lowdelay"}, "neither a number nor copy"),
+        ({"trafficClass": True}, "neither a number nor copy"),
+        ({"icmpErrors": {"rate": 1_000_001}}, "1000001 is too large"),
+        ({"icmpErrors": {"rate": "on"}}, "neither a number nor unlimited"),
+        ({"icmpPool": {"ipv4": ["10.0.0.0/24"]}}, "10.0.0.0/24 overlaps 10.0.0.0/8"),
+        ({"icmpPool": {"ipv4": ["100.127.0.0/16"]}}, "overlaps 100.64.0.0/10"),
+        ({"icmpPool": {"ipv4": ["127.0.0.1"]}}, "which no node has"),
+        ({"icmpPool": {"ipv4": [f"8.8.{n}.0/32" for n in range(17)]}}, "17 ranges"),
+        ({"hairpin": "on"}, "known: intrinsic, off, simple"),
+        ({"udpZeroChecksum": "pass"}, "known: compute, drop"),
+    ],
+)
+def test_choices_that_there_are_not(spec: dict[str, Any], what: str) -> None:
+    with pytest.raises(ResourceError) as raised:
+        _parsed(**spec)
+    assert what in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "right"), [(87, False), (88, True), (65495, True), (65496, False)]
+)
+def test_segment_sizes(size: int, right: bool) -> None:
+    prefix = {"name": "p", "prefix": "2001:db8::/96", "ipv4": [], "maxSegmentSize": size}
+    if right:
+        assert _parsed(prefixes=[prefix]).spec.prefixes[0].max_segment_size == size
+    else:
+        with pytest.raises(ResourceError):
+            _parsed(prefixes=[prefix])
+
+
+def test_ranges_of_a_pool_that_touch_are_one() -> None:
+    pool = _parsed(icmpPool={"ipv4": ["8.8.8.0/31", "8.8.8.2/32", "9.9.9.9/32"]}).spec.icmp_pool
+    assert pool.ranges == [(IPv4Address("8.8.8.0"), 3), (IPv4Address("9.9.9.9"), 1)]
