@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
-from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrRouting
 
 from sixlane.rfc.checksum import checksum
 from sixlane.rfc.rfc7915 import Eam, Translator
@@ -60,20 +60,28 @@ def _header_of(words: int) -> bytes:
     return bytes(packet)
 
 
+def _message4(message: bytes, src: str = OUTSIDE4, dst: str = INSIDE4) -> bytes:
+    return ip4(message, src, dst, proto=1, flags="")
+
+
+def _message6(message: bytes, src: str = INSIDE6, dst: str = OUTSIDE6) -> bytes:
+    return ip6(message, src, dst, nh=58)
+
+
 def _too_big(total: int) -> bytes:
     """Fragmentation Needed that tells no MTU, about a packet of `total` bytes."""
     quoted = ip4(udp(bytes(total - 28)), src=INSIDE4, dst=OUTSIDE4)
-    return ip4(icmp4(3, 4, 0, quoted[:200]), flags="")
+    return _message4(icmp4(3, 4, 0, quoted[:200]))
 
 
 def _about_icmp(icmp_type: int) -> bytes:
-    quoted = ip4(icmp4(icmp_type, 0, 0, bytes(8)), src=INSIDE4, dst=OUTSIDE4)
-    return ip4(icmp4(3, 1, 0, quoted), flags="")
+    quoted = _message4(icmp4(icmp_type, 0, 0, bytes(8)), INSIDE4, OUTSIDE4)
+    return _message4(icmp4(3, 1, 0, quoted))
 
 
 def _about_icmp6(icmp_type: int) -> bytes:
-    quoted = ip6(icmp6(icmp_type, 0, 0, bytes(8), OUTSIDE6, INSIDE6), OUTSIDE6, INSIDE6)
-    return ip6(icmp6(1, 0, 0, quoted))
+    quoted = _message6(icmp6(icmp_type, 0, 0, bytes(8), OUTSIDE6, INSIDE6), OUTSIDE6, INSIDE6)
+    return _message6(icmp6(1, 0, 0, quoted))
 
 
 def _last_fragment(end: int) -> bytes:
@@ -84,11 +92,28 @@ def _last_fragment(end: int) -> bytes:
 
 def _parameter_problem(pointer: int) -> bytes:
     quoted = ip4(udp(), src=INSIDE4, dst=OUTSIDE4)
-    return ip4(icmp4(12, 0, pointer << 24, quoted))
+    return _message4(icmp4(12, 0, pointer << 24, quoted))
 
 
 def _parameter_problem6(pointer: int) -> bytes:
-    return ip6(icmp6(4, 0, pointer, ip6(udp(), OUTSIDE6, INSIDE6)))
+    return _message6(icmp6(4, 0, pointer, ip6(udp(), OUTSIDE6, INSIDE6)))
+
+
+def _routed(next_header: int, behind: bytes) -> bytes:
+    """A source route with addresses left, in front of something."""
+    return ip6(IPv6ExtHdrRouting(nh=next_header, len=0, segleft=2) / raw(behind))
+
+
+def _fragment(offset: int, more: int, size: int) -> bytes:
+    return bytes(IPv6ExtHdrFragment(offset=offset, m=more, nh=17)) + bytes(size)
+
+
+def _quote_with(header_words: int, total: int) -> bytes:
+    """Time Exceeded about a packet whose header and length say this."""
+    quoted = bytearray(SHORT_QUOTE)
+    quoted[0] = 0x40 | header_words
+    quoted[2:4] = total.to_bytes(2)
+    return _message4(icmp4(11, 0, 0, bytes(quoted[:28])))
 
 
 def _chain(count: int) -> bytes:
@@ -127,8 +152,17 @@ PACKETS = {
     "nine extension headers": _chain(9),
     "256 bytes of extension headers": ip6(IPv6ExtHdrDestOpt(len=31, options=[]) / udp(bytes(300))),
     "264 bytes of extension headers": ip6(IPv6ExtHdrDestOpt(len=32, options=[]) / udp(bytes(300))),
-    "quote of a header": ip4(icmp4(11, 0, 0, SHORT_QUOTE[:20]), flags=""),
-    "quote of a header but a byte": ip4(icmp4(11, 0, 0, SHORT_QUOTE[:19]), flags=""),
+    "quote shorter than its header": _quote_with(13, 35),
+    "quote cut in its header": _quote_with(13, 60),
+    "quote of a header": _message4(icmp4(11, 0, 0, SHORT_QUOTE[:20])),
+    "quote of a header but a byte": _message4(icmp4(11, 0, 0, SHORT_QUOTE[:19])),
+    "route before a fragment": _routed(44, _fragment(0, 1, 16)),
+    "route before half a fragment": _routed(44, _fragment(0, 1, 15)),
+    "route before a fragment too far": _routed(44, _fragment(8191, 0, 16)),
+    "route before an echo": _routed(58, icmp6(128, 0, 0)),
+    "route before an error": _routed(58, icmp6(1, 0, 0)),
+    "route before nothing": _routed(58, b""),
+    "route before nothing, padded": _routed(58, b"") + b"\x80" + bytes(7),
 }
 
 

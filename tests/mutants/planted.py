@@ -225,8 +225,8 @@ _PARSE = (
     Mutant(
         "longest-fragment",
         "parse.h",
-        "+ p->payload_bytes > IP_BYTES_MAX",
-        "+ p->payload_bytes > IP_BYTES_MAX + 8",
+        "+ payload_bytes > IP_BYTES_MAX",
+        "+ payload_bytes > IP_BYTES_MAX + 8",
         "fragments may end behind the longest packet",
     ),
     Mutant(
@@ -290,8 +290,8 @@ _PARSE = (
     Mutant(
         "fragment-units",
         "parse.h",
-        "p->fragment & IP6_MF && p->payload_bytes & 7",
-        "p->fragment & IP6_MF && p->payload_bytes & 3",
+        "x->fragment & IP6_MF && x->payload_bytes & 7",
+        "x->fragment & IP6_MF && x->payload_bytes & 3",
         "fragments in units of 4 bytes",
     ),
     Mutant("vlan-tag", "parse.h", "\t\tp->l3 += 4;\n", "\t\tp->l3 += 2;\n", "a tag has 4 bytes"),
