@@ -117,7 +117,7 @@ def test_other_protocols_pass_as_they_are(protocol: int) -> None:
     assert forwarded(ip4(raw(DATA), proto=protocol)) == expect6(raw(DATA), nh=protocol)
 
 
-@pytest.mark.conformance(34)
+@pytest.mark.conformance(34, 58)
 @pytest.mark.parametrize("protocol", [0, 2, 43, 44, 58, 60])
 def test_protocols_that_ipv6_would_misread(protocol: int) -> None:
     """The sender is told by default (section 4.4), but for IGMP (section 4.2)."""
@@ -140,7 +140,7 @@ def test_fragments(offset: int, flags: str, more: int) -> None:
     )
 
 
-@pytest.mark.conformance(32)
+@pytest.mark.conformance(32, 58)
 def test_icmp_fragments() -> None:
     reason, error = refused(ip4(ICMP() / DATA, flags="MF"))
     assert reason == DropReason.ICMP_FRAGMENT

@@ -188,6 +188,7 @@ def test_other_protocols_pass_as_they_are(protocol: int) -> None:
     assert translated(ip6(raw(DATA), nh=protocol)) == expect4(raw(DATA), proto=protocol)
 
 
+@pytest.mark.conformance(58)
 def test_icmpv4_in_ipv6() -> None:
     reason, error = refused(ip6(raw(DATA), nh=1))
     assert reason == DropReason.PROTOCOL
