@@ -51,7 +51,7 @@ def _summary(proofs: Proofs) -> str:
 
 
 def _chapter(chapter: Chapter, proofs: Proofs) -> str:
-    rows = [f"## {chapter.title}", "", "| | | RFC | | |", "|---|---|---|---|---|"]
+    rows = [f"## {chapter.title}", "", "| line | level | RFC | what it asks | proof |", "|---|---|---|---|---|"]
     rows += [_row(line, chapter, proofs) for line in chapter.lines]
     return "".join(f"{row}\n" for row in rows)
 
