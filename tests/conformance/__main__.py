@@ -25,6 +25,8 @@ test with parameters counts once; how many cases it has stands behind it. `tests
 beside all of these that the data path does what the reference does.
 """
 
+_COLUMNS = "| line | level | RFC | what it asks | proof |"
+
 
 def page(proofs: Proofs) -> str:
     """The page, in Markdown."""
@@ -51,7 +53,12 @@ def _summary(proofs: Proofs) -> str:
 
 
 def _chapter(chapter: Chapter, proofs: Proofs) -> str:
-    rows = [f"## {chapter.title}", "", "| line | level | RFC | what it asks | proof |", "|---|---|---|---|---|"]
+    rows = [
+        f"## {chapter.title}",
+        "",
+        "| line | level | RFC | what it asks | proof |",
+        "|---|---|---|---|---|",
+    ]
     rows += [_row(line, chapter, proofs) for line in chapter.lines]
     return "".join(f"{row}\n" for row in rows)
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
+from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrRouting
 
+from sixlane.net import route
 from sixlane.rfc.checksum import checksum
+from sixlane.rfc.outcome import Forward
 from sixlane.rfc.rfc7915 import Eam, Translator
 from tests import needs
-from tests.diff.test_datapath import compare
+from tests.diff.test_datapath import compare, identifications
 from tests.unit.rfc.vectors import (
     EDGE,
     INSIDE4,
@@ -171,6 +174,103 @@ PACKETS = {
 def test_edge(world: World, entry: Entry, packet: bytes) -> None:
     world.configure(TRANSLATOR)
     compare(world, TRANSLATOR, packet, entry)
+
+
+def _extended6(quoted: int, extension: int) -> bytes:
+    """Time Exceeded with a quote of so many bytes and an extension (RFC 4884)."""
+    quote = ip6(udp(bytes(300)), OUTSIDE6, INSIDE6)[:quoted]
+    behind = bytes(range(4)) + bytes(extension - 4)
+    return _message6(icmp6(3, 0, quoted // 8 << 24, quote + behind))
+
+
+def _extended4(quoted: int, extension: int) -> bytes:
+    quote = ip4(udp(bytes(300)), INSIDE4, OUTSIDE4)[:quoted]
+    return _message4(
+        icmp4(11, 0, quoted // 4 << 16, quote + bytes(range(4)) + bytes(extension - 4))
+    )
+
+
+def _long_error(size: int) -> bytes:
+    quote = ip4(udp(bytes(range(256)) * 9), INSIDE4, OUTSIDE4)[: size - 28]
+    return _message4(icmp4(11, 0, 0, quote))
+
+
+ERRORS = {
+    "128 bytes of quote": _extended4(128, 8),
+    "124 bytes of quote": _extended4(124, 8),
+    "128 bytes of quote, 6": _extended6(128, 8),
+    "120 bytes of quote, 6": _extended6(120, 8),
+    "quote of no whole words of 64 bits": _extended4(132, 8),
+    "the longest extension that stays": _extended6(256, 420),
+    "an extension that goes": _extended6(256, 424),
+    "the longest that stays, 6": _extended4(128, 1280 - 48 - 128),
+    "one that goes, 6": _extended4(128, 1280 - 48 - 124),
+    "2,000 bytes": _long_error(2000),
+    "2,001 bytes": _long_error(2001),
+    "an odd number of bytes, cut": _long_error(1999),
+}
+
+
+@ENTRIES
+@pytest.mark.parametrize("packet", ERRORS.values(), ids=ERRORS.keys())
+def test_edge_of_an_error(world: World, entry: Entry, packet: bytes) -> None:
+    world.configure(TRANSLATOR)
+    compare(world, TRANSLATOR, packet, entry)
+
+
+@ENTRIES
+@pytest.mark.parametrize("mtu", [501, 502])
+def test_errors_through_a_link_of_odd_size(world: World, entry: Entry, mtu: int) -> None:
+    """What is cut begins at an odd byte then, in the middle of a word of the checksum."""
+    world.configure(TRANSLATOR)
+    quote = ip6(udp(bytes(range(256)) * 3), OUTSIDE6, INSIDE6)
+    packet = _message6(icmp6(3, 0, 0, quote))
+    client, via = IPv4Network(OUTSIDE4), IPv4Address("193.0.14.2")
+    route.add(client, via=via, dev=world.wan.ifindex, mtu=mtu, mtu_lock=True, onlink=True)
+    world.datapath.forget_next_hops()
+    try:
+        seen = world.run(packet, entry)
+    finally:
+        route.remove(client, dev=world.wan.ifindex)
+        world.datapath.forget_next_hops()
+    wanted = {
+        TRANSLATOR.translate(packet, mtu4=mtu, identification=number)
+        for number in identifications(seen)
+    }
+    assert Forward(seen.packet, 64, "edge") in wanted
+
+
+def _bare(data: bytes, length: int | None = None) -> bytes:
+    """UDP without a checksum."""
+    datagram = UDP(sport=40000, dport=53, len=length or 8 + len(data), chksum=0) / data
+    return ip4(datagram, flags="")
+
+
+def _sums_to_zero() -> bytes:
+    """Two bytes of data that bring the sum over everything to all ones."""
+    filler = ip4(udp(b"\0\0"))[26:28]
+    packet = _bare(filler)
+    assert forwarded(packet, COMPUTE) == forwarded(ip4(udp(filler), flags=""), COMPUTE)
+    return packet
+
+
+COMPUTE = replace(TRANSLATOR, udp_compute=True)
+
+
+@ENTRIES
+@pytest.mark.parametrize(
+    "packet",
+    [
+        *(_bare(bytes(range(1, 101)), length) for length in (7, 8, 9, 107, 108, 109)),
+        *(_bare(b"\xa5" * size) for size in (0, 1, 247, 248, 249, 503, 504, 505)),
+        _sums_to_zero(),
+    ],
+    ids=lambda packet: packet[24:28].hex(),
+)
+def test_edge_of_a_udp_checksum_that_is_computed(world: World, entry: Entry, packet: bytes) -> None:
+    world.configure(COMPUTE)
+    compare(world, COMPUTE, _bare(b"\xff" * 1000), entry)  # what was there before may not count
+    compare(world, COMPUTE, packet, entry)
 
 
 @ENTRIES
