@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both sides of edges that generated packets hardly ever meet, in data path and reference."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
@@ -15,6 +15,7 @@ from sixlane.rfc.outcome import Forward
 from sixlane.rfc.rfc7915 import Eam, Translator
 from tests import needs
 from tests.diff.test_datapath import compare, identifications
+from tests.fuzz.checking import check
 from tests.unit.rfc.vectors import (
     EDGE,
     INSIDE4,
@@ -174,6 +175,38 @@ PACKETS = {
 def test_edge(world: World, entry: Entry, packet: bytes) -> None:
     world.configure(TRANSLATOR)
     compare(world, TRANSLATOR, packet, entry)
+
+
+MTUS = (0, 1, 19, 20, 28, 68, 576, 1259, 1260, 1279, 1280, 1281, 1460, 1480, 1500, 1520, 65535)
+
+
+def _messages4() -> Iterator[bytes]:
+    """Each type and code, each pointer, each MTU of interest."""
+    quote = ip4(udp(), INSIDE4, OUTSIDE4)
+    for icmp_type in range(256):
+        for code in range(18):
+            yield _message4(icmp4(icmp_type, code, 0, quote))
+    for value in range(64):
+        yield _message4(icmp4(12, value & 1, value >> 1 << 24, quote))
+    for mtu in MTUS:
+        yield _message4(icmp4(3, 4, mtu, quote))
+
+
+def _messages6() -> Iterator[bytes]:
+    quote = ip6(udp(), OUTSIDE6, INSIDE6)
+    for icmp_type in range(256):
+        for code in range(10):
+            yield _message6(icmp6(icmp_type, code, 0, quote))
+    for value in range(128):
+        yield _message6(icmp6(4, value & 1, value >> 1, quote))
+    for mtu in (*MTUS, 65536, 2**32 - 1):
+        yield _message6(icmp6(2, 0, mtu, quote))
+
+
+@pytest.mark.parametrize("messages", [_messages4, _messages6])
+def test_every_icmp_message(world: World, messages: Callable[[], Iterator[bytes]]) -> None:
+    world.configure(TRANSLATOR)
+    assert check(world, TRANSLATOR, list(messages())) is None
 
 
 def _extended6(quoted: int, extension: int) -> bytes:
