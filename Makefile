@@ -9,7 +9,7 @@ export PYTHON
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test $(TESTS) test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,10 @@ test-networks-k-z := tests/netns/test_[k-z]*.py
 $(TESTS):
 	@directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
 	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
+
+test-vm: deps venv ## Programs and traffic on Debian's kernels 6.12 and 6.1, under QEMU; ARGS go to pytest
+	@packaging/install-deps vm
+	$(BIN)/python -m tests.vm test -- $(ARGS)
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py

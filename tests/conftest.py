@@ -29,6 +29,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     leave_the_machine()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where a skip would hide a gap (SIXLANE_NO_SKIPS), it is a failure."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and os.environ.get("SIXLANE_NO_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and must not be: {report.longrepr}"
+
+
 @dataclass(frozen=True)
 class _Traces:
     """What a test may leave behind."""

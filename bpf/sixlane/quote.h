@@ -535,7 +535,7 @@ static __always_inline int translate_error(struct ctx c)
 
 		return is_pass(why) ? ctx_pass(c) : verdict; /* other tables than forward() met */
 	}
-	count_forward(&t, &w->m,
+	count_forward(t.gw, &w->m,
 		      w->m.hairpin		   ? FORWARD_HAIRPIN
 		      : w->p.family == FAMILY_INET ? FORWARD_46
 						   : FORWARD_64,

@@ -1000,10 +1000,24 @@ _SETTINGS = (
     ),
     Mutant(
         "icmp-fragment-told",
-        "receive.h",
-        "!type || !p->payload_bytes || icmp_is_any_error(*type, p->family);",
-        "!type || !p->payload_bytes;",
+        "reject.h",
+        "type && upper.payload_bytes && !icmp_is_any_error(*type, p->family)",
+        "type && upper.payload_bytes",
         "fragments of errors are answered",
+    ),
+    Mutant(
+        "told-nobody",
+        "reject.h",
+        "RANGE_ILLEGAL_SOURCE)\n\t\t\treturn false;",
+        "RANGE_ILLEGAL_SOURCE)\n\t\t\treturn true;",
+        "sources that are nobody are answered",
+    ),
+    Mutant(
+        "told-unread",
+        "reject.h",
+        "p->l4 + p->payload_bytes) && !upper.pointer)",
+        "p->l4 + p->payload_bytes) && upper.pointer)",
+        "what may be an error is answered",
     ),
     Mutant(
         "small-link",
