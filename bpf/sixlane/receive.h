@@ -50,8 +50,7 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		return DROP_TRUNCATED;
 	if (addr_is_illegal_source6(&p->src))
 		return DROP_ILLEGAL_SOURCE;
-	why = parse_extensions(c, p, p->l4 + p->payload_bytes);
-	return why ? why : check_fragment6(p);
+	return parse_extensions(c, p, p->l4 + p->payload_bytes);
 }
 
 /* Protocol numbers that would mean something else in the other family. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data path equals the reference, byte for byte, in both entries, on generated packets."""
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tests.world import Entry, Seen, World, raise_world
 
 pytestmark = [pytest.mark.diff, needs.root]
 
-SEEDS = 1_200
+SEEDS = int(os.environ.get("SEEDS", 1_200))
 """For each configuration and entry: 21,600 packets in all, beside those of hypothesis."""
 
 
