@@ -32,12 +32,12 @@ $(TESTS):
 	@directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
 	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
 
-test-vm: deps venv ## Programs and traffic on Debian's kernels 6.12 and 6.1, under QEMU; ARGS go to pytest
-	@packaging/install-deps vm
-	$(BIN)/python -m tests.vm test -- $(ARGS)
-
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
+
+test-vm: deps venv bpf ## The data path on other kernels, under QEMU; ARGS="test --all", ARGS=load
+	packaging/install-deps vm
+	$(BIN)/python -m tests.vm $(or $(ARGS),test)
 
 mutants: deps venv bpf ## One fault at a time planted in the data path, which a test must find; ARGS="NAME..."
 	$(BIN)/python -m tests.mutants $(ARGS)

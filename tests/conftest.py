@@ -8,7 +8,7 @@ neither sees nor leaves namespaces and pins on the machine, and whatever appears
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +22,35 @@ pytest_plugins = ["pytester"]  # for the test of this file's own checks
 _PATIENCE_S = 2.0  # how long what is being closed may take to go
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--skips-only",
+        action="append",
+        metavar="REASON",
+        help="tests may skip for this reason, and fail if they skip for any other",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On a machine that is known to have all that is needed, a skip hides a fault."""
+    report = yield
+    allowed = item.config.getoption("--skips-only")
+    if allowed is not None and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason not in allowed:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, where that is a failure: {reason}"
+    return report
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Leaves the machine's mounts, while there is but one thread to leave with."""
     if os.geteuid() != 0 or session.config.option.collectonly:
         return
     leave_the_machine()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Where a skip would hide a gap (SIXLANE_NO_SKIPS), it is a failure."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and os.environ.get("SIXLANE_NO_SKIPS"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and must not be: {report.longrepr}"
 
 
 @dataclass(frozen=True)
