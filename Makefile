@@ -9,7 +9,7 @@ export PYTHON
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
 TESTS := test-networks-k-z test-programs test-networks-a-j
 
-.PHONY: help demo test $(TESTS) test-kills test-vm bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,12 @@ test-vm: deps venv bpf ## The data path on other kernels, under QEMU; ARGS="test
 	packaging/install-deps vm
 	$(BIN)/python -m tests.vm $(or $(ARGS),test)
 
+mutants: deps venv bpf ## One fault at a time planted in the data path, which a test must find; ARGS="NAME..."
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: deps venv bpf ## Data path and reference on 10 million packets; ARGS="--packets N --minutes N --seed N"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 check: deps venv bpf ## Style, types, imports, generated files, size of the programs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,17 +56,19 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m sixlane.cli.pages --check
 	$(BIN)/python -m sixlane.api.openapi --check
 	$(BIN)/python -m sixlane.agent.doctor.document --check
+	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)
 
-generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands and doctor, OpenAPI
+generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate
 	$(BIN)/python -m sixlane.model.reference
 	$(BIN)/python -m sixlane.cli.pages
 	$(BIN)/python -m sixlane.api.openapi
 	$(BIN)/python -m sixlane.agent.doctor.document
+	$(BIN)/python -m tests.conformance
 
 format: venv ## Format the sources
 	$(BIN)/ruff check --fix .

@@ -15,24 +15,27 @@
 #include "sixlane/quote.h"
 #include "sixlane/udp_sum.h"
 
-static __always_inline int forward_46(struct ctx c, const struct tables *t, const struct pkt *p,
-				      const struct mapping *m, const struct l4_change *l4)
+/* What becomes of a packet beside its header. */
+struct translation {
+	struct mapping m;
+	struct l4_change l4;
+};
+
+static __always_inline int forward_46(struct ctx c, struct gateway *gw, const struct pkt *p,
+				      const struct translation *tr, struct next_hop *hop)
 {
+	const struct mapping *m = &tr->m;
+	const struct l4_change *l4 = &tr->l4;
 	const __u32 fresh = header_46_bytes(p);
 	__u32 size = wire_bytes(c, p, l4, fresh), bytes = pkt_l3_bytes(p);
 	struct ipv6_headers h;
-	struct next_hop *hop;
 
 	if (p->payload_bytes > IP_BYTES_MAX)
-		return slow_path_segments(c, t->gw, p);
+		return slow_path_segments(c, gw, p);
 	/* Fragments of ICMP are not translated (RFC 7915 1.2): whole or not at all. */
-	if (p->may_fragment && p->proto != IPPROTO_ICMP && size > t->gw->lowest_ipv6_mtu_bytes)
-		return slow_path(c, t->gw, p);
+	if (p->may_fragment && p->proto != IPPROTO_ICMP && size > gw->lowest_ipv6_mtu_bytes)
+		return slow_path(c, gw, p);
 
-	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &hop);
-
-	if (why)
-		return leave(c, p, why, 0, bytes);
 	if (size > hop->mtu_bytes)
 		return leave(c, p, DROP_TOO_BIG,
 			     hop->mtu_bytes - 20 - (p->is_fragment ? FRAGMENT_HEADER_BYTES : 0),
@@ -44,22 +47,19 @@ static __always_inline int forward_46(struct ctx c, const struct tables *t, cons
 	if (p->is_fragment ? ctx_store(c, p->l3, &h, sizeof(h))
 			   : ctx_store(c, p->l3, &h.ip, sizeof(h.ip)))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (rewrite_l4(c, t, p, m, p->l3 + fresh, l4))
+	if (rewrite_l4(c, gw, p, m, p->l3 + fresh, l4))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count_forward(t, m, FORWARD_46, bytes);
-	return send(c, t->gw, hop);
+	count_forward(gw, m, FORWARD_46, bytes);
+	return send(c, gw, hop);
 }
 
-static __always_inline int forward_64(struct ctx c, const struct tables *t, const struct pkt *p,
-				      const struct mapping *m, const struct l4_change *l4)
+static __always_inline int forward_64(struct ctx c, struct gateway *gw, const struct pkt *p,
+				      const struct translation *tr, struct next_hop *hop)
 {
+	const struct mapping *m = &tr->m;
+	const struct l4_change *l4 = &tr->l4;
 	__u32 size = wire_bytes(c, p, l4, sizeof(struct iphdr)), bytes = pkt_l3_bytes(p);
-	struct next_hop *hop;
 	struct iphdr h;
-	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET, p->tos, &hop);
-
-	if (why)
-		return leave(c, p, why, 0, bytes);
 
 	/* IPv6 may always send 1,280 bytes; a smaller link gets fragments (RFC 7915 5.1). The slow
 	 * path takes the hop from them. */
@@ -68,52 +68,88 @@ static __always_inline int forward_64(struct ctx c, const struct tables *t, cons
 
 	if (cut && wire_bytes(c, p, l4, p->l4 - p->l3) > IPV6_MTU_MIN)
 		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, mtu + 20), bytes);
-	if (cut && !has_slow_path(c, t->gw, p))
+	if (cut && !has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
 
 	header_64(p, m, p->payload_bytes, p->ttl - !cut, size, bpf_get_prandom_u32(), &h);
 	if (ctx_replace_l3(c, p->l3, p->l4 - p->l3, sizeof(h), FAMILY_INET))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (ctx_store(c, p->l3, &h, sizeof(h)) || rewrite_l4(c, t, p, m, p->l3 + sizeof(h), l4))
+	if (ctx_store(c, p->l3, &h, sizeof(h)) || rewrite_l4(c, gw, p, m, p->l3 + sizeof(h), l4))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	if (cut) {
-		count_prefix(t, m, DIRECTION_64, bytes);
-		return slow_path_64(c, t->gw, mtu, bytes);
+		count_prefix(gw, m, DIRECTION_64, bytes);
+		return slow_path_64(c, gw, mtu, bytes);
 	}
-	count_forward(t, m, FORWARD_64, bytes);
-	return send(c, t->gw, hop);
+	count_forward(gw, m, FORWARD_64, bytes);
+	return send(c, gw, hop);
+}
+
+/*
+ * The second half of the way, a function for each direction: the verifier walks what is behind
+ * once, not once for each way that leads there (Linux 6.1 needs that).
+ */
+__noinline int xdp_forward_46(struct xdp_md *raw, struct gateway *gw, const struct pkt *p,
+			      const struct translation *tr, struct next_hop *hop)
+{
+	struct ctx c = { raw, ENTRY_XDP };
+
+	return gw && p && tr && hop ? forward_46(c, gw, p, tr, hop) : ctx_drop(c);
+}
+
+__noinline int xdp_forward_64(struct xdp_md *raw, struct gateway *gw, const struct pkt *p,
+			      const struct translation *tr, struct next_hop *hop)
+{
+	struct ctx c = { raw, ENTRY_XDP };
+
+	return gw && p && tr && hop ? forward_64(c, gw, p, tr, hop) : ctx_drop(c);
+}
+
+__noinline int tc_forward_46(struct __sk_buff *raw, struct gateway *gw, const struct pkt *p,
+			     const struct translation *tr, struct next_hop *hop)
+{
+	struct ctx c = { raw, ENTRY_TC };
+
+	return gw && p && tr && hop ? forward_46(c, gw, p, tr, hop) : ctx_drop(c);
+}
+
+__noinline int tc_forward_64(struct __sk_buff *raw, struct gateway *gw, const struct pkt *p,
+			     const struct translation *tr, struct next_hop *hop)
+{
+	struct ctx c = { raw, ENTRY_TC };
+
+	return gw && p && tr && hop ? forward_64(c, gw, p, tr, hop) : ctx_drop(c);
 }
 
 static __always_inline int forward(struct ctx c)
 {
 	struct tables t;
 	struct pkt p = {};
-	struct mapping m = {};
-	struct l4_change l4 = {};
-	enum reason why = receive(c, &t, &p, &m);
+	struct translation tr = {};
+	struct next_hop *hop;
+	enum reason why = receive(c, &t, &p, &tr.m);
 
 	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, t.gw))
 		return VERDICT_PASS | why << VERDICT_REASON_SHIFT;
 	if (why) /* not parsed, it is as long as its frame says */
 		return leave(c, &p, why, p.pointer, p.l4 ? pkt_l3_bytes(&p) : ctx_bytes(c) - p.l3);
+	if (tr.m.hairpin)
+		return VERDICT_HAIRPIN;
 
 	enum icmp_class class;
 
-	why = check_upper(c, &p, &m, &class);
+	why = check_upper(c, &p, false, &class);
 	if (why)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
 	if (class == ICMP_IS_ERROR)
 		return VERDICT_ERROR;
-	if (m.hairpin)
-		return VERDICT_HAIRPIN;
 
-	why = map(c, &t, &p, &m, false);
-	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &m, &p.src))
+	why = map(c, &t, &p, &tr.m, false);
+	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &tr.m, &p.src))
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
 		why = DROP_TTL_EXPIRED;
 	if (!why)
-		why = plan_l4(c, &p, &m, &l4);
+		why = plan_l4(c, &p, &tr.m, &tr.l4);
 	if (why == DROP_UDP_ZERO_CHECKSUM && p.family == FAMILY_INET && !p.is_fragment &&
 	    t.gw->flags & GATEWAY_UDP_COMPUTE && !ctx_segment_bytes(c))
 		return VERDICT_UDP_SUM;
@@ -121,8 +157,18 @@ static __always_inline int forward(struct ctx c)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
 
 	p.tos = tos_of(t.gw, &p);
-	return p.family == FAMILY_INET ? forward_46(c, &t, &p, &m, &l4)
-				       : forward_64(c, &t, &p, &m, &l4);
+	if (p.family == FAMILY_INET) {
+		why = next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET6, p.tos, &hop);
+		if (why)
+			return leave(c, &p, why, 0, pkt_l3_bytes(&p));
+		return c.entry == ENTRY_XDP ? xdp_forward_46(ctx_xdp(c), t.gw, &p, &tr, hop)
+					    : tc_forward_46(ctx_skb(c), t.gw, &p, &tr, hop);
+	}
+	why = next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET, p.tos, &hop);
+	if (why)
+		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
+	return c.entry == ENTRY_XDP ? xdp_forward_64(ctx_xdp(c), t.gw, &p, &tr, hop)
+				    : tc_forward_64(ctx_skb(c), t.gw, &p, &tr, hop);
 }
 
 __noinline int xdp_forward(struct xdp_md *ctx)
@@ -152,7 +198,7 @@ int uplink_xdp(struct xdp_md *ctx)
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = xdp_hairpin(ctx);
-	else if (verdict == VERDICT_ERROR)
+	if (verdict == VERDICT_ERROR)
 		verdict = xdp_error(ctx);
 	if (verdict < VERDICT_DROP)
 		return verdict;
@@ -179,7 +225,7 @@ int uplink_tc(struct __sk_buff *ctx)
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = tc_hairpin(ctx);
-	else if (verdict == VERDICT_ERROR)
+	if (verdict == VERDICT_ERROR)
 		verdict = tc_error(ctx);
 	if (verdict < VERDICT_DROP)
 		return verdict;

@@ -5,7 +5,6 @@ Run as root, the session gets a mount namespace with a /run/netns and a /sys/fs/
 neither sees nor leaves namespaces and pins on the machine, and whatever appears there is its doing.
 """
 
-import ctypes
 import gc
 import os
 import time
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.apart import leave_the_machine
+
 pytest_plugins = ["pytester"]  # for the test of this file's own checks
 
-_CLONE_NEWNS = 0x00020000
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _PATIENCE_S = 2.0  # how long what is being closed may take to go
 
 
@@ -47,23 +46,11 @@ def pytest_runtest_makereport(
     return report
 
 
-def _mount(kind: str, target: str, flags: int = 0) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(kind.encode(), target.encode(), kind.encode(), flags, None) != 0:
-        raise OSError(ctypes.get_errno(), f"mount {kind} at {target}")
-
-
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Leaves the machine's mounts, while there is but one thread to leave with."""
     if os.geteuid() != 0 or session.config.option.collectonly:
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare the mount namespace")
-    _mount("none", "/", _MS_REC | _MS_PRIVATE)
-    Path("/run/netns").mkdir(exist_ok=True)
-    _mount("tmpfs", "/run/netns")
-    _mount("bpf", "/sys/fs/bpf")
+    leave_the_machine()
 
 
 @dataclass(frozen=True)

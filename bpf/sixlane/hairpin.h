@@ -22,9 +22,9 @@ static __always_inline int forward_66(struct ctx c, const struct tables *t, cons
 		return leave(c, p, why, 0, bytes);
 	if (size > hop->mtu_bytes)
 		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, hop->mtu_bytes), bytes);
-	if (store_ends(c, p->l3, m, p->ttl - 1) || rewrite_l4(c, t, p, m, p->l4, l4))
+	if (store_ends(c, p->l3, m, p->ttl - 1) || rewrite_l4(c, t->gw, p, m, p->l4, l4))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count_forward(t, m, FORWARD_HAIRPIN, bytes);
+	count_forward(t->gw, m, FORWARD_HAIRPIN, bytes);
 	return send(c, t->gw, hop);
 }
 
@@ -34,11 +34,13 @@ static __always_inline int hairpin(struct ctx c)
 	struct pkt p = {};
 	struct mapping m = {};
 	struct l4_change l4 = {};
-	enum icmp_class class;
+	enum icmp_class class = ICMP_IS_ECHO;
 	enum reason why = receive(c, &t, &p, &m);
 
 	if (!why)
-		why = check_upper(c, &p, &m, &class);
+		why = check_upper(c, &p, true, &class);
+	if (!why && class == ICMP_IS_ERROR)
+		return VERDICT_ERROR;
 	if (!why)
 		why = map_64(&t, &p, &m);
 

@@ -73,7 +73,7 @@ static __always_inline __u32 wire_bytes(struct ctx c, const struct pkt *p,
 	return header_bytes + (segment ? l4->header_bytes + segment : p->payload_bytes);
 }
 
-static __always_inline int rewrite_l4(struct ctx c, const struct tables *t, const struct pkt *p,
+static __always_inline int rewrite_l4(struct ctx c, struct gateway *gw, const struct pkt *p,
 				      const struct mapping *m, __u32 offset,
 				      const struct l4_change *l4)
 {
@@ -84,7 +84,7 @@ static __always_inline int rewrite_l4(struct ctx c, const struct tables *t, cons
 	if (ctx_csum_update(c, offset + l4->csum_offset, l4->delta, l4->udp))
 		return -1;
 
-	__u32 most = l4->syn ? prefix_at(t->gw, m->prefix)->max_segment_bytes : 0;
+	__u32 most = l4->syn ? prefix_at(gw, m->prefix)->max_segment_bytes : 0;
 
 	return most ? ctx_clamp_mss(c, offset, offset + min_u32(l4->header_bytes, p->payload_bytes),
 				    most)

@@ -130,9 +130,10 @@ static __always_inline enum reason parse_ipv4(struct ctx c, struct pkt *p)
 	return REASON_NONE;
 }
 
-static __always_inline bool fragment_overflows(const struct pkt *p)
+/* `fragment` as in struct pkt. */
+static __always_inline bool fragment_overflows(__u16 fragment, __u32 payload_bytes)
 {
-	return p->is_fragment && (p->fragment & IP6_OFFSET) + p->payload_bytes > IP_BYTES_MAX;
+	return fragment && (fragment & IP6_OFFSET) + payload_bytes > IP_BYTES_MAX;
 }
 
 /* Options are read only to check the sum, RFC 1812 5.2.2: IPv6 will have no header checksum to
@@ -173,7 +174,7 @@ static __always_inline enum reason check_ipv4(struct ctx c, const struct pkt *p)
 		return DROP_TRUNCATED;
 	if (!ipv4_checksum_is_right(c, p))
 		return DROP_BAD_HEADER_CHECKSUM;
-	if (fragment_overflows(p))
+	if (fragment_overflows(p->fragment, p->payload_bytes))
 		return DROP_MALFORMED;
 	return REASON_NONE;
 }
@@ -271,12 +272,24 @@ static __always_inline enum reason walk_extensions(struct ctx c, __u32 end, stru
 	return REASON_NONE;
 }
 
+/* What a Fragment header must not say (RFC 8200 4.5). */
+static __always_inline enum reason check_fragment6(const struct extensions *x)
+{
+	if (x->fragment & IP6_MF && x->payload_bytes & 7)
+		return DROP_MALFORMED;
+	if (fragment_overflows(x->fragment, x->payload_bytes))
+		return DROP_MALFORMED;
+	return REASON_NONE;
+}
+
 /* A route that is not at its end is told of, if what it is wound around is known, and no ICMP
  * error. */
 static __always_inline enum reason walk_chain(struct ctx c, __u32 end, struct extensions *x)
 {
 	enum reason why = walk_extensions(c, end, x);
 
+	if (!why)
+		why = check_fragment6(x);
 	if (!x->pointer)
 		return why;
 
@@ -285,7 +298,7 @@ static __always_inline enum reason walk_chain(struct ctx c, __u32 end, struct ex
 	} else if (x->proto == IPPROTO_ICMPV6) {
 		__u8 *type = ctx_at(c, x->l4, 1);
 
-		x->no_error = type && icmp_is_any_error(*type, FAMILY_INET6);
+		x->no_error = !type || !x->payload_bytes || icmp_is_any_error(*type, FAMILY_INET6);
 	}
 	return DROP_SOURCE_ROUTE;
 }
@@ -384,16 +397,6 @@ static __always_inline bool ipv4_is_source_routed(struct ctx c, const struct pkt
 		return false;
 	return c.entry == ENTRY_XDP ? xdp_source_routed(ctx_xdp(c), options, end)
 				    : tc_source_routed(ctx_skb(c), options, end);
-}
-
-/* What a Fragment header must not say (RFC 8200 4.5). */
-static __always_inline enum reason check_fragment6(const struct pkt *p)
-{
-	if (p->fragment & IP6_MF && p->payload_bytes & 7)
-		return DROP_MALFORMED;
-	if (fragment_overflows(p))
-		return DROP_MALFORMED;
-	return REASON_NONE;
 }
 
 #endif

@@ -25,17 +25,17 @@ static __always_inline enum reason parse_quote(struct ctx c, struct pkt *in, __u
 		why = parse_ipv4(c, in);
 		if (why)
 			return why;
+		if (ipv4_is_shorter_than_its_header(in))
+			return DROP_MALFORMED;
 		if (in->l4 > end)
 			return DROP_TRUNCATED;
-		if (ipv4_is_shorter_than_its_header(in) || fragment_overflows(in))
+		if (fragment_overflows(in->fragment, in->payload_bytes))
 			return DROP_MALFORMED;
 		return REASON_NONE;
 	}
 	why = parse_ipv6(c, in);
 	if (!why)
 		why = parse_extensions(c, in, end);
-	if (!why)
-		why = check_fragment6(in);
 	if (!why &&
 	    sizeof(struct iphdr) + in->payload_bytes > 0xffff) /* no IPv4 packet is as long */
 		why = DROP_MALFORMED;
@@ -535,7 +535,7 @@ static __always_inline int translate_error(struct ctx c)
 
 		return is_pass(why) ? ctx_pass(c) : verdict; /* other tables than forward() met */
 	}
-	count_forward(&t, &w->m,
+	count_forward(t.gw, &w->m,
 		      w->m.hairpin		   ? FORWARD_HAIRPIN
 		      : w->p.family == FAMILY_INET ? FORWARD_46
 						   : FORWARD_64,

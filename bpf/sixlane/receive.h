@@ -50,8 +50,7 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		return DROP_TRUNCATED;
 	if (addr_is_illegal_source6(&p->src))
 		return DROP_ILLEGAL_SOURCE;
-	why = parse_extensions(c, p, p->l4 + p->payload_bytes);
-	return why ? why : check_fragment6(p);
+	return parse_extensions(c, p, p->l4 + p->payload_bytes);
 }
 
 /* Protocol numbers that would mean something else in the other family. */
@@ -68,23 +67,17 @@ static __always_inline __u8 icmp_proto(const __u32 family)
 	return family == FAMILY_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-/* What of ICMP is translated: echoes here, errors by VERDICT_ERROR. Fragments are not (RFC
- * 7915 1.2), but for hairpins, where the message stays what it is. */
-static __always_inline enum reason check_icmp(struct ctx c, struct pkt *p, const struct mapping *m,
+/* What of ICMP is translated. Fragments are not (RFC 7915 1.2), but for hairpins, where the message
+ * stays what it is. */
+static __always_inline enum reason check_icmp(struct ctx c, const struct pkt *p, const bool hairpin,
 					      enum icmp_class *class)
 {
 	struct icmp_header *icmp = ctx_at(c, p->l4, sizeof(*icmp));
-	__u8 *type = ctx_at(c, p->l4, sizeof(*type));
 
-	*class = ICMP_IS_ECHO;
-	if (p->is_fragment) {
-		/* Nobody is told of what may be an error itself. */
-		p->no_error = !type || !p->payload_bytes || icmp_is_any_error(*type, p->family);
-		if (!m->hairpin)
-			return DROP_ICMP_FRAGMENT;
-		if (!pkt_has_l4_header(p))
-			return REASON_NONE;
-	}
+	if (p->is_fragment && !hairpin)
+		return DROP_ICMP_FRAGMENT;
+	if (!pkt_has_l4_header(p))
+		return REASON_NONE;
 	if (!icmp || p->payload_bytes < sizeof(*icmp))
 		return DROP_TRUNCATED;
 	*class = icmp_classify(icmp->type, p->family);
@@ -94,7 +87,7 @@ static __always_inline enum reason check_icmp(struct ctx c, struct pkt *p, const
 }
 
 /* The upper layer's protocol, and what ICMP says of itself. */
-static __always_inline enum reason check_upper(struct ctx c, struct pkt *p, const struct mapping *m,
+static __always_inline enum reason check_upper(struct ctx c, struct pkt *p, const bool hairpin,
 					       enum icmp_class *class)
 {
 	*class = ICMP_IS_ECHO;
@@ -102,7 +95,7 @@ static __always_inline enum reason check_upper(struct ctx c, struct pkt *p, cons
 		p->no_error = p->family == FAMILY_INET && p->proto == IPPROTO_IGMP;
 		return DROP_PROTOCOL;
 	}
-	return p->proto == icmp_proto(p->family) ? check_icmp(c, p, m, class) : REASON_NONE;
+	return p->proto == icmp_proto(p->family) ? check_icmp(c, p, hairpin, class) : REASON_NONE;
 }
 
 /* Addresses in the other family. RFC 7915 4.1: an illegal source is let through in ICMP errors
@@ -140,18 +133,18 @@ static __always_inline bool is_allowed(const struct tables *t, const struct mapp
 }
 
 /* A hairpin counts as what comes in to the prefix that serves its destination. */
-static __always_inline void count_prefix(const struct tables *t, const struct mapping *m,
+static __always_inline void count_prefix(struct gateway *gw, const struct mapping *m,
 					 enum direction direction, __u32 bytes)
 {
-	count_in(&prefix_counters, prefix_at(t->gw, m->prefix)->id * DIRECTION_COUNT + direction,
+	count_in(&prefix_counters, prefix_at(gw, m->prefix)->id * DIRECTION_COUNT + direction,
 		 bytes);
 }
 
-static __always_inline void count_forward(const struct tables *t, const struct mapping *m,
+static __always_inline void count_forward(struct gateway *gw, const struct mapping *m,
 					  enum reason why, __u32 bytes)
 {
 	count(why, bytes);
-	count_prefix(t, m, why == FORWARD_64 ? DIRECTION_64 : DIRECTION_46, bytes);
+	count_prefix(gw, m, why == FORWARD_64 ? DIRECTION_64 : DIRECTION_46, bytes);
 }
 
 #endif

@@ -163,6 +163,31 @@ failed:
 	return ctx_drop(c);
 }
 
+/*
+ * Sources that are nobody are not answered, and neither are ICMP errors (RFC 1122 3.2.2, RFC
+ * 4443 2.4 e). Of IPv6 the first kind does not come as far, and what is behind extension headers
+ * that cannot be read may be the second.
+ */
+static __always_inline bool may_be_told(struct ctx c, const struct tables *t, const struct pkt *p)
+{
+	struct pkt upper = *p;
+	bool is_icmp;
+
+	if (p->family == FAMILY_INET) {
+		if (range_of(t->ranges, addr_to_v4(p->src)) & RANGE_ILLEGAL_SOURCE)
+			return false;
+		is_icmp = p->proto == IPPROTO_ICMP;
+	} else {
+		if (parse_extensions(c, &upper, p->l4 + p->payload_bytes) && !upper.pointer)
+			return false;
+		is_icmp = upper.proto == IPPROTO_ICMPV6;
+	}
+
+	__u8 *type = is_icmp ? ctx_at(c, upper.l4, sizeof(*type)) : NULL;
+
+	return !is_icmp || (type && upper.payload_bytes && !icmp_is_any_error(*type, p->family));
+}
+
 /* Drops an untouched packet for `why` and answers it where that is due. `rest`: MTU or pointer. */
 static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 {
@@ -177,8 +202,7 @@ static __always_inline int reject(struct ctx c, enum reason why, __u32 rest)
 
 	__u32 bytes = pkt_l3_bytes(&p);
 
-	/* Nobody is there to be told (RFC 1122 3.2.2); of IPv6 no such packet comes as far. */
-	if (p.family == FAMILY_INET && range_of(t.ranges, addr_to_v4(p.src)) & RANGE_ILLEGAL_SOURCE)
+	if (!may_be_told(c, &t, &p))
 		return ctx_drop(c);
 	if (!(t.gw->flags & GATEWAY_ICMP_UNLIMITED) &&
 	    !bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second)) {

@@ -132,6 +132,58 @@ INTRINSIC = _translator(
 )
 OFF = _translator(*SETTINGS.prefixes, hairpin=None, udp_compute=True)
 
+LOCAL_USE = _translator(
+    _prefix(
+        "local",
+        "64:ff9b:1::/48",  # all of RFC 8215's
+        "10.8.0.0/16",
+        max_segment=88,
+        eam=[
+            _eam("10.9.0.0/25", "2001:db8:e:1::/64"),
+            _eam("10.9.0.64/26", "2001:db8:e:1:8000::/90"),
+            _eam("10.9.0.80/28", "2001:db8:e:2::/100"),
+            _eam("10.9.0.81/32", "2001:db8:e:2:0:0:1000::/104"),
+            _eam("172.20.0.0/16", "2001:db8:e:4::/96", remote=True),
+            _eam("172.20.3.0/24", "2001:db8:e:4:0:0:300::/104", remote=True),
+        ],
+    ),
+    _prefix("global", "64:ff9b::/96", "192.175.48.0/24", max_segment=65495),
+    tos=0,
+    traffic_class=0xFF,
+    udp_compute=True,
+    icmp_pool=tuple(
+        map(IPv4Network, ("192.52.193.0/30", "192.175.48.7/32", "10.8.1.0/31", "172.20.9.0/28"))
+    ),
+    icmp_origin=False,
+)
+LENGTHS = _translator(
+    _prefix("l32", "3fff:32::/32", "198.51.100.0/27", max_segment=1460),
+    _prefix("l40", "3fff:40:4000::/40", "198.51.100.32/27", sources=["198.51.100.0/24"]),
+    _prefix(
+        "l48",
+        "3fff:48:4848::/48",
+        "198.51.100.64/27",
+        max_segment=1220,
+        eam=[_eam("198.51.100.72/29", "2001:db8:48::/120")],
+    ),
+    _prefix(
+        "l56",
+        "3fff:56:5656:5600::/56",
+        "198.51.100.96/27",
+        eam=[_eam("203.0.113.0/28", "3fff:56:5656:5600:ff::/80")],  # inside its own prefix
+    ),
+    _prefix("l64", "3fff:64:6464:6464::/64", "198.51.100.128/27"),
+    _prefix(
+        "l96",
+        "3fff:96:9696:9696:96:9696::/96",
+        "198.51.100.160/27",
+        eam=[_eam("192.52.193.0/26", "2001:db8:96::/122", remote=True)],
+    ),
+    lowest_ipv6_mtu=1500,
+    traffic_class=0,
+    icmp_pool=(IPv4Network("198.51.100.240/28"), IPv4Network("203.0.113.200/32")),
+)
+
 CONFIGURATIONS: list[Translator] = [
     WELL_KNOWN,
     NETWORK_SPECIFIC,
@@ -140,4 +192,6 @@ CONFIGURATIONS: list[Translator] = [
     SETTINGS,
     INTRINSIC,
     OFF,
+    LOCAL_USE,
+    LENGTHS,
 ]

@@ -7,21 +7,26 @@ and a short list of mutations, so that a failure shrinks to a small seed and few
 
 import random
 import struct
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from sixlane.rfc import rfc6052
-from sixlane.rfc.addresses import AddressMap
 from sixlane.rfc.checksum import checksum, update
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from sixlane.rfc.transport import pseudo_header
 from tests.diff.configurations import CONFIGURATIONS
 from tests.diff.mutations import KINDS, Mutation, mutate, put
 
-__all__ = ["CONFIGURATIONS", "build_clean_packet", "build_packet", "cases", "packets"]
+__all__ = [
+    "CONFIGURATIONS",
+    "build_clean_packet",
+    "build_packet",
+    "build_super_packet",
+    "cases",
+    "packets",
+]
 
 # --- addresses -----------------------------------------------------------------------------
 
@@ -44,16 +49,25 @@ Address = IPv4Address | IPv6Address
 
 
 class Ends(NamedTuple):
-    """Source and destination of a packet, in its own family and in the other one."""
+    """Source and destination of a packet, in its own family and in the other one.
+
+    `node`: whose packet an ICMP error is about, where the source is a router on the way to it.
+    """
 
     source: Address
     destination: Address
     other_source: Address
     other_destination: Address
+    node: Address | None = None
 
     def back(self) -> "Ends":
         """Return the ends of a packet in the opposite direction."""
-        return Ends(self.destination, self.source, self.other_destination, self.other_source)
+        source = self.node or self.source
+        return Ends(self.destination, source, self.other_destination, self.other_source)
+
+    def by_router(self, router: Address) -> "Ends":
+        """Return the ends of what a router on the way has to say."""
+        return self._replace(source=router, node=self.source)
 
     def pseudo_headers(self, length: int, protocol: int) -> tuple[bytes, bytes]:
         """Return the pseudo-headers of a packet before and after translation."""
@@ -61,11 +75,6 @@ class Ends(NamedTuple):
             pseudo_header(self.source, self.destination, length, protocol),
             pseudo_header(self.other_source, self.other_destination, length, protocol),
         )
-
-
-@lru_cache
-def _address_map(translator: Translator) -> AddressMap:
-    return AddressMap(translator.prefixes)
 
 
 def _inside_network(network: IPv4Network, rng: random.Random) -> IPv4Address:
@@ -86,7 +95,7 @@ def _outside_address(rng: random.Random, translator: Translator, entry: Prefix) 
 
 def _ends46(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from outside to inside."""
-    addresses = _address_map(translator)
+    addresses = translator.addresses
     entry = rng.choice(translator.prefixes)
     inside = _inside_network(rng.choice(entry.serves()), rng)
     entry = addresses.serving(inside) or entry
@@ -98,7 +107,7 @@ def _ends46(rng: random.Random, translator: Translator) -> Ends:
 
 def _ends64(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from inside to outside."""
-    outside4, inside4, outside6, inside6 = _ends46(rng, translator)
+    outside4, inside4, outside6, inside6, _ = _ends46(rng, translator)
     return Ends(
         _with_suffix(rng, translator, inside6),
         _with_suffix(rng, translator, outside6),
@@ -109,18 +118,30 @@ def _ends64(rng: random.Random, translator: Translator) -> Ends:
 
 def _ends66(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from inside to inside, by the IPv4 address of the latter."""
-    addresses = _address_map(translator)
+    addresses = translator.addresses
     entry, other = rng.choice(translator.prefixes), rng.choice(translator.prefixes)
     source = _inside_network(rng.choice(entry.serves()), rng)
     destination = _inside_network(rng.choice(other.serves()), rng)
     entry = addresses.serving(source) or entry
     other = addresses.serving(destination) or other
+    called = rfc6052.embed(entry.network, destination)
+    if addresses.is_native(called):
+        called = rfc6052.embed(rng.choice(translator.prefixes).network, destination)
     return Ends(
         addresses.to_ipv6(source, entry),
-        rfc6052.embed(entry.network, destination),
+        called,
         rfc6052.embed(other.network, source),
         addresses.to_ipv6(destination, other),
     )
+
+
+def _router(rng: random.Random, translator: Translator, ends: Ends) -> Address:
+    """Return a router's address: of the network outside, of none, or of a node inside."""
+    if isinstance(ends.source, IPv4Address):
+        return rng.choice(_CURIOUS) if rng.random() < 0.3 else _inside_network(_GLOBAL[2], rng)
+    if rng.random() < 0.7:
+        return IPv6Address(0x20010DB8_00FE << 80 | rng.getrandbits(64))
+    return _ends64(rng, translator).source
 
 
 def _with_suffix(rng: random.Random, translator: Translator, address: Address) -> Address:
@@ -153,6 +174,12 @@ def _oddly(rng: random.Random, ends: Ends) -> Ends:
 
 _TOTALS = (1252, 1260, 1280, 1372, 1380, 1400, 1472, 1480, 1500, 1520, 1528)
 """Packet sizes in bytes near which a decision changes, with and without a Fragment header."""
+
+_QUOTES = (556, 576, 596, 1240, 1260, 1280, 1980, 2000, 2020, 2100)
+"""Sizes of ICMP errors, in bytes, near which something is cut or dropped."""
+
+_SEGMENTS = (1, 536, 1200, 1220, 1232, 1240, 1260, 1400, 1428, 1432, 1440, 1452, 1460, 1472)
+"""Data in the segments of super-packets, in bytes, near which a decision changes."""
 
 _TCP, _UDP, _ICMPV4, _ICMPV6 = 6, 17, 1, 58
 _OTHER_PROTOCOLS = (4, 41, 47, 50, 51, 59, 132, 135, 136, 253)
@@ -307,18 +334,22 @@ def _quote(rng: random.Random, ends: Ends, depth: int) -> bytes:
     header_bytes = 20 if isinstance(ends.source, IPv4Address) else 40
     if chance < 0.6:
         return packet[: header_bytes + 8]
-    if chance < 0.9:
+    if chance < 0.86:
         return packet[: header_bytes + rng.randrange(-2, 64)]
-    if chance < 0.95:
+    if chance < 0.91:
         return packet[: rng.randrange(len(packet) + 1)]
-    return packet + rng.randbytes(rng.randrange(1, 24))  # as an extension of RFC 4884 would
+    if chance < 0.96:
+        return packet + rng.randbytes(rng.randrange(1, 24))
+    # As long as an error may be that comes in, or as one that goes out (RFC 4884's are below).
+    quote_bytes = rng.choice(_QUOTES) - header_bytes - 8 + rng.choice((-8, -4, -1, 0, 0, 1, 4))
+    return packet + rng.randbytes(max(0, quote_bytes - len(packet)))
 
 
 def _upper(rng: random.Random, ends: Ends, depth: int, room: int) -> tuple[int, bytes]:
     """Return a protocol number and an upper-layer packet; `room` bytes of headers precede it."""
     is4 = isinstance(ends.source, IPv4Address)
     icmp = _ICMPV4 if is4 else _ICMPV6
-    chance = rng.random()
+    chance = 0.7 if ends.node else rng.random()  # routers send errors
     if chance < 0.25:
         return _TCP, _tcp(rng, ends, room)
     if chance < 0.5:
@@ -460,9 +491,8 @@ def build_clean_packet(rng: random.Random, translator: Translator) -> bytes:
     """Return a layer-3 packet whose lengths are true and whose IPv4 header checksum is right."""
     direction = rng.choice((_ends46, _ends64, _ends46, _ends64, _ends66))
     ends = _oddly(rng, direction(rng, translator))
-    if direction is not _ends46 and rng.random() < 0.06:  # a router of which IPv4 knows nothing
-        router = IPv6Address(0x20010DB8_00FE << 80 | rng.getrandbits(64))
-        ends = ends._replace(source=router)
+    if rng.random() < 0.08:
+        ends = ends.by_router(_router(rng, translator, ends))
     return _packet(rng, ends, depth=0)
 
 
@@ -474,6 +504,32 @@ def build_packet(rng: random.Random, translator: Translator) -> bytes:
         for _ in range(rng.choice((0, 0, 0, 0, 0, 0, 1, 1, 2)))
     ]
     return mutate(packet, mutations)
+
+
+def build_super_packet(rng: random.Random, translator: Translator) -> tuple[bytes, int]:
+    """Return a TCP or UDP packet of up to 3,000 bytes, and how much data its segments have.
+
+    Some IPv4 packets say no length, as BIG TCP does. No options and no extension headers: for a
+    test run the kernel has no type of GSO, and refuses to take them out.
+    """
+    direction = rng.choice((_ends46, _ends64, _ends46, _ends64, _ends66))
+    ends = _oddly(rng, direction(rng, translator))
+    is4 = isinstance(ends.source, IPv4Address)
+    build, protocol = rng.choice(((_tcp, _TCP), (_udp, _UDP)))
+    payload = build(rng, ends, 20 if is4 else 40)
+    payload += rng.randbytes(rng.randrange(1500)) if rng.random() < 0.5 else b""
+    pieces = rng.choice((*_SEGMENTS, rng.randrange(1, 1500)))
+    if not is4:
+        first = 6 << 28 | rng.getrandbits(28)
+        start = struct.pack("!IHBB", first, len(payload), protocol, _ttl(rng, 0))
+        return start + ends.source.packed + ends.destination.packed + payload, pieces
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        *(0x45, rng.getrandbits(8), 20 + len(payload) if rng.random() < 0.7 else 0),
+        *(rng.getrandbits(16), rng.choice((0, 0x4000)), _ttl(rng, 0), protocol, 0),
+        *(ends.source.packed, ends.destination.packed),
+    )
+    return put(header, 10, checksum(header)) + payload, pieces
 
 
 # --- strategies ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data path equals the reference, byte for byte, in both entries, on generated packets."""
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ from sixlane.errors import KernelError
 from sixlane.rfc.outcome import Drop, Forward, Outcome, Pass
 from sixlane.rfc.rfc7915 import Translator
 from tests import needs
-from tests.diff.strategies import CONFIGURATIONS, build_packet, cases
+from tests.diff.strategies import CONFIGURATIONS, build_packet, build_super_packet, cases
 from tests.world import Entry, Seen, World, raise_world
 
 pytestmark = [pytest.mark.diff, needs.root]
 
-SEEDS = 1_500
-"""For each configuration and entry: 21,000 packets in all, beside those of hypothesis."""
+SEEDS = int(os.environ.get("SEEDS", 1_200))
+"""For each configuration and entry: 21,600 packets in all, beside those of hypothesis."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,26 @@ def is_too_short_for_a_test_run(packet: bytes) -> bool:
     return len(packet) < (40 if packet[:1] and packet[0] >> 4 == 6 else 20)
 
 
-def compare(world: World, translator: Translator, packet: bytes, entry: Entry) -> None:
+def compare(
+    world: World,
+    translator: Translator,
+    packet: bytes,
+    entry: Entry,
+    segment_bytes: int | None = None,
+) -> None:
     try:
-        seen = world.run(packet, entry)
+        seen = world.run(packet, entry, gso_bytes=segment_bytes or 0)
     except KernelError:
         assert entry == "tc"
         assert is_too_short_for_a_test_run(packet)
         return
     reasons = [name for name in seen.reasons if not name.startswith("icmp_error")]
     wanted = [
-        expected(translator.translate(packet, identification=number, pool_pick=pick))
+        expected(
+            translator.translate(
+                packet, identification=number, pool_pick=pick, segment_bytes=segment_bytes
+            )
+        )
         for number in identifications(seen)
         for pick in pool_picks(translator, seen)
     ]
@@ -123,6 +134,16 @@ def test_seeds(world: World, number: int, entry: Entry) -> None:
     world.configure(translator)
     for seed in range(SEEDS):
         compare(world, translator, build_packet(random.Random(seed), translator), entry)
+
+
+@pytest.mark.parametrize("number", range(len(CONFIGURATIONS)))
+def test_super_packets(world: World, number: int) -> None:
+    """GSO, which only tc sees. A test run takes a page: tests/netns/test_big_tcp.py has more."""
+    translator = CONFIGURATIONS[number]
+    world.configure(translator)
+    for seed in range(SEEDS // 4):
+        packet, segment_bytes = build_super_packet(random.Random(seed), translator)
+        compare(world, translator, packet, "tc", segment_bytes)
 
 
 @pytest.mark.parametrize("entry", ["xdp", "tc"])

@@ -225,6 +225,7 @@ def test_an_mtu_below_that_of_ipv6_and_back(agent: Agent) -> None:
         assert sysctl.get(("net", "ipv6", "conf", "lan0", "forwarding")) == "1"
 
 
+@pytest.mark.conformance(23, 24)
 def test_the_tables_follow_mtu_and_mac(agent: Agent) -> None:
     agent.apply(changed(GATEWAY, lowestIPv6MTU=1500))
 

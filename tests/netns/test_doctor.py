@@ -20,7 +20,9 @@ from sixlane.agent.settings import Settings
 from sixlane.agent.teardown import teardown_without_agent
 from sixlane.agent.transaction import Transaction
 from sixlane.bpf import AttachType, Link, Program, ProgramType, XdpFlag, features
-from sixlane.net import address, clsact, ethtool, link, netfilter, netns, sysctl
+from sixlane.datapath import Attachment
+from sixlane.datapath.attach import Mode
+from sixlane.net import address, clsact, ethtool, gso, link, netfilter, netns, sysctl
 from sixlane.net import features as net
 from tests import needs
 from tests.netns.edge import gateway_of, raise_edge
@@ -281,6 +283,32 @@ def test_proxies(wan: link.Link) -> None:
     assert told("proxy", WANTED, "wan0") == [
         ("warning", "device wan0: ipv4 proxy_arp and ipv6 proxy_ndp on")
     ]
+
+
+@needs.big_tcp
+def test_big_tcp(wan: link.Link) -> None:
+    def wanted(mode: Mode, max_segment_size: int | str | None = None) -> Subject:
+        prefix = {"name": "all", "prefix": "64:ff9b::/96", "ipv4": ["192.175.48.0/24"]}
+        gateway = gateway_of("auto", prefixes=[{**prefix, "maxSegmentSize": max_segment_size}])
+        attached = Attachment("wan0", wan.ifindex, mode, 1)
+        return replace(WANTED, gateway=gateway, attachments=(attached,))
+
+    link.set_mtu("lan0", 1400)
+    assert everything_ok("big-tcp", wanted("tcx"))
+    gso.set_sizes("wan0", 131072)
+    assert told("big-tcp", wanted("xdp"), "wan0") == [
+        ("ok", "device wan0: BIG TCP, IPv6 up to 131072 and IPv4 up to 131072 bytes")
+    ]
+    (found,) = [one for one in look("big-tcp", wanted("tcx")) if "wan0" in one["what"]]
+    assert (found["status"], found["hint"]) == (
+        "warning",
+        "ip link set dev wan0 gro_ipv4_max_size 65536",
+    )
+    for size, status in ((1332, "ok"), (1333, "warning"), ("auto", "ok"), (None, "ok")):
+        assert told("big-tcp", wanted("xdp", size), "wan0")[0][0] == status, size
+    (found,) = [one for one in look("big-tcp", wanted("xdp", 1460)) if "wan0" in one["what"]]
+    assert found["what"].endswith("and maxSegmentSize of all (1460)")
+    assert found["hint"].startswith("at most 1332")
 
 
 def test_gro(wan: link.Link) -> None:

@@ -183,3 +183,23 @@ def test_a_watch_tells_how_it_does(gateway: Gateway) -> None:
         conditions = event.data["resource"]["status"]["conditions"]
         told = {one["type"]: one["status"] for one in conditions}
         assert told["Ready"] == told["DevicesAttached"] == told["SlowPathReady"] == "True"
+
+
+@pytest.mark.conformance(72)
+def test_mappings_that_overlap_are_a_condition(gateway: Gateway) -> None:
+    def apart() -> dict[str, Any]:
+        conditions = gateway.agent.resource(EDGE)["status"]["conditions"]
+        (found,) = [one for one in conditions if one["type"] == "MappingsApart"]
+        return dict(found)
+
+    wide = {"ipv4": "198.51.100.0/24", "ipv6": "2001:db8:a::/120"}
+    narrow = {"ipv4": "198.51.100.7", "ipv6": "2001:db8:b::7"}
+    gateway.put(changed(GATEWAY, prefixes=[{**prefix(1), "eam": [wide]}]))
+    assert apart()["status"] == "True"
+    gateway.put(changed(GATEWAY, prefixes=[{**prefix(1), "eam": [wide, narrow]}]))
+    assert (apart()["status"], apart()["reason"]) == ("False", "MappingsOverlap")
+    assert apart()["message"].startswith("198.51.100.7/32 in spec.prefixes[0].eam[1] is a part of")
+    view = gateway.agent.resource(EDGE)
+    (ready,) = [one for one in view["status"]["conditions"] if one["type"] == "Ready"]
+    assert ready["status"] == "True", "it is allowed"
+    assert gateway.agent.status()["problems"] == []

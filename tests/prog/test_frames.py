@@ -11,6 +11,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.packet import Raw
 
+from sixlane.bpf import SkBuff
 from sixlane.net import link, route
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from tests import needs
@@ -166,6 +167,17 @@ def test_what_fits_the_small_link_goes_straight(world: World, entry: Entry) -> N
         assert world.run(bytes(ip6() / udp(1000 - 28)), entry).reasons == {"forward_64": 1}
         assert world.run(bytes(ip6() / udp(1001 - 28)), entry).reasons == {"forward_slow_path": 1}
         assert world.run(bytes(ip6() / ping6(1000)), entry).reasons == {"forward_slow_path": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "mark"),
+    [("0636006401fc", 508), ("0636006403ee", 1006), ("0636006501fc", 0), ("02aa00000001", 0)],
+)
+def test_the_far_end_marks_what_a_small_link_gets(world: World, source: str, mark: int) -> None:
+    frame = world.wan.mac + bytes.fromhex(source) + b"\x08\x00" + bytes(ip4() / udp(64))
+    context = bytes(SkBuff(ifindex=world.wan.ifindex, mark=7))
+    ran = world.datapath.program("slow_turn").run(frame, ctx=context)
+    assert SkBuff.from_buffer_copy(ran.ctx).mark == mark
 
 
 @ENTRIES

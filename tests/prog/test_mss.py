@@ -85,6 +85,7 @@ def test_checksum_follows_wherever_the_option_lies(
     assert IPv6(bytes(wanted))[TCP].chksum == checksum
 
 
+@pytest.mark.conformance(64)
 @ENTRIES
 def test_a_wrong_checksum_stays_as_wrong(world: World, entry: Entry) -> None:
     right = bytes(ip4() / tcp(options=[("MSS", 1460)]))

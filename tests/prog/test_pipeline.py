@@ -203,6 +203,7 @@ def test_an_error_about_a_gso_packet_is_a_plain_packet(world: World) -> None:
 # ---- slow path and next hops ----
 
 
+@pytest.mark.conformance(23)
 @ENTRIES
 def test_what_must_be_fragmented_takes_the_slow_path(world: World, entry: Entry) -> None:
     """TTL is lent one hop; a header checksum that is wrong would not survive the kernel there."""
@@ -213,6 +214,7 @@ def test_what_must_be_fragmented_takes_the_slow_path(world: World, entry: Entry)
     assert seen.packet == bytes(ip4(flags=0, ttl=62) / udp(1240))
 
 
+@pytest.mark.conformance(23, 24)
 @ENTRIES
 def test_the_longest_that_needs_no_slow_path(world: World, entry: Entry) -> None:
     assert world.run(bytes(ip4(flags=0) / udp(1232)), entry).reasons == {"forward_46": 1}

@@ -15,6 +15,15 @@ LEAKS = {
 }
 
 
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def imports_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The conftest that is copied imports from `tests`."""
+    monkeypatch.setenv("PYTHONPATH", str(_ROOT))
+
+
 @needs.root
 @pytest.mark.parametrize(("kind", "statement"), LEAKS.items(), ids=LEAKS)
 def test_what_is_left_is_named(pytester: pytest.Pytester, kind: str, statement: str) -> None:

@@ -104,7 +104,9 @@ class Changes:
             self._put_in_force(plans, result.state)
             _tell(result, [*notes, *changes])
         views = self._views_of(result)
-        return Applied(revision, result.outcomes, changes, dry_run, result.versions, views)
+        return Applied(
+            revision, result.outcomes, changes, dry_run, result.versions, result.warnings, views
+        )
 
     def _put_in_force(self, plans: Plans, new: State) -> None:
         try:

@@ -75,6 +75,13 @@ class Merged:
             if key in there
         }
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed and may surprise in what was named and is there, one line each."""
+        there = self.state.objects
+        named = [there[key].resource for key in self.outcomes if key in there]
+        return [f"{one.key}: {warning}" for one in named for warning in one.warnings]
+
     def summary(self) -> list[str]:
         """One line for each change, as the history shows it."""
         return [f"{key} {self.outcomes[key]}" for key in sorted(self.changed)]

@@ -161,6 +161,11 @@ class GatewayPart:
                 [Trouble("", "DependOnMore", why)] if why else [],
                 needed=False,
             ),
+            _condition(
+                "MappingsApart",
+                [Trouble("", "MappingsOverlap", warning) for warning in resource.warnings],
+                needed=False,
+            ),
         ]
 
     def fill(self, desired: Desired) -> dict[str, tuple[int, int]]:

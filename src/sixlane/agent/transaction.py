@@ -53,6 +53,7 @@ class Applied:
     """`revision`: of the whole; it grows when something changes. `changes`: one line each.
 
     `versions`: generation and resourceVersion of each resource that was named and is there.
+    `warnings`: what is allowed and may surprise in those, one line each.
     """
 
     revision: int
@@ -60,6 +61,7 @@ class Applied:
     changes: list[str]
     dry_run: bool = False
     versions: dict[Key, tuple[int, str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     make_views: Callable[[], dict[Key, View | None]] = field(default=dict, repr=False)
 
     @cached_property

@@ -34,6 +34,7 @@ def applied(result: Applied, *, after: bool = False) -> dict[str, Any]:
         "dryRun": result.dry_run,
         "resources": [_touched(result, key) for key in result.outcomes],
         "changes": result.changes,
+        "warnings": result.warnings,
     }
     if after or result.dry_run:
         data["after"] = [_after(key, result.views.get(key)) for key in result.outcomes]

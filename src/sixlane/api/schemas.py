@@ -146,6 +146,10 @@ class Applied(Shape):
     changes: Annotated[
         list[str], Field(description="What was done to the machine, one line each, for people.")
     ]
+    warnings: Annotated[
+        list[str],
+        Field(description="What is allowed and may surprise in these resources, for people."),
+    ]
     after: Annotated[
         list[GatewayView | Dns64View | Deleted],
         Field(description="The resources afterwards; of dry runs and of changes of one resource."),

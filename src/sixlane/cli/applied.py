@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from sixlane.cli.output import Output
 from sixlane.cli.views import condition, is_ready
 from sixlane.errors import SixlaneError
@@ -17,7 +19,8 @@ _LOOK_EVERY_S = 0.25
 
 
 def report(out: Output, applied: "Applied") -> None:
-    """The answer of a change, in any format."""
+    """The answer of a change, in any format; warnings on stderr."""
+    warn(applied)
     if out.data(applied, applied["resources"]):
         return
     would = " (dry run)" if applied["dryRun"] else ""
@@ -25,6 +28,12 @@ def report(out: Output, applied: "Applied") -> None:
         out.lines(f"{one['kind']} {one['name']} {one['outcome']}{would}")
     if out.wide or applied["dryRun"]:
         out.lines(*(f"  {change}" for change in applied["changes"]))
+
+
+def warn(applied: "Applied") -> None:
+    """On stderr, as they are for people whatever the format is."""
+    for warning in applied["warnings"]:
+        click.secho(f"sixlane: warning: {warning}", fg="yellow", err=True)
 
 
 def wait_ready(client: "Client", applied: "Applied", timeout_s: float) -> None:

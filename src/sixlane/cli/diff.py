@@ -34,12 +34,13 @@ def diff(
 
     The exit code is 1 if there is a difference.
     """
-    from sixlane.cli import documents
+    from sixlane.cli import applied, documents
     from sixlane.sources.files import read
 
     wanted = read(files)
     now = session.client.resources()
     answer = documents.put(session.client, wanted, prune=prune, dry_run=True)
+    applied.warn(answer)
     if not out.data(answer, answer["resources"]):
         for line in _resource_lines(now, answer):
             click.secho(line, fg=_COLOURS.get(line[:1]))

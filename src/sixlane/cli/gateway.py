@@ -7,7 +7,7 @@ import click
 
 from sixlane.cli import applied, completing, options, views
 from sixlane.cli.command import Group
-from sixlane.cli.fields import API_VERSION, given, or_default
+from sixlane.cli.fields import API_VERSION, given, or_default, ranges
 from sixlane.cli.output import Output
 from sixlane.cli.session import Session, pass_session
 from sixlane.errors import ConfigError
@@ -66,6 +66,20 @@ def _fields(*, adding: bool) -> options.Decorator[Any]:
         ),
         click.option("--icmp-source-ipv4", metavar="ADDRESS", help="Where they come from."),
         click.option("--icmp-source-ipv6", metavar="ADDRESS", help="The same, for IPv6."),
+        click.option(
+            "--icmp-pool",
+            "pool",
+            multiple=True,
+            metavar="RANGE",
+            help="Sources for errors from routers without an IPv4 address. "
+            + ("Repeatable." if adding else "These replace all: none, or repeatable."),
+        ),
+        click.option(
+            "--icmp-origin/--no-icmp-origin",
+            "origin",
+            default=None,
+            help="Tell such a router's IPv6 address in the error, or not.",
+        ),
     )
 
 
@@ -188,6 +202,13 @@ def _spec(fields: dict[str, Any]) -> dict[str, Any]:
     }
     if source:
         spec["icmpSource"] = source
+    pool: dict[str, Any] = {}
+    if fields["pool"]:
+        pool["ipv4"] = ranges(fields["pool"], none=[])
+    if fields["origin"] is not None:
+        pool["origin"] = fields["origin"]
+    if pool:
+        spec["icmpPool"] = pool
     return spec
 
 

@@ -76,14 +76,16 @@ class Touched(TypedDict):
 class Applied(TypedDict):
     """What a change did, or in a dry run would do.
 
-    `changes`: one line for each thing that was done to the machine. `after`: the resources
-    afterwards, or {"kind", "name", "deleted": True}; in dry runs and changes of one resource.
+    `changes`: one line for each thing that was done to the machine. `warnings`: one line for each
+    that is allowed in these resources and may surprise. `after`: the resources afterwards, or
+    {"kind", "name", "deleted": True}; in dry runs and changes of one resource.
     """
 
     revision: int
     dryRun: bool
     resources: list[Touched]
     changes: list[str]
+    warnings: list[str]
     after: NotRequired[list[Any]]
 
 

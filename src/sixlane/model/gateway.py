@@ -19,6 +19,7 @@ from sixlane.model.addresses import (
     not_global,
 )
 from sixlane.model.eam import Eam, EamList
+from sixlane.model.overlaps import overlap_warnings
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
@@ -27,7 +28,7 @@ from sixlane.rfc import rfc6052
 
 MIN_IPV6_MTU = 1280
 MAX_PREFIXES = 64
-MIN_SEGMENT = 88
+MIN_SEGMENT, MAX_SEGMENT = 88, 65495
 _LONGEST_DEVICE_NAME = 15
 
 
@@ -91,7 +92,7 @@ class Prefix(Model):
     ] = EamList()
     max_segment_size: Annotated[
         int | Literal["auto"] | None,
-        *number_or("auto", MIN_SEGMENT, 65495, or_null=True),
+        *number_or("auto", MIN_SEGMENT, MAX_SEGMENT, or_null=True),
         Field(
             description="The MSS that TCP SYNs may offer, in bytes; auto: what fits the devices. "
             "Left out: as it is, but auto with BIG TCP.",
@@ -163,7 +164,7 @@ class IcmpErrors(Model):
     ] = 1000
 
 
-_MAX_POOL_RANGES = 16
+MAX_POOL_RANGES = 16
 _NOT_FOR_A_POOL = tuple(
     map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 )
@@ -205,9 +206,9 @@ class IcmpPool(Model):
             if private:
                 hint = "RFC 6791: an address that is routed in the internet"
                 raise wrong(f"{network} overlaps {private}, which is private", hint, path)
-        if len(self.ranges) > _MAX_POOL_RANGES:
+        if len(self.ranges) > MAX_POOL_RANGES:
             what = f"{len(self.ranges)} ranges that do not touch"
-            raise wrong(what, f"{_MAX_POOL_RANGES} at most", ("ipv4",))
+            raise wrong(what, f"{MAX_POOL_RANGES} at most", ("ipv4",))
         return self
 
 
@@ -284,6 +285,10 @@ class Gateway(Resource):
 
     kind: Literal["Gateway"]
     spec: GatewaySpec
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return overlap_warnings(tuple(prefix.eam for prefix in self.spec.prefixes))
 
     def with_prefix(self, prefix: Prefix) -> "Gateway":
         """With a prefix in the place of that of the same name, or behind the others.

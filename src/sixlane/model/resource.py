@@ -147,3 +147,8 @@ class Resource(Model):
     @property
     def key(self) -> Key:
         return Key(self.kind, self.metadata.name)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and may surprise, one line each."""
+        return ()

@@ -15,6 +15,7 @@ from sixlane.datapath.layout import Limit, RangeWord
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, Prefix, RangeList, Spans
 from sixlane.model.addresses import NEVER_A_SOURCE
+from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
 from sixlane.nat64.observe import Device, Observed
 from sixlane.rfc import rfc6052
 
@@ -40,7 +41,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
     near = [held for device in devices for held in device.addresses]
     narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
     rate = spec.icmp_errors.rate
-    big_tcp_mss = _largest_for_big_tcp(narrowest) if any(one.big_tcp for one in devices) else 0
+    big_tcp_mss = largest_for_big_tcp(narrowest) if any(one.big_tcp for one in devices) else 0
     return Tables(
         prefixes=[
             PrefixEntry(
@@ -78,16 +79,17 @@ def _max_segment(wanted: int | Literal["auto"] | None, mtu: int, big_tcp_mss: in
     """Of one prefix, in bytes; 0: no limit."""
     if wanted is None:
         return big_tcp_mss
-    return _largest_for_big_tcp(mtu) if wanted == "auto" else wanted
+    return largest_for_big_tcp(mtu) if wanted == "auto" else wanted
 
 
-def _largest_for_big_tcp(mtu: int) -> int:
+def largest_for_big_tcp(mtu: int) -> int:
     """The MSS with which BIG TCP of IPv6 passes kernels that forward it, in bytes.
 
-    They count the jumbo header (RFC 2675 section 2), 8 bytes, into each segment.
+    They count the jumbo header (RFC 2675 section 2), 8 bytes, into each segment. On a link so small
+    that nothing is left, it is the least that senders obey.
     """
     ipv6_header, tcp_header, jumbo_header = 40, 20, 8
-    return mtu - ipv6_header - tcp_header - jumbo_header
+    return min(max(mtu - ipv6_header - tcp_header - jumbo_header, MIN_SEGMENT), MAX_SEGMENT)
 
 
 def _eam_lengths(prefixes: Sequence[Prefix]) -> list[list[int]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sixlane.rfc import rfc6052
+from sixlane.rfc.longest_match import LongestMatch
 from sixlane.rfc.rfc7757 import Eam, Eamt
 
 
@@ -38,46 +39,53 @@ class Prefix:
         return self.sources is None or any(source in network for network in self.sources)
 
 
+@dataclass(frozen=True)
+class _Pool6:
+    """A prefix, and the IPv4 addresses of the nodes inside that all its entries embed in it."""
+
+    network: IPv6Network
+    nodes: LongestMatch[Prefix]
+    is_well_known: bool
+
+    @classmethod
+    def of(cls, network: IPv6Network, prefixes: tuple[Prefix, ...]) -> "_Pool6":
+        of_network = [prefix for prefix in prefixes if prefix.network == network]
+        nodes = LongestMatch((ipv4, prefix) for prefix in of_network for ipv4 in prefix.ipv4)
+        return cls(network, nodes, network == rfc6052.WELL_KNOWN)
+
+
 class AddressMap:
     """The address translation that all entries of a translator make together."""
 
     def __init__(self, prefixes: tuple[Prefix, ...], *, simple_hairpin: bool = False) -> None:
         self._simple_hairpin = simple_hairpin
-        self._prefixes = prefixes
         self._eamt = Eamt(eam for prefix in prefixes for eam in prefix.eam)
-        self._served = sorted(
-            ((network, prefix) for prefix in prefixes for network in prefix.serves()),
-            key=lambda served: -served[0].prefixlen,
+        self._served = LongestMatch(
+            (network, prefix) for prefix in prefixes for network in prefix.serves()
         )
-        self._pool6 = sorted(
-            {prefix.network for prefix in prefixes},
-            key=lambda network: (-network.prefixlen, network),
+        self._pool6 = LongestMatch(
+            (prefix.network, _Pool6.of(prefix.network, prefixes)) for prefix in prefixes
         )
 
     def serving(self, address: IPv4Address) -> Prefix | None:
         """Return the entry that serves `address`: the one with the longest matching range."""
-        return next((prefix for network, prefix in self._served if address in network), None)
+        return self._served.find(address)
 
     def is_ours(self, address: IPv6Address) -> bool:
         """Tell whether packets to `address` come to the translator."""
         eam = self._eamt.match_ipv6(address)
-        return self._pool6_of(address) is not None or (eam is not None and eam.remote)
+        return self._pool6.find(address) is not None or (eam is not None and eam.remote)
 
     def is_native(self, address: IPv6Address) -> bool:
         """Tell whether `address` is the IPv4-translatable address of a node inside.
 
         Native routing delivers to it (RFC 7915 section 5.6).
         """
-        pool6 = self._pool6_of(address)
+        pool6 = self._pool6.find(address)
         if pool6 is None:
             return False
-        ipv4 = rfc6052.extract(pool6, address)
-        return self._eamt.match_ipv4(ipv4) is None and any(
-            ipv4 in network
-            for prefix in self._prefixes
-            if prefix.network == pool6
-            for network in prefix.ipv4
-        )
+        ipv4 = rfc6052.extract(pool6.network, address)
+        return self._eamt.match_ipv4(ipv4) is None and pool6.nodes.find(ipv4) is not None
 
     def to_ipv6(self, address: IPv4Address, prefix: Prefix, *, peer: bool = False) -> IPv6Address:
         """Map by the longest EAM of all entries, else by embedding in `prefix`.
@@ -99,7 +107,8 @@ class AddressMap:
 
     def breaks_well_known_64(self, address: IPv6Address) -> bool:
         """Tell whether a non-global address would come out of 64:ff9b::/96."""
-        if self._pool6_of(address) != rfc6052.WELL_KNOWN or self._eamt.match_ipv6(address):
+        pool6 = self._pool6.find(address)
+        if pool6 is None or not pool6.is_well_known or self._eamt.match_ipv6(address):
             return False
         return not rfc6052.is_global(rfc6052.extract(rfc6052.WELL_KNOWN, address))
 
@@ -108,12 +117,9 @@ class AddressMap:
         eam = self._eamt.match_ipv4(address)
         return None if eam and not eam.remote and peer and self._simple_hairpin else eam
 
-    def _pool6_of(self, address: IPv6Address) -> IPv6Network | None:
-        return next((network for network in self._pool6 if address in network), None)
-
     def _extract(self, address: IPv6Address) -> IPv4Address | None:
-        pool6 = self._pool6_of(address)
-        return rfc6052.extract(pool6, address) if pool6 else None
+        pool6 = self._pool6.find(address)
+        return rfc6052.extract(pool6.network, address) if pool6 else None
 
 
 def cannot_embed(address: IPv4Address, prefix: Prefix) -> bool:

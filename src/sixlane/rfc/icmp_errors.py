@@ -4,6 +4,7 @@
 RFC 1812 section 4.3.2 and RFC 4443 section 2.4 say what they quote and when none is sent.
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -23,10 +24,11 @@ _INTERNETWORK_CONTROL: Final = 0xC0  # the precedence that RFC 1812 section 4.3.
 def icmpv4_error(answer: Answer, packet: bytes, source: IPv4Address) -> bytes | None:
     """Return the ICMPv4 error packet about `packet`, or None where none may be sent.
 
-    `packet` has passed `rfc791.check_packet`; bytes after its total length are not quoted.
+    `packet` has passed `rfc791.check_packet`; bytes after its total length are not quoted. BIG TCP
+    has none, and no bytes after it.
     """
     header = rfc791.parse(packet)
-    packet = packet[: header.total_length]
+    packet = packet[: header.total_length or len(packet)]
     if not _may_answer4(header, packet):
         return None
     room = LARGEST_ICMPV4 - rfc791.HEADER_BYTES - icmp.HEADER_BYTES
@@ -49,9 +51,12 @@ def icmpv4_error(answer: Answer, packet: bytes, source: IPv4Address) -> bytes | 
 def icmpv6_error(answer: Answer, packet: bytes, source: IPv6Address) -> bytes | None:
     """Return the ICMPv6 error packet about `packet`, or None where none may be sent.
 
-    `packet` holds all of its payload length; bytes after that are not quoted.
+    `packet` holds all of its payload length; bytes after that are not quoted. BIG TCP has none,
+    and no bytes after it.
     """
     header = rfc8200.parse(packet)
+    if header.payload_length == 0 and header.next_header == proto.HOP_BY_HOP:
+        header = replace(header, payload_length=len(packet) - rfc8200.HEADER_BYTES)
     packet = packet[: rfc8200.HEADER_BYTES + header.payload_length]
     if not _may_answer6(header, packet):
         return None

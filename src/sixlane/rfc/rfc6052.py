@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """RFC 6052: IPv4 addresses embedded in IPv6 addresses."""
 
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
+
+from sixlane.rfc.longest_match import LongestMatch
 
 WELL_KNOWN: Final = IPv6Network("64:ff9b::/96")
 PREFIX_LENGTHS: Final = (32, 40, 48, 56, 64, 96)
@@ -41,11 +44,14 @@ GLOBAL_EXCEPTIONS: Final = frozenset(
 """Globally reachable addresses inside a row that is not."""
 
 
+_NOT_GLOBAL: Final = LongestMatch((network, network) for network in NOT_GLOBAL)
+
+
 def is_global(address: IPv4Address) -> bool:
     """Tell whether the well-known prefix may represent `address` (section 3.1)."""
     if address in GLOBAL_EXCEPTIONS:
         return True
-    return not any(address in network for network in NOT_GLOBAL)
+    return _NOT_GLOBAL.find(address) is None
 
 
 def is_valid_prefix(network: IPv6Network) -> bool:
@@ -53,6 +59,7 @@ def is_valid_prefix(network: IPv6Network) -> bool:
     return network.prefixlen in PREFIX_LENGTHS and network.network_address.packed[U_OCTET] == 0
 
 
+@cache
 def _address_octets(prefix_length: int) -> tuple[int, ...]:
     """Return which 4 octets of an IPv6 address hold the IPv4 address (section 2.2, figure 1)."""
     after_prefix = range(prefix_length // 8, 16)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from sixlane.rfc.longest_match import LongestMatch
+
 
 @dataclass(frozen=True)
 class Eam:
@@ -43,16 +45,16 @@ class Eamt:
 
     def __init__(self, entries: Iterable[Eam]) -> None:
         entries = tuple(entries)
-        self._longest_ipv4_first = sorted(entries, key=lambda eam: -eam.ipv4.prefixlen)
-        self._longest_ipv6_first = sorted(entries, key=lambda eam: -eam.ipv6.prefixlen)
+        self._by_ipv4 = LongestMatch((eam.ipv4, eam) for eam in entries)
+        self._by_ipv6 = LongestMatch((eam.ipv6, eam) for eam in entries)
 
     def match_ipv4(self, address: IPv4Address) -> Eam | None:
         """Return the mapping with the longest IPv4 prefix that contains `address`."""
-        return next((eam for eam in self._longest_ipv4_first if address in eam.ipv4), None)
+        return self._by_ipv4.find(address)
 
     def match_ipv6(self, address: IPv6Address) -> Eam | None:
         """Return the mapping with the longest IPv6 prefix that contains `address`."""
-        return next((eam for eam in self._longest_ipv6_first if address in eam.ipv6), None)
+        return self._by_ipv6.find(address)
 
     def to_ipv6(self, address: IPv4Address) -> IPv6Address | None:
         """Translate `address`; None when no mapping contains it."""

@@ -3,7 +3,7 @@
 
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Final
 
 from sixlane.rfc.checksum import checksum, verifies
@@ -21,9 +21,8 @@ _END_OF_OPTIONS: Final = 0
 _NO_OPERATION: Final = 1
 _SOURCE_ROUTES: Final = frozenset({131, 137})  # loose, strict
 
-_ILLEGAL_SOURCES: Final = tuple(
-    IPv4Network(network) for network in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")
-)
+_ILLEGAL_SOURCES: Final = frozenset({0, 127, *range(224, 256)})
+"""First octets: this network, loopback, multicast, and reserved with the limited broadcast."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,8 @@ def check_quote(header: Header, quote: bytes) -> None:
 
 
 def _check_end(header: Header) -> None:
-    if header.offset_bytes + header.payload_bytes > LARGEST_DATAGRAM:
+    """Of fragments: a whole packet ends where its length says, or is BIG TCP and longer."""
+    if header.offset_bytes and header.offset_bytes + header.payload_bytes > LARGEST_DATAGRAM:
         raise Refused(DropReason.MALFORMED)
 
 
@@ -157,4 +157,4 @@ def is_source_routed(options: bytes) -> bool:
 
 def is_illegal_source(address: IPv4Address) -> bool:
     """Tell whether no node may send from `address` (RFC 1812 section 5.3.7)."""
-    return any(address in network for network in _ILLEGAL_SOURCES)
+    return address.packed[0] in _ILLEGAL_SOURCES

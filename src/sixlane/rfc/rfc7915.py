@@ -85,8 +85,8 @@ class Translator:
         is_ipv6 = packet[:1] != b"" and packet[0] >> 4 == 6
         try:
             if is_ipv6:
-                return translate64(packet, self._addresses, path, self._policy)
-            return translate46(packet, self._addresses, path, self._policy)
+                return translate64(packet, self.addresses, path, self._policy)
+            return translate46(packet, self.addresses, path, self._policy)
         except Refused as refused:
             if refused.answer is None:
                 return Drop(refused.reason, None)
@@ -97,7 +97,8 @@ class Translator:
             return Drop(refused.reason, error)
 
     @cached_property
-    def _addresses(self) -> AddressMap:
+    def addresses(self) -> AddressMap:
+        """Return the mapping of addresses that all prefixes make together."""
         return AddressMap(self.prefixes, simple_hairpin=self.hairpin == "simple")
 
     @cached_property

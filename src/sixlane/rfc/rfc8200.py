@@ -3,7 +3,7 @@
 
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Final
 
 from sixlane.rfc import protocol as proto
@@ -25,9 +25,8 @@ _SEGMENTS_LEFT: Final = 3  # offset in a Routing header
 _SKIPPED: Final = frozenset({proto.HOP_BY_HOP, proto.ROUTING, proto.DESTINATION_OPTIONS})
 _NOT_AFTER_FRAGMENT: Final = _SKIPPED | {proto.FRAGMENT, proto.AUTHENTICATION}
 
-_UNSPECIFIED: Final = IPv6Address("::")
-_LOOPBACK: Final = IPv6Address("::1")
-_MULTICAST: Final = IPv6Network("ff00::/8")
+_NOBODY: Final = (IPv6Address("::"), IPv6Address("::1"))  # unspecified, loopback
+_MULTICAST: Final = 0xFF  # the first octet
 
 
 @dataclass(frozen=True)
@@ -165,4 +164,4 @@ def _parse_fragment(packet: bytes, offset: int) -> Fragment:
 
 def is_illegal_source(address: IPv6Address) -> bool:
     """Tell whether no forwarded packet may come from `address` (RFC 7915 section 5.1)."""
-    return address in (_UNSPECIFIED, _LOOPBACK) or address in _MULTICAST
+    return address in _NOBODY or address.packed[0] == _MULTICAST

@@ -12,6 +12,8 @@ from sixlane.agent.doctor.document import PAGE, render
 from sixlane.agent.settings import Settings
 from sixlane.dns64 import process
 from sixlane.errors import KernelError, NotSupported
+from sixlane.model import Gateway
+from tests.unit.agent.fakes import gateway
 
 
 def look(name: str, subject: Subject) -> list[Reported]:
@@ -118,6 +120,21 @@ def test_what_the_agent_knows(settings: Settings) -> None:
     (told_originals,) = look("originals", subject)
     assert told_originals["status"] == "warning"
     assert told_originals["what"].startswith("2 of 3 kept settings")
+
+
+@pytest.mark.conformance(72)
+def test_mappings_that_overlap(settings: Settings) -> None:
+    wide = {"ipv4": "198.51.100.0/24", "ipv6": "2001:db8:1::/120"}
+    narrow = {"ipv4": "198.51.100.7", "ipv6": "2001:db8:2::7"}
+    for eam, status, what in (
+        ([wide], "ok", "no mappings overlap"),
+        ([wide, narrow], "warning", "198.51.100.7/32 in spec.prefixes[0].eam[1] is a part of"),
+    ):
+        wanted = gateway(prefixes=[{"name": "one", "prefix": "64:ff9b::/96", "eam": eam}])
+        assert isinstance(wanted, Gateway)
+        (told,) = look("mappings", Subject(settings, gateway=wanted))
+        assert told["status"] == status
+        assert told["what"].startswith(what)
 
 
 def test_what_is_not_there(settings: Settings) -> None:

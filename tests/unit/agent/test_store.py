@@ -48,6 +48,30 @@ def test_objects_generations_and_revisions(tmp_path: Path) -> None:
         assert store.load() == State(4, {}, {CLUSTER: 3, EDGE: 4})
 
 
+def test_fields_that_are_new_and_rows_that_lack_them(tmp_path: Path) -> None:
+    """A store from before there were these fields is read; what they say is kept."""
+    pool = {"ipv4": ["192.31.196.8/30"], "origin": False}
+    full = gateway(
+        tos=0,
+        trafficClass=184,
+        udpZeroChecksum="compute",
+        hairpin="off",
+        icmpErrors={"rate": "unlimited"},
+        icmpPool=pool,
+        prefixes=[{**PODS, "maxSegmentSize": "auto"}, {**NODES, "maxSegmentSize": 1300}],
+    )
+    with Store(tmp_path / "store.db") as store:
+        save(store, put(gateway()))
+        before = store.load().objects[EDGE].resource
+        assert before == gateway()
+        assert "tos" not in before.as_data()["spec"]
+        save(store, put(full))
+    with Store(tmp_path / "store.db") as store:
+        after = store.load().objects[EDGE].resource
+        assert after == full
+        assert after.as_data() == full.as_data()
+
+
 def test_the_first_original_wins(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
         store.remember("sysctl:a", "0")

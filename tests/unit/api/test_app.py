@@ -17,6 +17,8 @@ from sixlane.errors import ConfigError, KernelError, NotSupported
 from tests.unit.agent.fakes import DNS64, GATEWAY, World
 from tests.unit.agent.serving import serving
 
+PATCH = {"Content-Type": "application/merge-patch+json"}
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -57,10 +59,31 @@ def test_apply(client: httpx.Client) -> None:
             {"kind": "Dns64", "name": "cluster", "outcome": "created", **first},
         ],
         "changes": ["set edge", "set cluster"],
+        "warnings": [],
     }
     told = client.get("/v1/resources").json()
     assert told["revision"] == 1
     assert [one["spec"] for one in told["items"]] == [DNS64["spec"], GATEWAY["spec"]]
+
+
+@pytest.mark.conformance(72)
+def test_overlapping_mappings_are_in_force_and_warned_of(client: httpx.Client) -> None:
+    wide = {"ipv4": "198.51.100.0/24", "ipv6": "2001:db8:1::/120"}
+    narrow = {"ipv4": "198.51.100.7", "ipv6": "2001:db8:2::7"}
+    prefix = {**GATEWAY["spec"]["prefixes"][0], "eam": [wide, narrow]}
+    overlapping = {**GATEWAY, "spec": {**GATEWAY["spec"], "prefixes": [prefix]}}
+    for answer in (
+        client.post("/v1/transactions?dryRun=true", json={"put": [overlapping, DNS64]}),
+        client.post("/v1/transactions", json={"put": [overlapping, DNS64]}),
+        client.patch("/v1/gateways/edge", json={"spec": {"lowestIPv6MTU": 1400}}, headers=PATCH),
+    ):
+        assert answer.status_code == 200, answer.text
+        (warning,) = answer.json()["warnings"]
+        assert warning.startswith(
+            "Gateway edge: 198.51.100.7/32 in spec.prefixes[0].eam[1] is a part of 198.51.100.0/24"
+        )
+    gone = client.request("DELETE", "/v1/gateways/edge")
+    assert gone.json()["warnings"] == [], "of what is there only"
 
 
 def test_dry_run(client: httpx.Client) -> None:

@@ -80,6 +80,47 @@ def test_gateway_delete(filled: Sixlane, world: World) -> None:
     assert said.startswith("sixlane: there is no Gateway yet (sixlane gateway add")
 
 
+def test_gateway_set_what_the_rfcs_leave_open(filled: Sixlane, world: World) -> None:
+    argv = ["--tos", "0", "--traffic-class", "184", "--udp-zero-checksum", "compute"]
+    argv += ["--hairpin", "off", "--icmp-error-rate", "unlimited"]
+    argv += ["--icmp-pool", "192.31.196.8/30", "--icmp-pool", "192.31.196.1", "--no-icmp-origin"]
+    filled("gateway", "set", *argv)
+    wanted = {
+        "tos": 0,
+        "trafficClass": 184,
+        "udpZeroChecksum": "compute",
+        "hairpin": "off",
+        "icmpErrors": {"rate": "unlimited"},
+        "icmpPool": {"ipv4": ["192.31.196.8/30", "192.31.196.1/32"], "origin": False},
+    }
+    assert spec(world) == GATEWAY["spec"] | wanted
+    exported = filled("export")
+    filled("delete", "gateway", "edge")
+    filled("apply", "-f", "-", stdin=exported)
+    assert spec(world) == GATEWAY["spec"] | wanted, "and back"
+    filled("gateway", "set", "--tos", "copy", "--icmp-pool", "none", "--icmp-origin")
+    assert spec(world)["tos"] == "copy"
+    assert spec(world)["icmpPool"] == {"ipv4": [], "origin": True}
+    argv = [f"--{one}" for one in ("tos", "traffic-class", "udp-zero-checksum", "hairpin")]
+    filled("gateway", "set", *(word for option in argv for word in (option, "default")))
+    assert spec(world).keys().isdisjoint({"tos", "trafficClass", "udpZeroChecksum", "hairpin"})
+    assert "neither a number nor copy" in filled("gateway", "set", "--tos", "low", code=REFUSED)
+    assert "is private" in filled("gateway", "set", "--icmp-pool", "10.0.0.1", code=REFUSED)
+
+
+def test_segments_of_a_prefix(filled: Sixlane, world: World) -> None:
+    def size() -> Any:
+        return spec(world)["prefixes"][-1].get("maxSegmentSize")
+
+    filled("prefix", "add", "more", "2001:db8:9::/96", "--max-segment-size", "1300")
+    assert size() == 1300
+    filled("prefix", "set", "more", "--max-segment-size", "auto")
+    assert size() == "auto"
+    assert "at most 65495" in filled("prefix", "set", "more", "--max-segment-size", "65496", code=5)
+    filled("prefix", "set", "more", "--max-segment-size", "default")
+    assert size() is None
+
+
 # ---- prefix ----
 
 

@@ -65,6 +65,22 @@ def test_apply_as_data(sixlane: Sixlane) -> None:
     assert [one["outcome"] for one in documents] == ["unchanged", "unchanged"]
 
 
+@pytest.mark.conformance(72)
+def test_what_may_surprise_is_told_beside_the_result(sixlane: Sixlane) -> None:
+    wide = {"ipv4": "198.51.100.0/24", "ipv6": "2001:db8:1::/120"}
+    narrow = {"ipv4": "198.51.100.7", "ipv6": "2001:db8:2::7"}
+    prefix = {**GATEWAY["spec"]["prefixes"][0], "eam": [wide, narrow]}
+    file = sixlane.file(changed(GATEWAY, prefixes=[prefix]))
+    assert sixlane("diff", "-f", file, code=FAILED).startswith("sixlane: warning: Gateway edge: ")
+    said = sixlane("apply", "-f", file, "-o", "ndjson")
+    assert json.loads(said)["outcome"] == "created"
+    assert sixlane.stderr.startswith("sixlane: warning: Gateway edge: 198.51.100.7/32 in ")
+    sixlane("prefix", "set", "pods", "--source-range", "none")
+    assert "198.51.100.7/32" in sixlane.stderr
+    sixlane("eam", "delete", "198.51.100.7")
+    assert sixlane.stderr == ""
+
+
 def test_a_refusal_names_file_document_key_and_line(sixlane: Sixlane, world: World) -> None:
     wrong = json.loads(json.dumps(GATEWAY).replace("/96", "/95"))
     sixlane.file(DNS64, wrong)

@@ -73,6 +73,7 @@ def test_a_new_prefix_must_not_serve_what_another_does() -> None:
     assert PAIR.with_prefix(again).spec.prefixes[0] is again, "its own old ranges are gone"
 
 
+@pytest.mark.conformance(72)
 def test_a_new_prefix_must_not_map_what_another_does() -> None:
     eam = [{"ipv4": "203.0.113.7", "ipv6": "2001:db8:a::7", "remote": True}]
     with pytest.raises(ResourceError, match="is mapped twice") as caught:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sixlane.datapath import Attachment, SlowPath, ranges, sources
-from sixlane.datapath.layout import RangeWord
+from sixlane.datapath import Attachment, SlowPath, Tables, ranges, sources
+from sixlane.datapath.layout import Limit, RangeWord
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, parse_resource
+from sixlane.model.gateway import MAX_POOL_RANGES
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.plan import plan_gateway
 
@@ -281,3 +282,112 @@ def test_a_device_that_is_not_ethernet() -> None:
     one = gateway(devices=[{"name": "tun0"}])
     with pytest.raises(ConfigError, match="tun0 is not an Ethernet device"):
         plan_gateway(one, observed(device("tun0", 4)))
+
+
+# ---- what the RFCs leave open ----
+
+
+def tables(*devices: Device, **spec: Any) -> Tables:
+    found = plan_gateway(gateway(**spec), observed(*devices)).tables
+    assert found is not None
+    return found
+
+
+def clamps(size: int | str | None, *devices: Device) -> list[int]:
+    """Of a prefix with this maxSegmentSize, and of one that has none."""
+    prefixes = [
+        {"name": "one", "prefix": "64:ff9b::/96", "ipv4": [], "maxSegmentSize": size},
+        {"name": "two", "prefix": "2001:db8:1::/48", "ipv4": []},
+    ]
+    return [entry.max_segment_bytes for entry in tables(*devices, prefixes=prefixes).prefixes]
+
+
+def links(mtu: int, *, big_tcp: bool = False) -> tuple[Device, Device]:
+    """One of 9,000 bytes, and one that is narrower."""
+    narrow = replace(device("lan0", 3, mtu=mtu), big_tcp=big_tcp)
+    return device("wan0", 2, mtu=9000), narrow
+
+
+def test_defaults_ask_for_nothing() -> None:
+    found = tables()
+    assert (found.tos, found.traffic_class, found.udp_compute) == (None, None, False)
+    assert (found.hairpin, list(found.icmp_pool), found.icmp_origin) == ("simple", [], True)
+    assert [entry.max_segment_bytes for entry in found.prefixes] == [0, 0]
+    assert found.native_max_segment_bytes == 0
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_a_fixed_class_is_that_of_the_other_family(value: int) -> None:
+    """0 is a value, and not "as it is"."""
+    found = tables(tos=value)
+    assert (found.tos, found.traffic_class) == (value, None)
+    found = tables(trafficClass=value)
+    assert (found.tos, found.traffic_class) == (None, value)
+    assert tables(tos="copy").digest == tables().digest != tables(tos=0).digest
+
+
+@pytest.mark.conformance(71)
+@pytest.mark.parametrize(
+    ("word", "rule"), [("simple", "simple"), ("intrinsic", "intrinsic"), ("off", None)]
+)
+def test_hairpins(word: str, rule: str | None) -> None:
+    assert tables(hairpin=word).hairpin == rule
+
+
+@pytest.mark.parametrize(("word", "computes"), [("drop", False), ("compute", True)])
+def test_datagrams_without_a_checksum(word: str, computes: bool) -> None:
+    assert tables(udpZeroChecksum=word).udp_compute is computes
+
+
+@pytest.mark.conformance(57)
+def test_the_rate_of_errors_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounded up: who asks for few does not get none."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    rates = {0: 0, 1: 1, 4: 1, 5: 2, 1_000_000: 250_000, "unlimited": None}
+    for rate, each in rates.items():
+        assert tables(icmpErrors={"rate": rate}).icmp_errors_per_second == each, rate
+    unlimited, none = (tables(icmpErrors={"rate": rate}).digest for rate in ("unlimited", 0))
+    assert unlimited != none
+
+
+@pytest.mark.conformance(59)
+def test_the_pool_of_sources() -> None:
+    pool = {"ipv4": ["192.31.196.8/30", "192.31.196.12", "192.175.48.200"], "origin": False}
+    found = tables(icmpPool=pool)
+    assert list(found.icmp_pool) == [
+        (IPv4Address("192.31.196.8"), 5),
+        (IPv4Address("192.175.48.200"), 1),
+    ], "in order, and what touches is one"
+    assert not found.icmp_origin
+
+
+def test_the_model_takes_as_many_ranges_as_there_is_room_for() -> None:
+    assert MAX_POOL_RANGES == Limit.MAX_ICMP_POOL
+    full = {"ipv4": [f"192.175.{n}.0/24" for n in range(0, 2 * MAX_POOL_RANGES, 2)]}
+    assert len(tables(icmpPool=full).icmp_pool) == MAX_POOL_RANGES
+
+
+def test_segments_as_large_as_asked() -> None:
+    assert clamps(None, *links(1500)) == [0, 0]
+    assert clamps(1300, *links(1500)) == [1300, 0]
+    assert clamps(65495, *links(1500)) == [65495, 0], "it is for the operator to say"
+
+
+def test_segments_that_fit_the_narrowest_device() -> None:
+    """IPv6 header 40, TCP header 20, a jumbo header that may be counted in 8."""
+    assert clamps("auto", *links(1500)) == [1500 - 40 - 20 - 8, 0]
+    assert clamps("auto", *links(1280)) == [1212, 0]
+
+
+@pytest.mark.parametrize(
+    ("mtu", "bytes"), [(68, 88), (155, 88), (156, 88), (157, 89), (65563, 65495), (200_000, 65495)]
+)
+def test_auto_is_a_size_that_could_be_asked_for(mtu: int, bytes: int) -> None:
+    both = device("wan0", 2, mtu=mtu), device("lan0", 3, mtu=mtu)
+    assert clamps("auto", *both)[0] == bytes
+
+
+def test_with_big_tcp_all_segments_leave_room_for_its_header() -> None:
+    assert clamps(None, *links(1500, big_tcp=True)) == [1432, 1432]
+    assert clamps(1460, *links(1500, big_tcp=True)) == [1460, 1432], "unless told otherwise"
+    assert tables(*links(1500, big_tcp=True)).native_max_segment_bytes == 1432

@@ -19,6 +19,7 @@ TABLES = [
 ]
 
 
+@pytest.mark.conformance(65)
 @pytest.mark.parametrize(("prefix", "ipv4", "ipv6"), TABLES)
 def test_tables_of_section_2_4(prefix: str, ipv4: str, ipv6: str) -> None:
     network = IPv6Network(prefix)
@@ -26,11 +27,13 @@ def test_tables_of_section_2_4(prefix: str, ipv4: str, ipv6: str) -> None:
     assert extract(network, IPv6Address(ipv6)) == IPv4Address(ipv4)
 
 
+@pytest.mark.conformance(66)
 def test_u_octet_and_suffix_are_ignored() -> None:
     address = IPv6Address("2001:db8:1c0:2:ff21:1234:5678:9abc")
     assert extract(IPv6Network("2001:db8:100::/40"), address) == IPv4Address("192.0.2.33")
 
 
+@pytest.mark.conformance(65, 66)
 @pytest.mark.parametrize(
     ("prefix", "valid"),
     [
@@ -67,6 +70,7 @@ SPECIAL = [
 ]
 
 
+@pytest.mark.conformance(67)
 @pytest.mark.parametrize(("first", "last"), SPECIAL)
 def test_special_purpose_addresses_are_not_global(first: str, last: str) -> None:
     low, high = IPv4Address(first), IPv4Address(last)
@@ -75,6 +79,7 @@ def test_special_purpose_addresses_are_not_global(first: str, last: str) -> None
     assert high == IPv4Address(2**32 - 1) or is_global(high + 1)
 
 
+@pytest.mark.conformance(67)
 @pytest.mark.parametrize("address", ["192.0.0.9", "192.0.0.10", "192.31.196.1", "192.52.193.1"])
 def test_global_rows_of_the_registry(address: str) -> None:
     assert is_global(IPv4Address(address))

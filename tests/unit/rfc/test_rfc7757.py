@@ -40,6 +40,7 @@ ADDRESSES = [
 ]
 
 
+@pytest.mark.conformance(69)
 @pytest.mark.parametrize(("ipv4", "ipv6"), ADDRESSES)
 def test_example_addresses(ipv4: str, ipv6: str) -> None:
     assert EXAMPLE.to_ipv6(IPv4Address(ipv4)) == IPv6Address(ipv6)
@@ -51,11 +52,13 @@ def test_no_mapping() -> None:
     assert EXAMPLE.to_ipv4(IPv6Address("2001:db8:aaaa::1")) is None
 
 
+@pytest.mark.conformance(69)
 def test_longer_ipv6_suffix_is_cut() -> None:
     address = IPv6Address("2001:db8:dddd:0:63ff:ffff:ffff:ffff")
     assert EXAMPLE.to_ipv4(address) == IPv4Address("192.0.2.152")
 
 
+@pytest.mark.conformance(69)
 def test_longest_prefix_matches_on_either_side() -> None:
     table = Eamt(
         [eam("0.0.0.0/0", "2001:db8::/32"), eam("192.0.2.4/32", "2001:db8:c000:204::/128")]
@@ -66,6 +69,7 @@ def test_longest_prefix_matches_on_either_side() -> None:
     assert table.to_ipv4(IPv6Address("2001:db8:c000:205::")) == IPv4Address("192.0.2.5")
 
 
+@pytest.mark.conformance(69)
 def test_ipv4_suffix_longer_than_ipv6_suffix() -> None:
     with pytest.raises(ValueError, match="suffix"):
         eam("192.0.2.0/24", "2001:db8::/121")

@@ -117,7 +117,7 @@ def test_other_protocols_pass_as_they_are(protocol: int) -> None:
     assert forwarded(ip4(raw(DATA), proto=protocol)) == expect6(raw(DATA), nh=protocol)
 
 
-@pytest.mark.conformance(34)
+@pytest.mark.conformance(34, 58)
 @pytest.mark.parametrize("protocol", [0, 2, 43, 44, 58, 60])
 def test_protocols_that_ipv6_would_misread(protocol: int) -> None:
     """The sender is told by default (section 4.4), but for IGMP (section 4.2)."""
@@ -140,7 +140,7 @@ def test_fragments(offset: int, flags: str, more: int) -> None:
     )
 
 
-@pytest.mark.conformance(32)
+@pytest.mark.conformance(32, 58)
 def test_icmp_fragments() -> None:
     reason, error = refused(ip4(ICMP() / DATA, flags="MF"))
     assert reason == DropReason.ICMP_FRAGMENT
@@ -221,6 +221,7 @@ def test_udp_without_checksum() -> None:
     assert forwarded(ip4(raw(datagram), proto=17, frag=1))[48:] == datagram
 
 
+@pytest.mark.conformance(61)
 def test_udp_checksum_never_becomes_zero() -> None:
     # Data equal to the checksum without it makes the sum zero in IPv6: it is sent as 0xffff.
     filler = ip6(udp(b"\0\0"), OUTSIDE6, INSIDE6)[46:48]
@@ -229,6 +230,7 @@ def test_udp_checksum_never_becomes_zero() -> None:
     assert forwarded(packet) == expect6(udp(filler))
 
 
+@pytest.mark.conformance(64)
 def test_wrong_checksum_stays_wrong() -> None:
     good = ip4(udp())
     bad = good[:26] + (int.from_bytes(good[26:28]) ^ 1).to_bytes(2) + good[28:]
@@ -260,6 +262,7 @@ def test_icmp_errors_are_allowed_by_the_flow_that_they_quote() -> None:
     )
 
 
+@pytest.mark.conformance(67)
 def test_well_known_prefix_carries_global_addresses_only() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))
@@ -269,6 +272,7 @@ def test_well_known_prefix_carries_global_addresses_only() -> None:
     assert error is not None and error[20:22] == bytes((3, 13))
 
 
+@pytest.mark.conformance(60)
 def test_well_known_prefix_is_checksum_neutral() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))

@@ -188,6 +188,7 @@ def test_other_protocols_pass_as_they_are(protocol: int) -> None:
     assert translated(ip6(raw(DATA), nh=protocol)) == expect4(raw(DATA), proto=protocol)
 
 
+@pytest.mark.conformance(58)
 def test_icmpv4_in_ipv6() -> None:
     reason, error = refused(ip6(raw(DATA), nh=1))
     assert reason == DropReason.PROTOCOL
@@ -280,7 +281,7 @@ def test_super_packet_is_as_big_as_its_segments() -> None:
 
 def test_longer_than_any_ipv4_packet() -> None:
     packet = ip6(tcp() / bytes(65535 - 24 - 101))
-    assert refused(packet, mtu4=65535)[0] == DropReason.TOO_BIG
+    assert refused(packet, mtu4=70_000)[0] == DropReason.TOO_BIG
     assert forwarded(packet, segment_bytes=1000)[2:4] == b"\0\0", "BIG TCP"
 
 
@@ -311,6 +312,7 @@ def test_udp_without_checksum() -> None:
     assert refused(ip6(raw(datagram), nh=17))[0] == DropReason.UDP_ZERO_CHECKSUM
 
 
+@pytest.mark.conformance(67)
 def test_well_known_prefix_carries_global_addresses_only() -> None:
     entry = replace(EDGE, network=WELL_KNOWN, ipv4=(IPv4Network("192.175.48.0/24"),))
     translator = replace(TRANSLATOR, prefixes=(entry,))
@@ -325,6 +327,7 @@ def test_well_known_prefix_carries_global_addresses_only() -> None:
     assert refused(packet, translator)[0] == DropReason.NOT_GLOBAL
 
 
+@pytest.mark.conformance(70)
 def test_explicit_mappings_come_first() -> None:
     inside = Eam(IPv4Network("10.9.0.0/24"), IPv6Network("2001:db8:9::/120"))
     outside = Eam(IPv4Network("172.16.0.0/24"), IPv6Network("2001:db8:8::/120"), remote=True)

@@ -11,7 +11,8 @@ from sixlane.errors import ConfigError
 from sixlane.model import Gateway
 from sixlane.nat64.settings import ACCEPT_RA, FORWARDING6, Setting, read_setting, unsettled
 from sixlane.nat64.slowpath import NEAR
-from sixlane.net import ethtool, features, link, sysctl
+from sixlane.nat64.tables import largest_for_big_tcp
+from sixlane.net import ethtool, features, gso, link, sysctl
 
 _LEAST_MTU_BYTES = 1280
 _HOOKS = {"xdp": ("xdp",), "xdp-generic": ("xdp",), "tc": ("tcx ingress", "tc ingress")}
@@ -148,6 +149,36 @@ def _gro(subject: Subject, device: _Device) -> Iterator[Finding]:
         yield Finding("ok", what)
 
 
+def _big_tcp(subject: Subject, device: _Device) -> Iterator[Finding]:
+    sizes = gso.get_sizes(device.link.ifindex)
+    largest = {"IPv6": max(sizes.gso or 0, sizes.gro or 0), "IPv4": sizes.gro_ipv4 or 0}
+    big = [f"{name} up to {size}" for name, size in largest.items() if size > gso.ORDINARY]
+    if not big:
+        yield Finding("ok", f"device {device.name}: no BIG TCP")
+        return
+    what = f"device {device.name}: BIG TCP, {' and '.join(big)} bytes"
+    fits = largest_for_big_tcp(_narrowest(subject))
+    too_large = [
+        f"{prefix.name} ({prefix.max_segment_size})"
+        for prefix in (subject.gateway.spec.prefixes if subject.gateway else ())
+        if isinstance(prefix.max_segment_size, int) and prefix.max_segment_size > fits
+    ]
+    by_tc = device.attachment is not None and device.attachment.entry == "tc"
+    if sizes.is_big and too_large:
+        hint = f"at most {fits}, auto, or nothing"
+        yield Finding("warning", f"{what}, and maxSegmentSize of {', '.join(too_large)}", hint)
+    elif largest["IPv4"] > gso.ORDINARY and by_tc:
+        hint = f"ip link set dev {device.name} gro_ipv4_max_size {gso.ORDINARY}"
+        yield Finding("warning", f"{what}, and the tc entry", hint)
+    else:
+        yield Finding("ok", what)
+
+
+def _narrowest(subject: Subject) -> int:
+    """The smallest MTU of the devices, which says how large segments may be."""
+    return min(one.link.mtu for one in _devices(subject) if isinstance(one, _Device))
+
+
 def _forwarding(subject: Subject, device: _Device) -> Iterator[Finding]:
     try:
         wrong = [one for one in unsettled(device.link.ifindex) if one.setting.family != "feature"]
@@ -236,6 +267,15 @@ CHECKS = (
         "each frame by itself, which costs throughput",
         "ethtool -K",
         _each(_gro),
+    ),
+    Check(
+        "big-tcp",
+        "BIG TCP, packets of more than 64 KiB, is off on the device, or costs nothing",
+        "the kernel counts 8 bytes more into segments of IPv6: if full ones are as large as its "
+        "MTU, it answers with Packet Too Big, and flows collapse. IPv4 packets of more than 64 KiB "
+        "are cut and joined again before tc translates them, which costs throughput",
+        "maxSegmentSize as the hint says; ip link set dev DEVICE gro_ipv4_max_size 65536",
+        _each(_big_tcp),
     ),
     Check(
         "forwarding",

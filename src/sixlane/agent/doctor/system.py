@@ -59,6 +59,14 @@ def _policy(subject: Subject) -> Iterator[Finding]:
         yield Finding("ok", "next hops depend on the destination alone")
 
 
+def _mappings(subject: Subject) -> Iterator[Finding]:
+    warnings = subject.gateway.warnings if subject.gateway else ()
+    for warning in warnings:
+        yield Finding("warning", warning)
+    if not warnings:
+        yield Finding("ok", "no mappings overlap")
+
+
 def _originals(subject: Subject) -> Iterator[Finding]:
     if subject.void_originals:
         what = f"{subject.void_originals} of {subject.originals} kept settings are of an earlier"
@@ -164,6 +172,14 @@ CHECKS = (
         "the kernel's routing is asked for each packet: 100 ns for IPv4, 220 ns for IPv6",
         "ip rule; ip -6 rule; ip route. None is needed if they are meant so",
         _policy,
+    ),
+    Check(
+        "mappings",
+        "the Gateway's explicit address mappings (`eam`) do not overlap",
+        "the longest prefix decides in each family by itself: an address in the overlap may be "
+        "translated to one that is not translated back to it",
+        "none is needed if they are meant so; else give the wider one in parts, without the other",
+        _mappings,
     ),
     Check(
         "originals",

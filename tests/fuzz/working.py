@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process of the fuzzer does, on a CPU of its own."""
+
+import os
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+
+from tests.apart import leave_the_machine
+from tests.diff.configurations import CONFIGURATIONS
+from tests.fuzz.batches import configuration_of, packets_of
+from tests.fuzz.checking import Difference, check, smaller
+from tests.world import World, raise_world
+
+
+@dataclass(frozen=True)
+class Found:
+    """`packet` was made smaller of `original`."""
+
+    batch: int
+    difference: Difference
+    packets: tuple[bytes, ...]
+
+
+Told = int | Found | str
+"""How many packets agreed, what was found, or why a worker gave up."""
+
+
+def work(seed: int, first: int, step: int, batches: int, cpu: int, told: "Queue[Told]") -> None:
+    """Every `step`th batch from `first` on."""
+    os.sched_setaffinity(0, {cpu})
+    try:
+        leave_the_machine()
+        with raise_world() as world:
+            told.put(_batches(world, seed, range(first, batches, step), told))
+    except BaseException as why:  # the parent has to hear of whatever it is
+        told.put(f"{type(why).__name__}: {why}")
+
+
+def _batches(world: World, seed: int, batches: range, told: "Queue[Told]") -> Told:
+    in_force = None
+    for batch in batches:
+        number = configuration_of(batch)
+        translator = CONFIGURATIONS[number]
+        if number != in_force:
+            world.configure(translator)
+            in_force = number
+        packets = packets_of(seed, batch)
+        difference = check(world, translator, packets)
+        if difference is None:
+            told.put(len(packets))
+            continue
+        found = difference.packets
+        if len(found) == 1:
+            found = (smaller(world, translator, found[0], difference.entry),)
+        return Found(batch, difference, found)
+    return 0
