@@ -81,9 +81,13 @@ def test_by_call():
     ],
 )
 def test_a_skip_fails_where_none_may_be(
-    pytester: pytest.Pytester, options: list[str], outcomes: dict[str, int]
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    outcomes: dict[str, int],
 ) -> None:
     """pytest calls a failure before the test's own code an error."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # conftest imports from tests
     pytester.makeconftest(Path(__file__).parents[1].joinpath("conftest.py").read_text())
     pytester.makepyfile(SKIPS)
     pytester.runpytest_subprocess(*options).assert_outcomes(**outcomes)
