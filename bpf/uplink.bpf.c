@@ -66,7 +66,7 @@ static __always_inline int forward_64(struct ctx c, struct gateway *gw, const st
 	__u32 mtu = hop->mtu_bytes;
 	bool cut = size > mtu;
 
-	if (cut && wire_bytes(c, p, l4, p->l4 - p->l3) > IPV6_MTU_MIN)
+	if (cut && wire_bytes(c, p, l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN)
 		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, mtu + 20), bytes);
 	if (cut && !has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);

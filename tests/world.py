@@ -222,7 +222,7 @@ def tables_for(
         for found in (wan, lan)
     }
     near = SlowPath(wan.ifindex + 1000, NEAR_MAC, FAR_MAC) if slow else None
-    observed = Observed(devices, (), near, 0, None, {}, None)
+    observed = Observed(devices, (), near, 0, None, {}, None, translator.native)
     tables = plan_gateway(gateway, observed).tables
     assert tables is not None
     limits = {prefix.name: prefix.max_segment or 0 for prefix in translator.prefixes}

@@ -83,6 +83,19 @@ static __always_inline __u32 range_of(void *map, __u32 v4)
 	return 0;
 }
 
+/* Is an address's form under a pool6 prefix left to routing? */
+static __always_inline bool range_is_native(void *map, __u32 word, __u32 index)
+{
+	__u32 set = (word & RANGE_NATIVE_MASK) >> RANGE_NATIVE_SHIFT, number = RANGE_NATIVE_SETS;
+
+	if (!set)
+		return false;
+
+	struct range_block *sets = bpf_map_lookup_elem(map, &number);
+
+	return sets && sets->words[(set * 2 + (index >> 5 & 1)) & 0xff] >> (index & 31) & 1;
+}
+
 /* Index of the prefix that serves an address, or MAX_PREFIXES. */
 static __always_inline __u32 range_server(__u32 word)
 {

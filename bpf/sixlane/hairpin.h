@@ -13,8 +13,7 @@
 static __always_inline int forward_66(struct ctx c, const struct tables *t, const struct pkt *p,
 				      const struct mapping *m, const struct l4_change *l4)
 {
-	__u32 header_bytes = p->l4 - p->l3 - (p->is_jumbo ? JUMBO_HEADER_BYTES : 0);
-	__u32 size = wire_bytes(c, p, l4, header_bytes), bytes = pkt_l3_bytes(p);
+	__u32 size = wire_bytes(c, p, l4, pkt_wire_header_bytes(p)), bytes = pkt_l3_bytes(p);
 	struct next_hop *hop;
 	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &hop);
 

@@ -63,6 +63,13 @@ static __always_inline __u32 pkt_l3_bytes(const struct pkt *p)
 	return p->l4 - p->l3 + p->payload_bytes;
 }
 
+/* The IPv6 header with its extension headers as it is in each packet sent: the jumbo header of BIG
+ * TCP stays between kernel and driver. */
+static __always_inline __u32 pkt_wire_header_bytes(const struct pkt *p)
+{
+	return p->l4 - p->l3 - (p->is_jumbo ? JUMBO_HEADER_BYTES : 0);
+}
+
 static __always_inline bool pkt_has_l4_header(const struct pkt *p)
 {
 	return !(p->fragment & IP6_OFFSET);

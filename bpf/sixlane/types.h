@@ -108,12 +108,19 @@ struct gateway {
  * What is known of each IPv4 address: a trie with strides 16, 8, 8 whose nodes are blocks of 256
  * words. Block n below 256 is the n-th part of the root. A word is another block (RANGE_BLOCK and
  * its number) or the answer.
+ *
+ * Block RANGE_NATIVE_SETS is none of the trie: it holds sets of pool6 prefixes, one bit each by
+ * their index, two words a set. An address has the number of the set of those under which its IPv6
+ * form is left to routing (RFC 7915 5.6); set 0 is empty.
  */
 enum range_word {
 	RANGE_BLOCK = 1 << 30,
 	RANGE_NOT_GLOBAL = 1 << 29,
 	RANGE_ILLEGAL_SOURCE = 1 << 28,
+	RANGE_NATIVE_SHIFT = 8,
+	RANGE_NATIVE_MASK = 0x7f << RANGE_NATIVE_SHIFT,
 	RANGE_SERVED_MASK = 0xff, /* index of the serving prefix + 1 */
+	RANGE_NATIVE_SETS = 256,  /* number of a block */
 };
 
 struct range_block {
@@ -146,7 +153,6 @@ struct eam6_key {
 
 enum eam_flag {
 	EAM_REMOTE = 1, /* the IPv4 side is outside */
-	EAM_NATIVE = 2, /* no mapping: a native route (RFC 7915 5.6); only in eam6 */
 };
 
 struct eam {

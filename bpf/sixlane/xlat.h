@@ -98,20 +98,15 @@ static __always_inline enum mapped_by map_addr_64(const struct tables *t, struct
 	return BY_PREFIX;
 }
 
-/* Two entries may share one pool6 prefix. */
-static __always_inline bool same_pool6(const struct prefix *a, const struct prefix *b)
-{
-	return a->addr.hi == b->addr.hi && a->addr.lo == b->addr.lo && a->len == b->len;
-}
-
 /*
- * Is this IPv6 packet ours? Its destination is in pool6 or a mapping's outer side. What pool6 says
- * of an address that a prefix serves is just that node's own address: routing finds it.
+ * Is this IPv6 packet ours? Its destination is in pool6 or a mapping's outer side, and routing has
+ * nothing better for it. Native under pool6 are nodes inside by their own addresses, and what has
+ * a route of its own.
  */
 static __always_inline enum reason classify_64(const struct tables *t, const struct pkt *p,
 					       struct mapping *m)
 {
-	__u32 v4 = 0, index, server;
+	__u32 v4 = 0, index;
 	enum mapped_by by = map_addr_64(t, p->dst, &v4, &index);
 
 	if (by == BY_NOTHING || (by == BY_EAM_INSIDE && index >= MAX_PREFIXES))
@@ -124,16 +119,11 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	if (index >= MAX_PREFIXES)
 		return REASON_NONE;
 
-	struct prefix *matched = prefix_at(t->gw, index);
-	__u32 embedded = rfc6052_extract(matched, &p->dst);
-	struct addr ignored;
+	__u32 word = m->dst_word;
 
-	server = range_server(m->dst_by_eam ? range_of(t->ranges, embedded) : m->dst_word);
-	if (server >= MAX_PREFIXES || !same_pool6(prefix_at(t->gw, server), matched))
-		return REASON_NONE;
-	if (t->gw->eam4_lens_count && eam4_map(t->gw, t->slot, embedded, &ignored))
-		return REASON_NONE;
-	return PASS_NATIVE;
+	if (m->dst_by_eam)
+		word = range_of(t->ranges, rfc6052_extract(prefix_at(t->gw, index), &p->dst));
+	return range_is_native(t->ranges, word, index) ? PASS_NATIVE : REASON_NONE;
 }
 
 /* The source, which a prefix must serve, and what RFC 6052 3.1 says of both. */

@@ -2,7 +2,7 @@
 """Translators that together use all that a configuration can say."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
@@ -184,6 +184,52 @@ LENGTHS = _translator(
     icmp_pool=(IPv4Network("198.51.100.240/28"), IPv4Network("203.0.113.200/32")),
 )
 
+NATIVE = _translator(
+    _prefix(
+        "services",
+        "64:ff9b::/96",
+        "192.175.48.0/24",
+        eam=[
+            _eam("192.175.48.64/28", "2001:db8:a::/64"),
+            _eam("192.175.48.72/32", "2001:db8:b::72/128"),
+            _eam("192.52.193.0/26", "2001:db8:fff::/112", remote=True),
+            _eam("192.52.193.32/29", "2001:db8:fff::8000/115", remote=True),
+        ],
+    ),
+    _prefix("again", "64:ff9b::/96", "192.31.196.64/26", "192.175.49.9/32"),
+    _prefix("wide", "3fff:32::/32", "198.51.100.0/24"),
+    _prefix("narrow", "3fff:32:c633:6440::/64", "203.0.113.0/24"),
+    native=tuple(
+        map(
+            ip_network,
+            (
+                "192.175.48.0/24",  # as long as the range: translated
+                "192.175.48.32/27",
+                "192.175.48.40/32",
+                "192.175.48.64/28",  # as long as the mapping
+                "192.175.48.72/29",
+                "192.175.48.128/26",
+                "203.0.113.128/25",
+                "64:ff9b::192.175.48.64/123",  # longer than the /28's form, not than the /32's
+                "64:ff9b::192.175.48.160/125",  # of what IPv4 has a route for, too
+                "64:ff9b::192.52.193.0/122",
+                "64:ff9b::192.52.193.33/128",
+                "64:ff9b::192.31.196.0/121",
+                "2001:db8:fff::4000/114",
+                "2001:db8:fff::8000/116",
+                "2001:db8:fff::9002/127",
+                "3fff:32:c633:6400::/56",
+                "3fff:32:c633:6440::/64",  # the narrow prefix itself
+                "3fff:32:c633:6410:8000::/66",  # no address is like that
+                "3fff:32:c633:6420::/128",  # a host, its suffix with it
+                "3fff:32:c633:6440:80::/73",
+                "3fff:32:c633:6440:cb:71:8000::/97",
+                "3fff:32:c000::/34",
+            ),
+        )
+    ),
+)
+
 CONFIGURATIONS: list[Translator] = [
     WELL_KNOWN,
     NETWORK_SPECIFIC,
@@ -194,4 +240,5 @@ CONFIGURATIONS: list[Translator] = [
     OFF,
     LOCAL_USE,
     LENGTHS,
+    NATIVE,
 ]

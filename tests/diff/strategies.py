@@ -108,6 +108,11 @@ def _ends46(rng: random.Random, translator: Translator) -> Ends:
 def _ends64(rng: random.Random, translator: Translator) -> Ends:
     """Return the ends of a packet from inside to outside."""
     outside4, inside4, outside6, inside6, _ = _ends46(rng, translator)
+    native = [network for network in translator.native if network.version == 6]
+    if native and rng.random() < 0.5:
+        network = rng.choice(native)
+        outside6 = network[rng.randrange(min(network.num_addresses, 1 << 64))]
+        outside4 = translator.addresses.to_ipv4(outside6) or outside4
     return Ends(
         _with_suffix(rng, translator, inside6),
         _with_suffix(rng, translator, outside6),

@@ -34,7 +34,7 @@ class Counted:
         self.calls: Counter[str] = Counter()
         self.drifted = 0
         self._part = part
-        self.follower = Follower(self._heard, self._changed)
+        self.follower = Follower(self._heard, self._changed, part.is_native)
 
     def _heard(self, kinds: set[str]) -> None:
         self.calls["heard"] += 1

@@ -55,7 +55,7 @@ def test_the_first_commit_writes_all(world: World) -> None:
     world.datapath.clear()
     assert commit(world, SERVICES, OTHERS, PODS) == {
         "gateways": 1,
-        "ranges": 263,  # 256 of the root, five /16 and two /24 with an edge inside
+        "ranges": 264,  # 256 of the root, one of sets, five /16 and two /24 with an edge inside
         "eam4": 0,
         "eam6": 0,
         "sources/services": 4,
@@ -101,7 +101,7 @@ def test_mappings(world: World) -> None:
     mapped = replace(PODS, eam=(EAM,))
     assert commit(world, SERVICES, mapped) == {
         "gateways": 1,
-        "ranges": 264,  # and 192.175.50.0/24
+        "ranges": 265,  # and 192.175.50.0/24
         "eam4": 1,
         "eam6": 1,
     }

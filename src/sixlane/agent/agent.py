@@ -87,7 +87,7 @@ class Agent:
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             stack.callback(agent._stop)
-            agent._follower = Follower(gateway.heard, agent._on_change)
+            agent._follower = Follower(gateway.heard, agent._on_change, gateway.is_native)
             agent._applier.do(agent._reconciler.reconcile)
             agent._ticker = Ticker(agent._look)
             stack.pop_all()

@@ -24,11 +24,14 @@ class Follower:
     `at_once(kinds)` is called when it is heard, and then at most 20 times a second; it must be
     quick. `on_change(kinds)`, which may look at the whole machine and wait for others, is called as
     often as long as that takes no more than a twentieth of a CPU; nothing is forgotten
-    meanwhile.
+    meanwhile. `is_native`: see `Monitor`.
     """
 
     def __init__(
-        self, at_once: Callable[[set[str]], None], on_change: Callable[[set[str]], None]
+        self,
+        at_once: Callable[[set[str]], None],
+        on_change: Callable[[set[str]], None],
+        is_native: Callable[[bytes], bool],
     ) -> None:
         self._at_once = at_once
         self._on_change = on_change
@@ -37,7 +40,7 @@ class Follower:
         self._news = threading.Event()
         self._pace = Pace(_REST, _COALESCE_S)
         self._closing = threading.Event()
-        self._monitor = Monitor()
+        self._monitor = Monitor(is_native)
         self._threads = [
             threads.start(name, partial(self._repeat, step))
             for name, step in (("follow", self._hear), ("follow-look", self._look))
@@ -67,8 +70,10 @@ class Follower:
             return
         kinds = self._monitor.drain() & KINDS
         if kinds:
-            self._note(kinds)
-            self._at_once(kinds)
+            try:
+                self._at_once(kinds)
+            finally:
+                self._note(kinds)
         self._closing.wait(_COALESCE_S)
 
     def _look(self) -> None:

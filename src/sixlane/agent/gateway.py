@@ -13,6 +13,7 @@ from sixlane.agent.choice import Choice
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
 from sixlane.agent.log import fields
+from sixlane.agent.natives import Natives
 from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
 from sixlane.datapath import Counters, Datapath
@@ -76,6 +77,7 @@ class GatewayPart:
         self._told: set[str] = set()  # troubles that are in the log
         self._seen: object = None
         self._choice = Choice()
+        self._natives = Natives()
         self._looks = Pace(_REST)
         self._resets = Backoff()
         self._next_reset = 0.0
@@ -90,7 +92,9 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if gateway is None and self._datapath is None and not self._pins.exists():
                 return Plan(None)  # after a teardown: nothing is there, and nothing is to be
-            self._planned_from = observe_gateway(self._open(), self._choice.why())
+            self._planned_from = observe_gateway(
+                self._open(), self._choice.why(), self._natives.of(gateway)
+            )
             self._bound = bindings(self._originals)
             try:
                 return plan_gateway(gateway, self._planned_from, _gateway_of(before), self._bound)
@@ -115,10 +119,15 @@ class GatewayPart:
     def heard(self, kinds: Set[str]) -> None:
         """Of changes, as `net.monitor` names them; must not be held up by an apply."""
         self._choice.heard(kinds)
+        self._natives.heard(kinds)
         if kinds & _FOR_NEXT_HOPS:
             with self._closing:
                 if self._datapath is not None:
                     self._datapath.forget_next_hops()
+
+    def is_native(self, route: bytes) -> bool:
+        """Whether the kernel tells of a route that may go before the translator."""
+        return self._natives.is_meant(route)
 
     def has_drifted(self, kinds: Set[str]) -> bool:
         """Whether a device of ours, or another thing that the plan rests on, is not as it was.
@@ -132,6 +141,7 @@ class GatewayPart:
             return (
                 (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
                 or (self._choice.why() is not None) != chose
+                or self._natives.of(self._gateway) != self._planned_from.native
                 or (bool(kinds & _FOR_SETTINGS) and self._must_be_reset())
             )
 
@@ -192,7 +202,9 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if self._datapath is None or gateway is None:
                 return None
-            observed = observe_gateway(self._datapath, self._choice.why())
+            observed = observe_gateway(
+                self._datapath, self._choice.why(), self._natives.of(self._gateway)
+            )
             troubles = [*self._failed, *self._unsettled]
             return dict(gateway_status(observed, gateway, self._bound, troubles))
 

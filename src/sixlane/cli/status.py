@@ -73,6 +73,7 @@ def _show(out: Output, status: dict[str, Any]) -> None:
         gateway = status["gateway"] or {}
         _show_devices(out, gateway)
         _show_prefixes(out, gateway)
+        _show_native(out, gateway)
         _show_resolvers(out, status["dns64"])
         out.lines("")
     for problem in status["problems"]:
@@ -115,6 +116,15 @@ def _show_prefixes(out: Output, gateway: dict[str, Any]) -> None:
         for prefix in gateway.get("prefixes", ())
     ]
     out.table(columns, rows)
+
+
+def _show_native(out: Output, gateway: dict[str, Any]) -> None:
+    """Routes by which packets pass that a prefix would translate."""
+    routes = gateway.get("nativeRoutes") or {"count": 0, "first": ()}
+    if routes["count"]:
+        shown = routes["first"] if out.wide else routes["first"][:3]
+        more = routes["count"] - len(shown)
+        out.lines(f"native routes: {', '.join(shown)}" + (f" and {more} more" if more else ""))
 
 
 def _show_resolvers(out: Output, resolvers: list[dict[str, Any]]) -> None:

@@ -113,8 +113,8 @@ class _Maker:
             inner["ranges", 0] = self._array("ranges", "ranges", tables.ranges.build().data)
         if ("eam4", 0) not in inner:
             rows = tables.eam.build()
-            inner["eam4", 0] = self._hash("eam4", rows.keys4.data, rows.values.data)
-            inner["eam6", 0] = self._hash("eam6", rows.keys6.data, rows.values.data)
+            inner["eam4", 0] = self._hash("eam4", rows.keys4.data, rows.values4.data)
+            inner["eam6", 0] = self._hash("eam6", rows.keys6.data, rows.values6.data)
         return inner | self._sources(tables, present)
 
     def _sources(self, tables: Tables, present: layout.Gateway) -> dict[_Place, Map]:

@@ -61,12 +61,14 @@ class RangeWord(IntEnum):
     RANGE_BLOCK = 1073741824
     RANGE_NOT_GLOBAL = 536870912
     RANGE_ILLEGAL_SOURCE = 268435456
+    RANGE_NATIVE_SHIFT = 8
+    RANGE_NATIVE_MASK = 32512
     RANGE_SERVED_MASK = 255
+    RANGE_NATIVE_SETS = 256
 
 
 class EamFlag(IntEnum):
     EAM_REMOTE = 1
-    EAM_NATIVE = 2
 
 
 class Direction(IntEnum):
@@ -492,12 +494,12 @@ MAPS = {
 }
 
 DIGESTS = {
-    "sources": "c6ef192d",
-    "eam4": "c6ef192d",
-    "eam6": "c6ef192d",
-    "generation": "c6ef192d",
-    "gateways": "c6ef192d",
-    "ranges": "c6ef192d",
+    "sources": "ad8bd0fb",
+    "eam4": "ad8bd0fb",
+    "eam6": "ad8bd0fb",
+    "generation": "ad8bd0fb",
+    "gateways": "ad8bd0fb",
+    "ranges": "ad8bd0fb",
     "counters": "ca046446",
     "prefix_counters": "88bdc9db",
     "past_counters": "ca046446",

@@ -2,38 +2,41 @@
 """What is known of each IPv4 address, as the trie that the data path looks up (struct range_block).
 
 Strides 16, 8, 8: the root's 65,536 words fill blocks 0 to 255; a word is either the answer or
-another block of 256 words.
+another block of 256 words. Block 256 holds the sets of pool6 prefixes that words have numbers of.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sixlane.datapath.layout import RangeWord
+from sixlane.errors import ConfigError
 
 Numbers = NDArray[np.uint64]
 Words = NDArray[np.uint32]
 
 _BLOCK = 256
-_ROOT_BLOCKS = 256
+_FIRST_BLOCK = RangeWord.RANGE_NATIVE_SETS + 1  # behind the root and the sets
+_MOST_SETS = _BLOCK // 2
 
 
-def build_trie(edges: Numbers, words: Words) -> Words:
+def build_trie(edges: Numbers, words: Words, sets: Numbers) -> Words:
     """The blocks, one a row.
 
     `words[n]` (enum range_word without RANGE_BLOCK) is known of the addresses from `edges[n]` to
-    the next edge; edges rise, and nothing is known before the first.
+    the next edge; edges rise, and nothing is known before the first. `sets[n]`: set n of pool6
+    prefixes, a bit for each index; the first is empty. ConfigError if there are too many.
     """
     edges, words = _without_repeats(edges, words)
     middle = _split_parts(edges, 16)
     leaves = _split_parts(edges, 8)
     root = _words_at(edges, words, np.zeros(1, np.uint64), 16, 1 << 16)
-    first_leaf = _ROOT_BLOCKS + len(middle)
-    root[0, middle.astype(np.int64)] = _blocks(_ROOT_BLOCKS, len(middle))
+    first_leaf = _FIRST_BLOCK + len(middle)
+    root[0, middle.astype(np.int64)] = _blocks(_FIRST_BLOCK, len(middle))
     between = _words_at(edges, words, middle << np.uint64(16), 8, _BLOCK)
     parents = np.searchsorted(middle, leaves >> np.uint64(8))
     between[parents, (leaves & np.uint64(0xFF)).astype(np.int64)] = _blocks(first_leaf, len(leaves))
     last = _words_at(edges, words, leaves << np.uint64(8), 0, _BLOCK)
-    return np.concatenate((root.reshape(-1, _BLOCK), between, last))
+    return np.concatenate((root.reshape(-1, _BLOCK), _sets_block(sets), between, last))
 
 
 def look_up(trie: Words, address: int) -> int:
@@ -45,6 +48,26 @@ def look_up(trie: Words, address: int) -> int:
             return word
         block = word & ~RangeWord.RANGE_BLOCK
     raise ValueError("a leaf points to another block")
+
+
+def native_pool6(trie: Words, word: int) -> int:
+    """The set that a word has the number of, as range_is_native() in addr.h reads it."""
+    number = (word & RangeWord.RANGE_NATIVE_MASK) >> RangeWord.RANGE_NATIVE_SHIFT
+    low, high = trie[RangeWord.RANGE_NATIVE_SETS, number * 2 : number * 2 + 2].tolist()
+    return int(low | high << 32)
+
+
+def _sets_block(sets: Numbers) -> Words:
+    """Two words a set, the low one first."""
+    if len(sets) > _MOST_SETS:
+        raise ConfigError(
+            f"native routes: {len(sets)} different sets of prefixes have them, of {_MOST_SETS}",
+            "routes below fewer pool6 prefixes at once",
+        )
+    block = np.zeros((1, _BLOCK), np.uint32)
+    block[0, 0 : 2 * len(sets) : 2] = sets & np.uint64(0xFFFFFFFF)
+    block[0, 1 : 2 * len(sets) : 2] = sets >> np.uint64(32)
+    return block
 
 
 def _without_repeats(edges: Numbers, words: Words) -> tuple[Numbers, Words]:

@@ -61,11 +61,12 @@ class PrefixEntry:
 
 @dataclass(frozen=True)
 class EamRows:
-    """Keys and values of `eam4` and `eam6`: rows of the structs' types, as many in each."""
+    """Keys and values of `eam4` and `eam6`: rows of the structs' types, as many values as keys."""
 
     keys4: "Rows"
+    values4: "Rows"
     keys6: "Rows"
-    values: "Rows"
+    values6: "Rows"
 
 
 @dataclass(frozen=True)

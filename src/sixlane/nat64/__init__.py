@@ -4,6 +4,7 @@
 from sixlane.datapath.pins import namespace_name
 from sixlane.nat64.apply import Done, apply_gateway
 from sixlane.nat64.devices import Chosen, Trouble, Use, choose_devices
+from sixlane.nat64.native import Network, Reach, native_routes
 from sixlane.nat64.observe import Observed, observe_gateway
 from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
@@ -13,9 +14,11 @@ from sixlane.nat64.status import device_troubles, gateway_status, unsettled_trou
 __all__ = [
     "Chosen",
     "Done",
+    "Network",
     "Observed",
     "Originals",
     "Plan",
+    "Reach",
     "Trouble",
     "Use",
     "apply_gateway",
@@ -24,6 +27,7 @@ __all__ = [
     "device_troubles",
     "gateway_status",
     "namespace_name",
+    "native_routes",
     "observe_gateway",
     "plan_gateway",
     "remove_slow_path",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.datapath import Attachment, Datapath, SlowPath
+from sixlane.nat64.native import Network
 from sixlane.nat64.slowpath import observe_slow_path
 from sixlane.net import address, gso, link
 
@@ -38,12 +39,18 @@ class Observed:
     digest: int | None
     prefix_ids: dict[str, int]
     more_than_destination: str | None  # why next hops must not be remembered
+    native: tuple[Network, ...] = ()  # routes inside of what the Gateway translates, rising
 
 
-def observe_gateway(datapath: Datapath, more_than_destination: str | None = None) -> Observed:
+def observe_gateway(
+    datapath: Datapath,
+    more_than_destination: str | None = None,
+    native: tuple[Network, ...] = (),
+) -> Observed:
     """Reads the calling thread's network namespace and the data path's maps.
 
-    `more_than_destination`: from `net.policy`, which may have to look at a million routes.
+    `more_than_destination`, from `net.policy`, and `native`, from `native_routes`, are given, as
+    it may need a look at a million routes to know them.
     """
     addresses = address.list_addresses()
     sizes = gso.list_sizes()
@@ -75,4 +82,5 @@ def observe_gateway(datapath: Datapath, more_than_destination: str | None = None
         datapath.digest(),
         datapath.prefix_ids(),
         more_than_destination,
+        native,
     )

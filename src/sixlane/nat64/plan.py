@@ -138,4 +138,4 @@ def _table_notes(gateway: Gateway, observed: Observed, before: Gateway | None) -
         moved = True
         yield f"remove prefix {name}"
     if not moved:
-        yield "change what all prefixes share: devices, their addresses, or settings"
+        yield "change what all prefixes share: devices, their addresses, native routes, or settings"

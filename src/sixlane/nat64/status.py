@@ -9,6 +9,8 @@ from sixlane.nat64.devices import NOT_ATTACHED, Chosen, Trouble, Use, choose_dev
 from sixlane.nat64.observe import Observed
 from sixlane.nat64.settings import unsettled
 
+_SHOWN_ROUTES = 20
+
 
 def gateway_status(
     observed: Observed, gateway: Gateway, bound: Mapping[str, int], known: Sequence[Trouble]
@@ -49,6 +51,10 @@ def gateway_status(
             }
             for prefix in gateway.spec.prefixes
         ],
+        "nativeRoutes": {
+            "count": len(observed.native),
+            "first": [str(one) for one in observed.native[:_SHOWN_ROUTES]],
+        },
         "problems": [
             *(trouble.message for trouble in device_troubles(chosen, observed, known)),
             *_other_problems(observed),

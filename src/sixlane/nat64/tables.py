@@ -5,24 +5,22 @@ Large tables come as a digest, and are built where that is not in force.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sixlane.datapath import EamRows, PrefixEntry, Table, Tables, digest_of
-from sixlane.datapath.layout import Limit, RangeWord
+from sixlane.datapath.layout import Limit
 from sixlane.errors import ConfigError
-from sixlane.model import Gateway, Prefix, RangeList, Spans
-from sixlane.model.addresses import NEVER_A_SOURCE
+from sixlane.model import Gateway, Prefix, RangeList
+from sixlane.model.eam import ROW
 from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
+from sixlane.nat64.known import ranges_table
+from sixlane.nat64.native import holes
 from sixlane.nat64.observe import Device, Observed
-from sixlane.rfc import rfc6052
+from sixlane.rfc.rfc7757 import Eam
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sixlane.datapath.tables import Rows
 
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
@@ -33,7 +31,8 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
     spec = gateway.spec
     prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
     ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
-    lengths4, lengths6 = _eam_lengths(prefixes)
+    passed = holes(prefixes, observed.native)
+    lengths4, lengths6 = _eam_lengths(prefixes, passed)
     held = {address for device in observed.devices.values() for address in device.addresses}
     own = RangeList.of(
         IPv4Network(address) for address in sorted(map(str, held)) if ":" not in address
@@ -54,8 +53,8 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
             )
             for prefix in prefixes
         ],
-        ranges=_ranges(prefixes, own),
-        eam=_eam(prefixes),
+        ranges=ranges_table(prefixes, own, observed.native),
+        eam=_eam(prefixes, passed),
         eam_lengths4=lengths4,
         eam_lengths6=lengths6,
         macs=[device.mac for device in devices],
@@ -92,14 +91,16 @@ def largest_for_big_tcp(mtu: int) -> int:
     return min(max(mtu - ipv6_header - tcp_header - jumbo_header, MIN_SEGMENT), MAX_SEGMENT)
 
 
-def _eam_lengths(prefixes: Sequence[Prefix]) -> list[list[int]]:
+def _eam_lengths(prefixes: Sequence[Prefix], passed: Sequence[Eam]) -> list[list[int]]:
     """Of the mappings' IPv4 and IPv6 prefixes, falling: the data path asks for each."""
     found = []
-    for index, family in enumerate(("ipv4", "ipv6")):
-        lengths = frozenset[int]().union(*(prefix.eam.lengths[index] for prefix in prefixes))
+    holes6 = frozenset(hole.ipv6.prefixlen for hole in passed)
+    for index, (family, more) in enumerate((("ipv4", frozenset[int]()), ("ipv6", holes6))):
+        lengths = more.union(*(prefix.eam.lengths[index] for prefix in prefixes))
         if len(lengths) > Limit.MAX_EAM_LENGTHS:
             raise ConfigError(
-                f"eam: {family} prefixes of {len(lengths)} different lengths",
+                f"eam: {family} prefixes of {len(lengths)} different lengths"
+                + (", native routes inside of remote ones with them" if more else ""),
                 f"{Limit.MAX_EAM_LENGTHS} at most: split the rare ones",
             )
         found.append(sorted(lengths, reverse=True))
@@ -130,73 +131,21 @@ def _sources(ranges: RangeList | None) -> "Table[Rows] | None":
     return Table(digest_of(b"sources", ranges.digest), build)
 
 
-def _eam(prefixes: Sequence[Prefix]) -> Table[EamRows]:
+def _eam(prefixes: Sequence[Prefix], passed: Sequence[Eam]) -> Table[EamRows]:
     def build() -> EamRows:
         from sixlane.datapath.eam import build_eam
 
-        return build_eam(b"".join(prefix.eam.packed for prefix in prefixes))
+        return build_eam(b"".join(prefix.eam.packed for prefix in prefixes), packed_holes)
 
-    return Table(
-        digest_of(b"eam", *(prefix.eam.digest for prefix in prefixes if prefix.eam)), build
+    packed_holes = b"".join(
+        ROW.pack(
+            hole.ipv6.network_address.packed,
+            hole.ipv4.network_address.packed,
+            hole.ipv4.prefixlen,
+            hole.ipv6.prefixlen,
+            hole.remote,
+        )
+        for hole in passed
     )
-
-
-def _ranges(prefixes: Sequence[Prefix], own: RangeList) -> "Table[Rows]":
-    """What is known of each IPv4 address: who serves it, and what RFCs say of it."""
-
-    def build() -> "Rows":
-        from sixlane.datapath.ranges import build_trie
-
-        return build_trie(*_words(prefixes, own))
-
-    inputs = [part.digest for prefix in prefixes for part in (prefix.ipv4, prefix.eam)]
-    return Table(digest_of(b"ranges", own.digest, *inputs), build)
-
-
-def _words(
-    prefixes: Sequence[Prefix], own: RangeList
-) -> tuple["NDArray[np.uint64]", "NDArray[np.uint32]"]:
-    """Where what is known changes, rising, and an enum range_word for what follows."""
-    import numpy as np
-
-    # No address is served by two prefixes: the model refuses that.
-    layers = [
-        *(
-            (prefix.ipv4.spans.joined(prefix.eam.served), index + 1)
-            for index, prefix in enumerate(prefixes)
-        ),
-        (_spans_not_global(), RangeWord.RANGE_NOT_GLOBAL),
-        (_spans_never_a_source(), RangeWord.RANGE_ILLEGAL_SOURCE),
-    ]
-    every = [*(spans for spans, _ in layers), own.spans]
-    edges = np.unique(
-        np.concatenate([side for spans in every for side in (spans.starts, spans.ends)])
-    )
-    words = np.zeros(len(edges), np.uint32)
-    for spans, adds in layers:
-        words[spans.holds(edges)] |= np.uint32(adds)
-    words[own.spans.holds(edges)] &= ~np.uint32(RangeWord.RANGE_SERVED_MASK)  # ours stay ours
-    return edges, words
-
-
-def _not_global() -> Iterator[IPv4Network]:
-    for network in rfc6052.NOT_GLOBAL:
-        rest = [network]
-        for exception in rfc6052.GLOBAL_EXCEPTIONS:
-            alone = IPv4Network(exception)
-            rest = [
-                part
-                for one in rest
-                for part in (one.address_exclude(alone) if alone.subnet_of(one) else [one])
-            ]
-        yield from rest
-
-
-@cache
-def _spans_not_global() -> Spans:
-    return RangeList.of(_not_global()).spans
-
-
-@cache
-def _spans_never_a_source() -> Spans:
-    return RangeList.of(NEVER_A_SOURCE).spans
+    parts = [prefix.eam.digest for prefix in prefixes if prefix.eam]
+    return Table(digest_of(b"eam", packed_holes, *parts), build)

@@ -9,13 +9,16 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sixlane.errors import KernelError
 from sixlane.net import policy
 
-KINDS = frozenset({"link", "address", "route", "rule", "neighbour", "setting", "multipath"})
-"""`multipath` comes beside `route`: one by more than its destination was added or changed."""
+KINDS = frozenset(
+    {"link", "address", "route", "rule", "neighbour", "setting", "multipath", "native"}
+)
+"""Beside `route` come `multipath`, if one by more than its destination was added or changed, and
+`native`, if one that the monitor was told to look for was added, changed or removed."""
 
 # RTM_NEW* and RTM_DEL* of each kind
 _KIND_OF = {
@@ -26,6 +29,7 @@ _KIND_OF = {
     **dict.fromkeys((32, 33), "rule"),
     **dict.fromkeys((80, 81), "setting"),
 }
+_ROUTES = (24, 25)
 _BY_MORE = {24: policy.route_looks_at_more, 104: policy.next_hop_is_group}
 # RTNLGRP_*: link, neighbour, addresses, routes, rules and sysctls of both families, next-hop
 # objects
@@ -44,9 +48,11 @@ class Monitor:
 
     It may be used by one thread and closed by another. The word is a hint to look again, not the
     news itself: after a loss (ENOBUFS) it says that everything changed.
+    `is_native` picks routes, whole netlink messages, whose changes are told beside.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_native: Callable[[bytes], bool] = lambda _: False) -> None:
+        self._is_native = is_native
         self._lock = threading.Lock()
         self._closed = False
         self._users = 0
@@ -91,7 +97,7 @@ class Monitor:
                 return changed
             for _ in range(_MOST_DATAGRAMS):  # a storm of changes must not hold the caller
                 try:
-                    changed |= _kinds(self._socket.recv(_DATAGRAM))
+                    changed |= _kinds(self._socket.recv(_DATAGRAM), self._is_native)
                 except BlockingIOError:
                     return changed
                 except OSError as error:
@@ -141,7 +147,7 @@ class Monitor:
         os.close(self._wake)
 
 
-def _kinds(data: bytes) -> set[str]:
+def _kinds(data: bytes, is_native: Callable[[bytes], bool]) -> set[str]:
     found: set[str] = set()
     offset = 0
     while offset + 16 <= len(data):
@@ -151,5 +157,7 @@ def _kinds(data: bytes) -> set[str]:
         looks_at_more = _BY_MORE.get(message_type)
         if looks_at_more is not None and looks_at_more(data[offset : offset + length]):
             found.add("multipath")
+        if message_type in _ROUTES and is_native(data[offset : offset + length]):
+            found.add("native")
         offset += max((length + 3) & ~3, 16)
     return found

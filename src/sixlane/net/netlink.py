@@ -135,6 +135,23 @@ def find_raw(
     return _uninterrupted(read, what)
 
 
+def select_raw(
+    kind: Any,
+    message_type: int,
+    fields: Mapping[str, Any],
+    pick: Callable[[bytes], _Result | None],
+    *,
+    what: str,
+) -> list[_Result]:
+    """What `pick` makes of each object, a whole netlink message, where that is not None."""
+
+    def read() -> list[_Result]:
+        messages = _answers(kind, message_type, fields, (), F_DUMP, what, ROUTE)
+        return [picked for picked in map(pick, messages) if picked is not None]
+
+    return _uninterrupted(read, what)
+
+
 def attributes_of(message: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     """(type, value) of each attribute of `message` from `offset` on, flag bits removed."""
     while offset + 4 <= len(message):

@@ -66,10 +66,15 @@ class Rule:
     by_destination: bool  # it applies to a packet by its destination alone, or to all
 
     @property
+    def looks_up(self) -> bool:
+        """Whether it asks its table, and is none of those that forbid or jump."""
+        return self.action == _TO_TABLE
+
+    @property
     def is_default(self) -> bool:
         """Whether it is one of those that every namespace starts with."""
         known = {(0, 255), (32766, 254)} | ({(32767, 253)} if self.version == 4 else set())
-        return self.by_destination and self.action == 1 and (self.priority, self.table) in known
+        return self.by_destination and self.looks_up and (self.priority, self.table) in known
 
 
 def policy_rules() -> list[Rule]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which addresses are translated, and into which (RFC 7915 section 6, RFC 6052, RFC 7757)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -55,13 +56,25 @@ class _Pool6:
 
 
 class AddressMap:
-    """The address translation that all entries of a translator make together."""
+    """The address translation that all entries of a translator make together.
 
-    def __init__(self, prefixes: tuple[Prefix, ...], *, simple_hairpin: bool = False) -> None:
+    `native`: networks that have a route of their own. Where one is longer than what would
+    translate an address, packets to it are forwarded as they are (RFC 7915 sections 4.6 and 5.6).
+    """
+
+    def __init__(
+        self,
+        prefixes: tuple[Prefix, ...],
+        *,
+        simple_hairpin: bool = False,
+        native: Sequence[IPv4Network | IPv6Network] = (),
+    ) -> None:
         self._simple_hairpin = simple_hairpin
         self._eamt = Eamt(eam for prefix in prefixes for eam in prefix.eam)
+        self._native4 = LongestMatch((one, one) for one in native if one.version == 4)
+        self._native6 = LongestMatch((one, one) for one in native if one.version == 6)
         self._served = LongestMatch(
-            (network, prefix) for prefix in prefixes for network in prefix.serves()
+            (network, (network, prefix)) for prefix in prefixes for network in prefix.serves()
         )
         self._pool6 = LongestMatch(
             (prefix.network, _Pool6.of(prefix.network, prefixes)) for prefix in prefixes
@@ -69,23 +82,34 @@ class AddressMap:
 
     def serving(self, address: IPv4Address) -> Prefix | None:
         """Return the entry that serves `address`: the one with the longest matching range."""
-        return self._served.find(address)
+        network, prefix = self._served.find(address) or (None, None)
+        route = self._native4.find(address)
+        return None if network and route and route.prefixlen > network.prefixlen else prefix
 
     def is_ours(self, address: IPv6Address) -> bool:
         """Tell whether packets to `address` come to the translator."""
-        eam = self._eamt.match_ipv6(address)
-        return self._pool6.find(address) is not None or (eam is not None and eam.remote)
+        if self._pool6.find(address) is not None:
+            return True
+        eam, route = self._eamt.match_ipv6(address), self._native6.find(address)
+        if eam is None or not eam.remote:
+            return False
+        return route is None or route.prefixlen <= eam.ipv6.prefixlen
 
     def is_native(self, address: IPv6Address) -> bool:
-        """Tell whether `address` is the IPv4-translatable address of a node inside.
+        """Tell whether `address`, which is in pool6, is left to native routing (section 5.6).
 
-        Native routing delivers to it (RFC 7915 section 5.6).
+        It is the IPv4-translatable address of a node inside, or what has a route of its own.
         """
         pool6 = self._pool6.find(address)
         if pool6 is None:
             return False
         ipv4 = rfc6052.extract(pool6.network, address)
-        return self._eamt.match_ipv4(ipv4) is None and pool6.nodes.find(ipv4) is not None
+        eam = self._eamt.match_ipv4(ipv4)
+        if eam is None and pool6.nodes.find(ipv4) is not None and self.serving(ipv4) is not None:
+            return True
+        route = self._native6.find(rfc6052.embed(pool6.network, ipv4))
+        translated = rfc6052.length(pool6.network, eam.ipv4) if eam else pool6.network.prefixlen
+        return route is not None and route.prefixlen > translated
 
     def to_ipv6(self, address: IPv4Address, prefix: Prefix, *, peer: bool = False) -> IPv6Address:
         """Map by the longest EAM of all entries, else by embedding in `prefix`.

@@ -12,6 +12,7 @@ from sixlane.rfc.outcome import Answer, DropReason, Refused
 from sixlane.rfc.path import Path
 
 PROHIBITED: Final = Answer(type=1, code=1)
+_JUMBO_HEADER_BYTES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ def is_jumbo(header: rfc8200.Header, path: Path) -> bool:
         and header.payload_length == 0
         and header.next_header == proto.HOP_BY_HOP
     )
+
+
+def wire_header_bytes(packet: bytes, chain: rfc8200.Chain, path: Path) -> int:
+    """Return the bytes of the IPv6 header with its extension headers, in each packet sent.
+
+    The jumbo header of BIG TCP stays between kernel and driver.
+    """
+    jumbo = _JUMBO_HEADER_BYTES if is_jumbo(rfc8200.parse(packet), path) else 0
+    return rfc8200.HEADER_BYTES + chain.extension_bytes - jumbo
 
 
 def check_protocol(chain: rfc8200.Chain) -> None:

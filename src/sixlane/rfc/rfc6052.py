@@ -84,3 +84,12 @@ def extract(prefix: IPv6Network, address: IPv6Address) -> IPv4Address:
     """
     octets = address.packed
     return IPv4Address(bytes(octets[octet] for octet in _address_octets(prefix.prefixlen)))
+
+
+def length(prefix: IPv6Network, network: IPv4Network) -> int:
+    """Return how long the IPv6 prefix of a whole IPv4 network is, embedded in `prefix`.
+
+    From bit 64 on the u octet, which never differs, counts as part of it.
+    """
+    bits = prefix.prefixlen + network.prefixlen
+    return bits + 8 if prefix.prefixlen <= U_OCTET * 8 <= bits else bits

@@ -7,7 +7,7 @@ are asked; this module puts them behind one function and answers the senders of 
 
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from sixlane.rfc.addresses import AddressMap, Prefix
@@ -48,7 +48,7 @@ class Translator:
 
     `icmp_source4` and `icmp_source6`: sources of the ICMP errors that it sends itself.
     `lowest_ipv6_mtu`: bytes, 1280 or more; IPv4 packets that may be fragmented are made to fit.
-    The others: see `Policy`.
+    `native`: see `AddressMap`. The others: see `Policy`.
     """
 
     prefixes: tuple[Prefix, ...]
@@ -61,6 +61,7 @@ class Translator:
     hairpin: Literal["simple", "intrinsic"] | None = "simple"
     icmp_pool: tuple[IPv4Network, ...] = ()
     icmp_origin: bool = True
+    native: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def translate(
         self,
@@ -99,7 +100,9 @@ class Translator:
     @cached_property
     def addresses(self) -> AddressMap:
         """Return the mapping of addresses that all prefixes make together."""
-        return AddressMap(self.prefixes, simple_hairpin=self.hairpin == "simple")
+        return AddressMap(
+            self.prefixes, simple_hairpin=self.hairpin == "simple", native=self.native
+        )
 
     @cached_property
     def _policy(self) -> Policy:

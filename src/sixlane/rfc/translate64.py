@@ -22,6 +22,7 @@ from sixlane.rfc.received6 import (
     map_ends,
     map_quoted_ends,
     read_quote,
+    wire_header_bytes,
 )
 from sixlane.rfc.translate66 import is_hairpin, translate66
 from sixlane.rfc.transport import pseudo_header
@@ -103,7 +104,7 @@ def translate64(
         upper_bytes = transport.segment_bytes(chain.protocol, payload4, path.segment_bytes)
     bytes4 = rfc791.HEADER_BYTES + upper_bytes
     # Of the upper layer as it came: what the extension of an ICMP error adds is no matter.
-    bytes6 = rfc8200.HEADER_BYTES + chain.extension_bytes + upper_bytes
+    bytes6 = wire_header_bytes(packet, chain, path) + upper_bytes
     total_length = rfc791.HEADER_BYTES + len(payload4)
 
     if bytes4 > path.mtu4 and bytes6 <= rfc8200.MINIMUM_MTU:

@@ -20,17 +20,16 @@ from sixlane.rfc.received6 import (
     Ends,
     SourceNotMappable,
     check_error,
-    is_jumbo,
     map_ends,
     map_quoted_ends,
     read_quote,
+    wire_header_bytes,
 )
 from sixlane.rfc.transport import pseudo_header
 
 _HOP_LIMIT_EXPIRED: Final = Answer(type=3, code=0)
 _ADDRESSES: Final = slice(8, 40)
 _HOP_LIMIT: Final = 7
-_JUMBO_HEADER_BYTES: Final = 8
 
 _CHECKSUM_OFFSET: Final = {proto.TCP: 16, proto.UDP: 6, proto.ICMPV6: 2}
 
@@ -70,11 +69,10 @@ def translate66(
         if chain.protocol == proto.TCP:
             payload = rfc9293.clamp(payload, entry.max_segment)
 
-    jumbo = _JUMBO_HEADER_BYTES if is_jumbo(rfc8200.parse(packet), path) else 0
     upper_bytes = len(payload)
     if not chain.is_fragment:
         upper_bytes = transport.segment_bytes(chain.protocol, payload, path.segment_bytes)
-    if at - jumbo + upper_bytes > path.mtu6:
+    if wire_header_bytes(packet, chain, path) + upper_bytes > path.mtu6:
         mtu = max(rfc8200.MINIMUM_MTU, path.mtu6)
         raise Refused(DropReason.TOO_BIG, Answer(icmp.TOO_BIG6, 0, rest=mtu))
     head = _with_ends(packet[:at], ends, header.hop_limit - 1)
