@@ -224,7 +224,8 @@ NATIVE = _translator(
                 "3fff:32:c633:6420::/128",  # a host, its suffix with it
                 "3fff:32:c633:6440:80::/73",
                 "3fff:32:c633:6440:cb:71:8000::/97",
-                "3fff:32:c000::/34",
+                "3fff:32:c034:c121::/64",  # all of a host's bits, and no suffix
+                "3fff:32:8000::/33",
             ),
         )
     ),

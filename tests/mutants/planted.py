@@ -47,6 +47,20 @@ _ADDR = (
         "half of each block of ranges is never read",
     ),
     Mutant(
+        "native-set",
+        "addr.h",
+        "sets->words[(set * 2 + (index >> 5 & 1)) & 0xff]",
+        "sets->words[(set + (index >> 5 & 1)) & 0xff]",
+        "sets of one word",
+    ),
+    Mutant(
+        "native-set-half",
+        "addr.h",
+        "sets->words[(set * 2 + (index >> 5 & 1)) & 0xff]",
+        "sets->words[(set * 2) & 0xff]",
+        "prefixes 32 to 63 are 0 to 31",
+    ),
+    Mutant(
         "server-index",
         "addr.h",
         "served && served <= MAX_PREFIXES ? served - 1 : MAX_PREFIXES",
@@ -318,9 +332,16 @@ _XLAT = (
     Mutant(
         "native",
         "xlat.h",
-        "server >= MAX_PREFIXES || !same_pool6(prefix_at(t->gw, server), matched)",
-        "server >= MAX_PREFIXES",
-        "what another prefix serves is native here",
+        "return range_is_native(t->ranges, word, index) ? PASS_NATIVE : REASON_NONE;",
+        "return word & RANGE_NATIVE_MASK ? PASS_NATIVE : REASON_NONE;",
+        "what is native under another prefix is so here",
+    ),
+    Mutant(
+        "native-mapped",
+        "xlat.h",
+        "\tif (m->dst_by_eam)\n\t\tword = range_of(",
+        "\tif (!m->dst_by_eam)\n\t\tword = range_of(",
+        "the mapping's IPv4 address is asked for, not the embedded one",
     ),
     Mutant(
         "well-known-entry",
@@ -681,6 +702,13 @@ _HAIRPIN = (
         "as if an IPv4 header became an IPv6 one",
     ),
     Mutant(
+        "jumbo-header",
+        "parse.h",
+        "p->l4 - p->l3 - (p->is_jumbo ? JUMBO_HEADER_BYTES : 0)",
+        "p->l4 - p->l3",
+        "what only the kernel sees is counted as sent",
+    ),
+    Mutant(
         "hairpin-icmp-sum",
         "l4.h",
         "\t\tif (m->hairpin) {\n\t\t\tl4->delta = csum_delta_addresses(p, m);",
@@ -1022,7 +1050,7 @@ _SETTINGS = (
     Mutant(
         "small-link",
         "../uplink.bpf.c",
-        "wire_bytes(c, p, l4, p->l4 - p->l3) > IPV6_MTU_MIN",
+        "wire_bytes(c, p, l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN",
         "wire_bytes(c, p, l4, p->l4 - p->l3) >= IPV6_MTU_MIN",
         "1,280 bytes are too many for a small link",
     ),

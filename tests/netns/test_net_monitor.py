@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 
 import pytest
 
 from sixlane.net import address, link, monitor, neigh, netns, route, sysctl
 from sixlane.net.monitor import Monitor
+from sixlane.net.unicast import Destination, destination_of
 from tests import needs
 from tests.netns import spaces
 
@@ -87,6 +88,20 @@ def test_a_second_way_beside_the_first_is_told_apart() -> None:
             way = ["2001:db8:1::/48", "via", f"2001:db8::{last}"]
             spaces.command("ip", "-6", "route", "append", *way)
             assert _news(watch) == kinds
+
+
+@pytest.mark.parametrize("change", ["add", "del"])
+def test_routes_that_it_was_told_to_look_for(change: str) -> None:
+    route = ["192.175.48.0/25", "via", "192.31.196.2"]
+    if change == "del":
+        spaces.command("ip", "route", "add", *route)
+    wanted = Destination(4, int(IPv4Address("192.175.48.0")), 25)
+    with Monitor(lambda message: destination_of(message) == wanted) as watch:
+        _news(watch)
+        spaces.command("ip", "route", "add", "198.51.100.0/24", "via", "192.31.196.2")
+        assert _news(watch) == {"route"}
+        spaces.command("ip", "route", change, *route)
+        assert _news(watch) == {"route", "native"}
 
 
 def test_next_hop_groups_are_told_apart() -> None:

@@ -77,6 +77,20 @@ def test_only_addresses_and_what_follows_from_them_change(
     assert seen.packet == bytes(sent), "scapy makes the checksum anew"
 
 
+@pytest.mark.parametrize(("segment", "fits"), [(1440, True), (1441, False)])
+def test_the_header_of_big_tcp_is_on_no_wire(world: World, segment: int, fits: bool) -> None:
+    """40 + 20 + 1,440 is the MTU of lan0; the kernel's header of 8 bytes is in no segment."""
+    upper = bytes(tcp(2 * segment, flags="A"))
+    jumbo = bytes((6, 0, 0xC2, 4)) + (8 + len(upper)).to_bytes(4)
+    packet = bytes(ip6(src=A6, dst=_pool6(B4), nh=0, plen=0)) + jumbo + upper
+    seen = world.run(packet, "tc", gso_bytes=segment)
+    if fits:
+        assert seen.reasons == {"forward_hairpin": 1}
+        assert seen.packet[40:48] == jumbo
+    else:
+        assert seen.reasons == {"drop_too_big": 1, "icmp_error_sent": 1}
+
+
 @ENTRIES
 def test_the_answer_finds_its_way_back(world: World, entry: Entry) -> None:
     seen = world.run(bytes(ip6(src=B6, dst=_pool6(A4)) / udp()), entry)

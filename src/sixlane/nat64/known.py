@@ -145,15 +145,12 @@ def _mapped(prefixes: Sequence[Prefix], remote: bool | None = None) -> _Nets:
 def _routes_by_pool6(
     prefixes: Sequence[Prefix], native: Sequence[Network]
 ) -> dict[IPv6Network, _Nets]:
-    """For each pool6 prefix, longest first, the IPv4 networks that routes inside of it stand for;
-    a route is inside of the longest only."""
-    left = [one for one in native if isinstance(one, IPv6Network)]
+    """For each pool6 prefix the IPv4 networks that routes inside of it stand for."""
+    routes = [one for one in native if isinstance(one, IPv6Network)]
     found = {}
     for pool6 in dict.fromkeys(prefix.prefix for prefix in prefixes):
-        routes = [route for route in left if route.subnet_of(pool6) and route != pool6]
-        taken = set(routes)
-        left = [route for route in left if route not in taken]
-        found[pool6] = _nets(ipv4 for route in routes if (ipv4 := embedded(route, pool6)))
+        inside = [route for route in routes if route.subnet_of(pool6) and route != pool6]
+        found[pool6] = _nets(ipv4 for route in inside if (ipv4 := embedded(route, pool6)))
     return found
 
 

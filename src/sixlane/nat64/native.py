@@ -83,11 +83,8 @@ def embedded(route: IPv6Network, pool6: IPv6Network) -> IPv4Network | None:
     ipv4 = rfc6052.extract(pool6, route.network_address)
     if rfc6052.embed(pool6, ipv4) != route.network_address:
         return None
-    length = next(
-        bits
-        for bits in range(32, -1, -1)
-        if bits == 0 or rfc6052.length(pool6, IPv4Network((0, bits))) <= route.prefixlen
-    )
+    u_octet = min(max(route.prefixlen - 64, 0), 8) if pool6.prefixlen <= 64 else 0
+    length = min(32, route.prefixlen - pool6.prefixlen - u_octet)
     return IPv4Network((ipv4, length), strict=False)
 
 
