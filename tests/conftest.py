@@ -7,6 +7,7 @@ neither sees nor leaves namespaces and pins on the machine, and whatever appears
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -47,7 +48,12 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Leaves the machine's mounts, while there is but one thread to leave with."""
+    """Leaves the machine's mounts, while there is but one thread to leave with.
+
+    A shell starts what is in its background deaf to Ctrl-C, and programs pass that on; tests that
+    interrupt others must not depend on where they run.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() != 0 or session.config.option.collectonly:
         return
     leave_the_machine()

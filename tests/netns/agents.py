@@ -21,7 +21,7 @@ from sixlane.net import netns
 from tests.netns import spaces
 
 _numbers = itertools.count()
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 
 GATEWAY: dict[str, Any] = {
     "apiVersion": "sixlane.dev/v1alpha1",

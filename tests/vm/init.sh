@@ -18,6 +18,10 @@ mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work ove
 
 mount -t devtmpfs devtmpfs /new/dev
 mkdir -p /new/dev/pts /new/dev/shm
+ln -s /proc/self/fd /new/dev/fd
+for stream in 0:stdin 1:stdout 2:stderr; do
+	ln -s "/proc/self/fd/${stream%:*}" "/new/dev/${stream#*:}"
+done
 mount -t devpts devpts /new/dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /new/dev/shm
 mount -t tmpfs -o mode=755 tmpfs /new/run
