@@ -104,6 +104,7 @@ def _known(
     every: list[Spans | _Nets] = [
         *(spans for spans, _ in layers),
         own.spans,
+        ranges,
         mapped,
         routes4,
         *routes6.values(),
