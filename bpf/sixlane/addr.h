@@ -92,8 +92,10 @@ static __always_inline bool range_is_native(void *map, __u32 word, __u32 index)
 		return false;
 
 	struct range_block *sets = bpf_map_lookup_elem(map, &number);
+	__u32 place = set * 2 + (index >> 5 & 1);
 
-	return sets && sets->words[(set * 2 + (index >> 5 & 1)) & 0xff] >> (index & 31) & 1;
+	barrier_var(place); /* the mask, as in prefix_at() */
+	return sets && sets->words[place & 0xff] >> (index & 31) & 1;
 }
 
 /* Index of the prefix that serves an address, or MAX_PREFIXES. */

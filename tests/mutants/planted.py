@@ -49,15 +49,15 @@ _ADDR = (
     Mutant(
         "native-set",
         "addr.h",
-        "sets->words[(set * 2 + (index >> 5 & 1)) & 0xff]",
-        "sets->words[(set + (index >> 5 & 1)) & 0xff]",
+        "place = set * 2 + (index >> 5 & 1)",
+        "place = set + (index >> 5 & 1)",
         "sets of one word",
     ),
     Mutant(
         "native-set-half",
         "addr.h",
-        "sets->words[(set * 2 + (index >> 5 & 1)) & 0xff]",
-        "sets->words[(set * 2) & 0xff]",
+        "place = set * 2 + (index >> 5 & 1)",
+        "place = set * 2",
         "prefixes 32 to 63 are 0 to 31",
     ),
     Mutant(
