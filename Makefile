@@ -31,7 +31,7 @@ test-networks-a-f := tests/netns/test_[a-f]*.py
 test-networks-g-n := tests/netns/test_[g-n]*.py
 test-networks-o-z := tests/netns/test_[o-z]*.py
 $(filter-out test-other-kernels,$(TESTS)):
-	@directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
+	@unset MAKEFLAGS; directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
 	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
 
 test-other-kernels:

@@ -17,7 +17,7 @@ from sixlane.model import Gateway
 from sixlane.nat64 import Network, Reach, native_routes
 
 _log = logging.getLogger("sixlane.gateway")
-_REST = 20.0
+_REST, _LEAST_S = 20.0, 0.5  # a route that flaps is followed twice a second
 _MAY_CHANGE = {"native", "link", "address", "rule"}
 
 
@@ -30,7 +30,7 @@ class Natives:
         self._reach = Reach()
         self._found: tuple[Network, ...] = ()
         self._old = False
-        self._pace = Pace(_REST)
+        self._pace = Pace(_REST, _LEAST_S)
 
     def is_meant(self, message: bytes) -> bool:
         """Whether a route, as the kernel tells of it, lies inside of what is translated."""
@@ -47,7 +47,7 @@ class Natives:
         with self._looking:
             if Reach.digest_of(gateway) != self._reach.digest:
                 self._reach = Reach.of(gateway)  # before the look: what changes then is heard of
-                self._pace = Pace(_REST)
+                self._pace = Pace(_REST, _LEAST_S)
                 self.heard({"native"})
             with self._lock:
                 looks = self._old and not self._pace.left()
