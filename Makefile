@@ -7,7 +7,8 @@ BIN := .venv/bin
 export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
-TESTS := test-networks-a-f test-other-kernels test-networks-g-n test-programs test-networks-o-z
+TESTS := test-networks-a-c test-other-kernels test-networks-h-n test-networks-d-g test-programs \
+	test-networks-o-z
 
 .PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
 
@@ -27,8 +28,9 @@ endif
 
 # Three at once: some compute, some wait. Each has its mounts and its directory to itself.
 test-programs := tests/unit tests/prog tests/diff
-test-networks-a-f := tests/netns/test_[a-f]*.py
-test-networks-g-n := tests/netns/test_[g-n]*.py
+test-networks-a-c := tests/netns/test_[a-c]*.py
+test-networks-d-g := tests/netns/test_[d-g]*.py
+test-networks-h-n := tests/netns/test_[h-n]*.py
 test-networks-o-z := tests/netns/test_[o-z]*.py
 $(filter-out test-other-kernels,$(TESTS)):
 	@unset MAKEFLAGS; directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \

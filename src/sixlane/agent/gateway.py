@@ -22,6 +22,7 @@ from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
     Done,
+    Network,
     Observed,
     Originals,
     Plan,
@@ -78,6 +79,7 @@ class GatewayPart:
         self._seen: object = None
         self._choice = Choice()
         self._natives = Natives()
+        self._native: tuple[Network, ...] = ()  # in force
         self._looks = Pace(_REST)
         self._resets = Backoff()
         self._next_reset = 0.0
@@ -114,6 +116,7 @@ class GatewayPart:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
         with self._lock:
             self._gateway = _gateway_of(desired)
+            self._native = self._planned_from.native if self._planned_from else ()
             self._seen = self._look(self._planned_from)
 
     def heard(self, kinds: Set[str]) -> None:
@@ -202,9 +205,7 @@ class GatewayPart:
             gateway = _gateway_of(desired)
             if self._datapath is None or gateway is None:
                 return None
-            observed = observe_gateway(
-                self._datapath, self._choice.why(), self._natives.of(self._gateway)
-            )
+            observed = observe_gateway(self._datapath, self._choice.why(), self._native)
             troubles = [*self._failed, *self._unsettled]
             return dict(gateway_status(observed, gateway, self._bound, troubles))
 

@@ -71,6 +71,14 @@ class Spans:
             self.ends, addresses, "right"
         )
 
+    def cover(self, network: IPv4Network) -> bool:
+        """Whether all of its addresses are in the set."""
+        import numpy as np
+
+        first, end = int(network[0]), int(network[-1]) + 1
+        place = int(np.searchsorted(self.starts, np.uint64(first), "right")) - 1
+        return place >= 0 and end <= int(self.ends[place])
+
     def overlap(self, other: "Spans") -> bool:
         """Whether an address is in both."""
         import numpy as np

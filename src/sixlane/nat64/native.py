@@ -77,6 +77,25 @@ def native_routes(reach: Reach) -> tuple[Network, ...]:
     )
 
 
+def only_native_by_route(prefixes: Sequence[Prefix], native: Iterable[Network]) -> list[Network]:
+    """Without the routes to nodes inside by their own addresses, which nobody would translate."""
+    return [
+        one
+        for one in native
+        if not (
+            isinstance(one, IPv6Network)
+            and any(_leads_to_nodes(one, prefix) for prefix in prefixes)
+        )
+    ]
+
+
+def _leads_to_nodes(route: IPv6Network, prefix: Prefix) -> bool:
+    if not route.subnet_of(prefix.prefix):
+        return False
+    ipv4 = embedded(route, prefix.prefix)
+    return ipv4 is not None and prefix.ipv4.spans.cover(ipv4)
+
+
 def embedded(route: IPv6Network, pool6: IPv6Network) -> IPv4Network | None:
     """The IPv4 addresses whose form under `pool6` a route inside of it leads to; None: no form is
     like that."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from sixlane.errors import SixlaneError
 from sixlane.model import Gateway
 from sixlane.nat64.devices import NOT_ATTACHED, Chosen, Trouble, Use, choose_devices
+from sixlane.nat64.native import only_native_by_route
 from sixlane.nat64.observe import Observed
 from sixlane.nat64.settings import unsettled
 
@@ -35,6 +36,7 @@ def gateway_status(
                 "mtu": device.mtu if device else 0,
             }
         )
+    native = only_native_by_route(gateway.spec.prefixes, observed.native)
     return {
         "name": gateway.metadata.name,
         "generation": observed.generation,
@@ -52,8 +54,8 @@ def gateway_status(
             for prefix in gateway.spec.prefixes
         ],
         "nativeRoutes": {
-            "count": len(observed.native),
-            "first": [str(one) for one in observed.native[:_SHOWN_ROUTES]],
+            "count": len(native),
+            "first": [str(one) for one in native[:_SHOWN_ROUTES]],
         },
         "problems": [
             *(trouble.message for trouble in device_troubles(chosen, observed, known)),

@@ -14,7 +14,7 @@ from sixlane.datapath.tables import Tables
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway
 from sixlane.nat64 import Reach
-from sixlane.nat64.native import embedded
+from sixlane.nat64.native import embedded, only_native_by_route
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.plan import plan_gateway
 from sixlane.net.unicast import Destination
@@ -165,6 +165,18 @@ def test_the_digests_tell_of_routes_and_prefixes() -> None:
         for second in ("2001:db8:1::/96", "2001:db8:2::/96")
     )
     assert tables(one).ranges.digest != tables(other).ranges.digest
+
+
+def test_which_routes_are_told_of() -> None:
+    """Those to nodes inside by their own addresses go without saying."""
+    prefixes = gateway_of_native().spec.prefixes
+    nodes = ["64:ff9b::192.175.48.64/123", "64:ff9b::192.175.48.160/125", "64:ff9b::c0af:3109/128"]
+    others = [
+        *("64:ff9b::192.175.48.0/119", "64:ff9b::192.52.193.33/128", "3fff:32:c633:6410:8000::/66"),
+        *("192.175.48.128/26", "2001:db8:fff::4000/114"),
+    ]
+    native = [ip_network(one) for one in (*nodes, *others)]
+    assert only_native_by_route(prefixes, native) == native[len(nodes) :]
 
 
 @pytest.mark.parametrize(
