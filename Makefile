@@ -6,14 +6,14 @@ PREFIX ?= /usr/local
 BIN := .venv/bin
 export PYTHON
 
-C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h tests/*/*.c)
+C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-networks-a-c test-other-kernels test-networks-h-n test-networks-d-g test-programs \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-packet bench-apply check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc
 	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
@@ -65,6 +65,9 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m sixlane.agent.doctor.document --check
 	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
+
+bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds N --cpu N"
+	$(BIN)/python -m bench.packet $(ARGS)
 
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)
