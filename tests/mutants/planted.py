@@ -522,9 +522,9 @@ _REJECT = (
     Mutant(
         "error6-sum",
         "reject.h",
-        "sum + csum_words(rest, sizeof(rest)) +\n\t\t      csum_words(&e.ip.saddr",
-        "sum +\n\t\t      csum_words(&e.ip.saddr",
-        "length and next header are not summed",
+        "sum + csum_words(rest, sizeof(rest)) +\n",
+        "sum + csum_words(rest, sizeof(rest[0])) +\n",
+        "the next header is not summed",
     ),
     Mutant(
         "error4-length",

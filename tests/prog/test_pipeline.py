@@ -78,8 +78,7 @@ def test_vlan_tags_are_kept(world: World, tags: tuple[int, ...]) -> None:
     header = _ethernet(WAN_MAC, 0x0800, *tags)
     seen = world.run(bytes(ip4() / udp()), "xdp", link_header=header)
     assert seen.verdict == "redirect"
-    inner = 0x86DD if len(tags) == 1 else 0x8100
-    assert seen.frame[12:18] == struct.pack("!HHH", 0x8100, tags[0], inner)
+    assert seen.frame[12 : 14 + 4 * len(tags)] == _ethernet(WAN_MAC, 0x86DD, *tags)[12:]
     assert seen.frame[14 + 4 * len(tags) :] == plain.packet
 
 
