@@ -18,8 +18,7 @@ _Static_assert(1 << NEXT_HOP_SLOT_BITS == NEXT_HOP_SLOTS, "a slot for each hash"
  * most (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). */
 static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 {
-	__u64 mixed =
-		(bpf_be64_to_cpu(dst->hi) ^ bpf_be64_to_cpu(dst->lo)) * 0x9e3779b97f4a7c15ULL;
+	__u64 mixed = (bpf_be64_to_cpu(dst->hi) ^ bpf_be64_to_cpu(dst->lo)) * 0x9e3779b97f4a7c15ULL;
 	__u32 slot = mixed >> (64 - NEXT_HOP_SLOT_BITS);
 
 	return bpf_map_lookup_elem(&next_hops, &slot);

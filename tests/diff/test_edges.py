@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrRouting
 
 from sixlane.net import route
@@ -127,7 +127,16 @@ def _chain(count: int) -> bytes:
     return ip6(packet)
 
 
+def _tcp_start4(size: int) -> bytes:
+    return ip4(raw(bytes(TCP())[:size]), proto=6)
+
+
+def _tcp_start6(size: int) -> bytes:
+    return ip6(raw(bytes(TCP())[:size]), nh=6)
+
+
 SHORT_QUOTE = ip4(udp(), src=INSIDE4, dst=OUTSIDE4)
+SHORT_QUOTE6 = ip6(udp(), OUTSIDE6, INSIDE6)
 
 PACKETS = {
     "loopback is no source": ip6(udp(), "::1", OUTSIDE6),
@@ -167,6 +176,18 @@ PACKETS = {
     "route before an error": _routed(58, icmp6(1, 0, 0)),
     "route before nothing": _routed(58, b""),
     "route before nothing, padded": _routed(58, b"") + b"\x80" + bytes(7),
+    # What is behind a packet in its frame is no part of it.
+    **{f"{size} bytes of TCP, padded": _tcp_start4(size) + bytes(32) for size in (16, 19, 20)},
+    **{f"{size} bytes of TCP, 6, padded": _tcp_start6(size) + bytes(32) for size in (16, 19, 20)},
+    **{
+        f"quote of {size} bytes, padded": _message4(icmp4(11, 0, 0, SHORT_QUOTE[:size])) + bytes(32)
+        for size in (12, 19, 20)
+    },
+    **{
+        f"quote of {size} bytes, 6, padded": _message6(icmp6(1, 0, 0, SHORT_QUOTE6[:size]))
+        + bytes(32)
+        for size in (32, 39, 40)
+    },
 }
 
 
