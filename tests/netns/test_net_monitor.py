@@ -151,10 +151,11 @@ def test_it_is_readable_when_there_is_news() -> None:
 
 def test_closing_wakes_who_waits_in_another_thread() -> None:
     watch = Monitor()
+    _news(watch)
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(watch.wait(20)))
     thread.start()
-    while not watch._users:
+    while not watch._users and thread.is_alive():
         time.sleep(0.001)
     watch.close()
     thread.join(5)
