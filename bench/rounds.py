@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures side by side: rounds in turn, minima, medians, and ratios with their uncertainty."""
+"""Figures side by side: rounds in turn, minima and medians."""
 
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -24,15 +22,6 @@ class Figures:
     @property
     def median(self) -> float:
         return statistics.median(self.values)
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Of two medians; `low` to `high`: 95 % of it, by the bootstrap (Efron 1979)."""
-
-    value: float
-    low: float
-    high: float
 
 
 def measure(
@@ -51,20 +40,6 @@ def measure(
                 values[name].append(value)
         _progress(number + 1, rounds, began)
     return {name: Figures(tuple(found)) for name, found in values.items()}
-
-
-def ratio(one: Figures, other: Figures) -> Ratio:
-    """`one` to `other`, whose rounds belong together."""
-    chance = random.Random(1)
-    pairs = list(zip(one.values, other.values, strict=True))
-    found = sorted(_ratio(chance.choices(pairs, k=len(pairs))) for _ in range(_RESAMPLES))
-    cut = round(_RESAMPLES * 0.025)
-    return Ratio(_ratio(pairs), found[cut], found[-cut - 1])
-
-
-def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
-    below = statistics.median(other for _, other in pairs)
-    return statistics.median(one for one, _ in pairs) / below if below else float("nan")
 
 
 def _progress(done: int, rounds: int, began: float) -> None:

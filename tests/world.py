@@ -19,7 +19,7 @@ from ipaddress import (
     IPv6Network,
 )
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sixlane.bpf import SkBuff, XdpMd
 from sixlane.datapath import Datapath, SlowPath, Written
@@ -178,29 +178,34 @@ def _route(
     route.add(everything, via=gateway, dev=device.ifindex, onlink=True)
 
 
+def prefixes_of(translator: Translator) -> list[dict[str, Any]]:
+    """As a Gateway has them."""
+    return [
+        {
+            "name": prefix.name,
+            "prefix": str(prefix.network),
+            "ipv4": [str(network) for network in prefix.ipv4],
+            "eam": [
+                {"ipv4": str(eam.ipv4), "ipv6": str(eam.ipv6), "remote": eam.remote}
+                for eam in prefix.eam
+            ],
+        }
+        | (
+            {}
+            if prefix.sources is None
+            else {"loadBalancerSourceRanges": [str(source) for source in prefix.sources]}
+        )
+        for prefix in translator.prefixes
+    ]
+
+
 def tables_for(
     translator: Translator, wan: link.Link, lan: link.Link, *, slow: bool = True
 ) -> Tables:
     """The tables that a Gateway of the same meaning gets."""
     spec = {
         "devices": [{"name": "wan0"}, {"name": "lan0"}],
-        "prefixes": [
-            {
-                "name": prefix.name,
-                "prefix": str(prefix.network),
-                "ipv4": [str(network) for network in prefix.ipv4],
-                "eam": [
-                    {"ipv4": str(eam.ipv4), "ipv6": str(eam.ipv6), "remote": eam.remote}
-                    for eam in prefix.eam
-                ],
-            }
-            | (
-                {}
-                if prefix.sources is None
-                else {"loadBalancerSourceRanges": [str(source) for source in prefix.sources]}
-            )
-            for prefix in translator.prefixes
-        ],
+        "prefixes": prefixes_of(translator),
         "icmpErrors": {"rate": 1_000_000},
         "icmpSource": {
             "ipv4": str(translator.icmp_source4),

@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_interface
 from typing import Any
 
-from sixlane.net import netns
+from sixlane.net import address, link, netns
 
 _numbers = itertools.count()
 
@@ -29,6 +30,16 @@ def new() -> Iterator[str]:
 def inside_new() -> Iterator[str]:
     """As `new`, with the calling thread in it for the block."""
     with new() as name, netns.inside(name):
+        yield name
+
+
+@contextlib.contextmanager
+def inside_new_with_link() -> Iterator[str]:
+    """As `inside_new`, with `left`, which has addresses of both families, and its peer `right`."""
+    with inside_new() as name:
+        link.create_veth("left", "right", up=True)
+        address.add("left", ip_interface("192.31.196.1/24"))
+        address.add("left", ip_interface("2001:db8::1/64"))
         yield name
 
 

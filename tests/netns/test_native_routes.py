@@ -80,26 +80,24 @@ def wired(agent: Agent) -> Agent:
     return agent
 
 
-def test_packets_of_ipv4_go_where_the_route_leads(wired: Agent) -> None:
+IPV4 = ("192.175.48.64/26", "192.31.196.53", "forward_46", "pass_not_ours")
+IPV6 = ("64:ff9b::c01f:c400/120", "2001:db8:64::2", "forward_64", "pass_native")
+
+
+@pytest.mark.parametrize(("network", "via", "translated", "passed"), [IPV4, IPV6])
+def test_packets_go_where_the_route_leads(
+    wired: Agent, network: str, via: str, translated: str, passed: str
+) -> None:
     ends = (wired.internet, "192.31.196.53", POD)
-    assert counts(wired, "forward_46", *ends)
-    ip(wired, "route", "add", "192.175.48.64/26", "via", "192.31.196.53")
-    assert eventually(lambda: "192.175.48.64/26" in native(wired))
-    assert counts(wired, "pass_not_ours", *ends)
-    ip(wired, "route", "del", "192.175.48.64/26")
-    assert eventually(lambda: "192.175.48.64/26" not in native(wired))
-    assert counts(wired, "forward_46", *ends)
-
-
-def test_packets_of_ipv6_go_where_the_route_leads(wired: Agent) -> None:
-    ends = (wired.pod, f"64:ff9b::{POD}", "64:ff9b::192.31.196.53")
-    assert counts(wired, "forward_64", *ends)
-    ip(wired, "route", "add", "64:ff9b::192.31.196.0/120", "via", "2001:db8:64::2")
-    assert eventually(lambda: "64:ff9b::c01f:c400/120" in native(wired))
-    assert counts(wired, "pass_native", *ends)
-    ip(wired, "route", "del", "64:ff9b::192.31.196.0/120")
-    assert eventually(lambda: "64:ff9b::c01f:c400/120" not in native(wired))
-    assert counts(wired, "forward_64", *ends)
+    if ":" in network:
+        ends = (wired.pod, f"64:ff9b::{POD}", "64:ff9b::192.31.196.53")
+    assert counts(wired, translated, *ends)
+    ip(wired, "route", "add", network, "via", via)
+    assert eventually(lambda: network in native(wired))
+    assert counts(wired, passed, *ends)
+    ip(wired, "route", "del", network)
+    assert eventually(lambda: network not in native(wired))
+    assert counts(wired, translated, *ends)
 
 
 def test_a_route_inside_of_what_a_remote_mapping_translates(wired: Agent) -> None:

@@ -2,11 +2,10 @@
 """Whether a next hop may be remembered by its destination."""
 
 from collections.abc import Iterator
-from ipaddress import ip_interface
 
 import pytest
 
-from sixlane.net import address, link, policy
+from sixlane.net import policy
 from tests import needs
 from tests.netns import spaces
 
@@ -15,10 +14,7 @@ pytestmark = [pytest.mark.netns, needs.root]
 
 @pytest.fixture(autouse=True)
 def here() -> Iterator[str]:
-    with spaces.inside_new() as name:
-        link.create_veth("left", "right", up=True)
-        address.add("left", ip_interface("192.31.196.1/24"))
-        address.add("left", ip_interface("2001:db8::1/64"))
+    with spaces.inside_new_with_link() as name:
         yield name
 
 

@@ -2,11 +2,11 @@
 """Routes to other machines, read from the kernel."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
-from sixlane.net import address, link, unicast
+from sixlane.net import unicast
 from tests import needs
 from tests.netns import spaces
 
@@ -15,11 +15,8 @@ pytestmark = [pytest.mark.netns, needs.root]
 
 @pytest.fixture(autouse=True)
 def here() -> Iterator[str]:
-    with spaces.inside_new() as name:
+    with spaces.inside_new_with_link() as name:
         spaces.command("ip", "link", "set", "lo", "up")
-        link.create_veth("left", "right", up=True)
-        address.add("left", ip_interface("192.31.196.1/24"))
-        address.add("left", ip_interface("2001:db8::1/64"))
         yield name
 
 

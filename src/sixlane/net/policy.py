@@ -18,7 +18,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from sixlane.errors import SixlaneError
 from sixlane.net import netlink
 
-_RTM_GETROUTE, _RTM_NEWRULE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 32, 34, 106
+RTM_GETROUTE, _RTM_NEWRULE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 32, 34, 106
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 # struct fib_rule_hdr: family, dst_len, src_len, tos, table, 2 unused, action, flags
@@ -42,8 +42,8 @@ _NO_SELECTORS = {
 }
 
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-_ROUTE = struct.Struct("=BBBBBBBBI")
-_RTA_DST, _RTA_MULTIPATH = 1, 9
+ROUTE_MESSAGE = struct.Struct("=BBBBBBBBI")
+RTA_DST, _RTA_MULTIPATH = 1, 9
 
 _NEXTHOP_HEADER_LENGTH = 8
 _NHA_GROUP = 2
@@ -133,7 +133,7 @@ def routes_that_look_at_more() -> str | None:
     """
     for family in _FAMILIES:
         route = netlink.find_raw(
-            rtmsg, _RTM_GETROUTE, {"family": int(family)}, route_looks_at_more, what="list routes"
+            rtmsg, RTM_GETROUTE, {"family": int(family)}, route_looks_at_more, what="list routes"
         )
         if route is not None:
             return f"the route to {_destination(route)} has several next hops, or looks at more"
@@ -159,11 +159,12 @@ def _rule(message: bytes) -> Rule:
 def route_looks_at_more(message: bytes) -> bool:
     """Whether a route (RTM_NEWROUTE) has several next hops, or is not for all by destination."""
     start = netlink.HEADER.size
-    _, _, src_length, tos, *_ = _ROUTE.unpack_from(message, start)
+    _, _, src_length, tos, *_ = ROUTE_MESSAGE.unpack_from(message, start)
     if src_length or tos:
         return True
     return any(
-        kind == _RTA_MULTIPATH for kind, _ in netlink.attributes_of(message, start + _ROUTE.size)
+        kind == _RTA_MULTIPATH
+        for kind, _ in netlink.attributes_of(message, start + ROUTE_MESSAGE.size)
     )
 
 
@@ -175,9 +176,9 @@ def next_hop_is_group(message: bytes) -> bool:
 
 def _destination(message: bytes) -> str:
     start = netlink.HEADER.size
-    family, dst_length, *_ = _ROUTE.unpack_from(message, start)
-    attributes = dict(netlink.attributes_of(message, start + _ROUTE.size))
-    packed = attributes.get(_RTA_DST, bytes(4 if family == socket.AF_INET else 16))
+    family, dst_length, *_ = ROUTE_MESSAGE.unpack_from(message, start)
+    attributes = dict(netlink.attributes_of(message, start + ROUTE_MESSAGE.size))
+    packed = attributes.get(RTA_DST, bytes(4 if family == socket.AF_INET else 16))
     return f"{ip_address(packed)}/{dst_length}"
 
 

@@ -12,12 +12,10 @@ from typing import NamedTuple
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from sixlane.net import link, netlink, policy
+from sixlane.net.policy import ROUTE_MESSAGE, RTA_DST, RTM_GETROUTE
 
-_RTM_GETROUTE = 26
-# struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-_ROUTE = struct.Struct("=BBBBBBBBI")
 _U32 = struct.Struct("=I")
-_RTA_DST, _RTA_OIF, _RTA_TABLE = 1, 4, 15
+_RTA_OIF, _RTA_TABLE = 4, 15
 _UNICAST = 1
 _DEAD, _CLONED = 0x1, 0x200
 _TABLE_LOCAL = 255
@@ -57,19 +55,19 @@ def destinations(wanted: Callable[[Destination], bool]) -> list[Destination]:
     found: set[Destination] = set()
     for family in (socket.AF_INET, socket.AF_INET6):
         fields = {"family": int(family)}
-        found.update(netlink.select_raw(rtmsg, _RTM_GETROUTE, fields, pick, what="list routes"))
+        found.update(netlink.select_raw(rtmsg, RTM_GETROUTE, fields, pick, what="list routes"))
     return sorted(found)
 
 
 def _read(message: bytes) -> tuple[Destination, int, int] | None:
     """Destination, table, device (0: several, or a next-hop object)."""
     start = netlink.HEADER.size
-    family, length, _, _, table, _, _, kind, flags = _ROUTE.unpack_from(message, start)
+    family, length, _, _, table, _, _, kind, flags = ROUTE_MESSAGE.unpack_from(message, start)
     if kind != _UNICAST or not length or flags & (_DEAD | _CLONED):
         return None
     address = device = 0
-    for attribute, value in netlink.attributes_of(message, start + _ROUTE.size):
-        if attribute == _RTA_DST:
+    for attribute, value in netlink.attributes_of(message, start + ROUTE_MESSAGE.size):
+        if attribute == RTA_DST:
             address = int.from_bytes(value)
         elif attribute == _RTA_TABLE:
             (table,) = _U32.unpack(value)

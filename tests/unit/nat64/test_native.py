@@ -22,6 +22,7 @@ from sixlane.rfc import rfc6052
 from sixlane.rfc.addresses import AddressMap
 from tests.diff.configurations import NATIVE
 from tests.unit.nat64.test_plan import SLOW, gateway
+from tests.world import prefixes_of
 
 pytestmark = pytest.mark.conformance(10)
 
@@ -30,19 +31,7 @@ DEVICE = Device("wan0", 2, "", True, b"\2\0\0\0\1\2", 1500, True, ())
 
 
 def gateway_of_native() -> Gateway:
-    prefixes = [
-        {
-            "name": prefix.name,
-            "prefix": str(prefix.network),
-            "ipv4": [str(network) for network in prefix.ipv4],
-            "eam": [
-                {"ipv4": str(eam.ipv4), "ipv6": str(eam.ipv6), "remote": eam.remote}
-                for eam in prefix.eam
-            ],
-        }
-        for prefix in NATIVE.prefixes
-    ]
-    return gateway(devices=[{"name": "wan0"}], prefixes=prefixes)
+    return gateway(devices=[{"name": "wan0"}], prefixes=prefixes_of(NATIVE))
 
 
 def tables(spec: Gateway, *native: IPv4Network | IPv6Network) -> Tables:
