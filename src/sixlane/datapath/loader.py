@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from sixlane.bpf import Map, Object, Program
+from sixlane.bpf import Map, Object, Program, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.commit import (
@@ -26,7 +26,7 @@ from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
 from sixlane.datapath.layout import Limit
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
-from sixlane.datapath.pins import Pins, build_id, namespace_name
+from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
 from sixlane.datapath.tables import Tables, prefix_names
 from sixlane.errors import KernelError
 
@@ -71,9 +71,7 @@ class Datapath:
         with ExitStack() as resources:
             if not _all_pinned(pins):
                 _load(path, pins, constants)
-            maps = {
-                name: resources.enter_context(Map.from_pin(pins.map(name))) for name in layout.MAPS
-            }
+            maps = {name: resources.enter_context(Map.from_pin(pins.map(name))) for name in PINNED}
             older = Older(pins.others())
             resources.callback(older.close)
             programs = {
@@ -248,7 +246,7 @@ def jiffies_per_second() -> int:
 
 
 def _all_pinned(pins: Pins) -> bool:
-    return all(pins.map(name).exists() for name in layout.MAPS) and all(
+    return all(pins.map(name).exists() for name in PINNED) and all(
         (pins.programs / name).exists() for name in _PROGRAMS
     )
 
@@ -256,8 +254,9 @@ def _all_pinned(pins: Pins) -> bool:
 def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
     """Loads the programs over the pinned maps, pinning those that are not there yet."""
     with Object.open(path) as opened:
-        for name in layout.MAPS:
+        for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
+        opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
         rodata = opened.maps[".rodata"].initial_value
         for name, value in constants.items():
             place = layout.CONFIG[name]
