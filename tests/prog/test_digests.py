@@ -22,7 +22,7 @@ CHANGED = {
     "what is in a hash of EAMs": (
         "__be32 addr4;\n\t__u8 len4",
         "__u32 addr4;\n\t__u8 len4",
-        TABLES,
+        TABLES | {"visits"},
     ),
     "a limit": ("MAX_EAM_LENGTHS = 32,", "MAX_EAM_LENGTHS = 31,\n\tA = 1,", TABLES),
     "a flag": ("PREFIX_RESTRICTED = 2,", "PREFIX_RESTRICTED = 4,", TABLES),
@@ -34,7 +34,7 @@ CHANGED = {
     "what is remembered of a next hop": (
         "struct next_hop {\n",
         "struct next_hop {\n\t__u64 a;\n",
-        {"next_hops"},
+        {"next_hops", "fib_works"},
     ),
     "a comment": ("/* sent on */", "/* sent */", set()),
 }

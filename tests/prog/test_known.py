@@ -70,6 +70,7 @@ def test_the_second_packet_goes_by_what_is_remembered(
     first = ready.run(bytes(packet), entry)
     [(key, pair)] = pairs(ready)
     pair.hop.dst_mac[:] = list(OTHER_MAC)
+    pair.expires_jiffies += 1_000_000
     ready.datapath._maps["pairs"].update(key, bytes(pair))
     second = ready.run(bytes(packet), entry)
     assert second.frame[:6] == OTHER_MAC

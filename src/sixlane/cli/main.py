@@ -25,6 +25,8 @@ from sixlane.cli.session import DEFAULT_SOCKET, Session
 from sixlane.cli.status import status
 from sixlane.cli.sysdump import sysdump
 from sixlane.cli.teardown import teardown
+from sixlane.cli.top import top
+from sixlane.cli.trace import trace
 
 
 @click.group(
@@ -80,6 +82,8 @@ for _command in (
     status,
     sysdump,
     teardown,
+    top,
+    trace,
 ):
     cli.add_command(_command)
 

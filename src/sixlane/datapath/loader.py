@@ -4,9 +4,11 @@
 import logging
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from ipaddress import IPv6Network
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from sixlane.bpf import Map, Object, Program, possible_cpus
 from sixlane.datapath import attach, layout
@@ -27,8 +29,9 @@ from sixlane.datapath.layout import Limit
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
-from sixlane.datapath.tables import Tables, prefix_names
-from sixlane.errors import KernelError
+from sixlane.datapath.simulate import Simulator, set_constants, simulator
+from sixlane.datapath.tables import Tables, pool6_of, prefix_names
+from sixlane.errors import KernelError, NotSupported
 
 _log = logging.getLogger("sixlane.datapath")
 
@@ -64,7 +67,7 @@ class Datapath:
         no objects.
         """
         path = object_path(UPLINK)
-        constants = {"jiffies_per_second": jiffies_per_second()}
+        constants = _constants()
         pins = Pins.open(root, build_id(path.read_bytes(), repr(constants).encode()))
         in_use = attach.maps_in_use(pins.links, namespace_name(root))
         pins.remove_unused(set().union(*in_use.values()))
@@ -139,6 +142,11 @@ class Datapath:
         gateway = gateway_in_force(self._maps)
         return prefix_names(gateway) if gateway else self._older.prefix_ids()
 
+    def pool6(self) -> list[tuple[str, IPv6Network]]:
+        """Names and networks of the prefixes in force, in the order of the tables."""
+        gateway = gateway_in_force(self._maps)
+        return pool6_of(gateway) if gateway else []
+
     def fill(self) -> dict[str, tuple[int, int]]:
         """Of what has a limit in the tables in force: how much is used, and the limit."""
         gateway = gateway_in_force(self._maps) or layout.Gateway()
@@ -205,6 +213,17 @@ class Datapath:
         """For whoever starts: a reader that was killed could not switch them off."""
         switch(self._maps["monitors"], layout.Monitor())
 
+    def simulator(self, entry: Literal["xdp", "tc"]) -> AbstractContextManager[Simulator]:
+        """To ask what would become of packets. NotSupported: other tables than ours are in force.
+
+        It works over the tables of each moment and changes nothing.
+        """
+        if self._replacing:
+            raise NotSupported(
+                "trace", "programs of another version are attached: apply once with this one"
+            )
+        return simulator(object_path(UPLINK), self._maps, entry, _constants())
+
     def program(self, name: str) -> Program:
         """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
         return self._programs[name]
@@ -240,6 +259,10 @@ class Datapath:
         return replaced
 
 
+def _constants() -> dict[str, int]:
+    return {"jiffies_per_second": jiffies_per_second()}
+
+
 def jiffies_per_second() -> int:
     """HZ of the running kernel: the coarse clock ticks once a jiffy."""
     return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
@@ -257,12 +280,7 @@ def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
         for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
         opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
-        rodata = opened.maps[".rodata"].initial_value
-        for name, value in constants.items():
-            place = layout.CONFIG[name]
-            rodata[place.offset : place.offset + place.bytes] = value.to_bytes(
-                place.bytes, "little"
-            )
+        set_constants(opened, constants)
         opened.load()
         for name in _PROGRAMS:
             pin = pins.programs / name
