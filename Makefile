@@ -10,7 +10,7 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-networks-a-c test-other-kernels test-networks-h-n test-networks-d-g test-programs \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-packet bench-apply check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,6 +71,10 @@ bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds 
 
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)
+
+bench-forward: deps venv bpf ## Traffic through a gateway, beside plain forwarding and others; ARGS="--rounds N --seconds S"
+	packaging/install-deps bench
+	$(BIN)/python -m bench.forward $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

@@ -8,7 +8,6 @@ the disk below /var/tmp. Each round asks for something else, so that each is a c
 """
 
 import argparse
-import os
 import random
 import statistics
 import subprocess
@@ -23,11 +22,11 @@ from typing import Any
 
 import yaml
 
+from bench.apart import go_apart
 from sixlane.client import Client, Unreachable
 
 RANGES = 100_000
 MAPPINGS = 10_000
-_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 _START_S = 30.0
 
 Data = dict[str, Any]
@@ -36,11 +35,8 @@ Data = dict[str, Any]
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = options.parse_args()
-    if not given.inside:
-        again = (sys.executable, "-m", "bench.apply", "--inside", f"--rounds={given.rounds}")
-        os.execvp(_UNSHARE[0], (*_UNSHARE, *again))
+    go_apart("bench.apply")
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="sixlane-bench-") as directory:
         _prepare()
         with _agent(Path(directory)) as socket:
@@ -152,11 +148,8 @@ def _mapping(number: int) -> Data:
 
 
 def _prepare() -> None:
-    """Devices and mounts, in the namespaces that are this program's alone."""
-    Path("/run/netns").mkdir(exist_ok=True)
+    """Devices, in the namespaces that are this program's alone."""
     for command in (
-        "mount -t tmpfs tmpfs /run/netns",
-        "mount -t bpf bpf /sys/fs/bpf",
         "ip link set lo up",
         "ip link add wan0 type veth peer name wan1",
         "ip link add lan0 type veth peer name lan1",

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traffic from client through gateway to server: sixlane, and others, beside plain forwarding.
+
+    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT]
+
+Each kind of gateway has three network namespaces to itself, all at the same time. Each load is put
+on all of them once a round, for some seconds each, in another order each round; ratios are of the
+same round. The server's programs run on one CPU, the client's on another one, where the kernel also
+does most of the gateway's work; Tayga runs where it likes. Needs root and
+`packaging/install-deps bench`.
+
+CPU time is that of the programs which send, receive, and translate (Tayga). It holds what the
+kernel does for the packets, at the gateway as well: on veth that happens within the sender's calls,
+and counts as its time unless the kernel was built with CONFIG_IRQ_TIME_ACCOUNTING. Whatever else
+runs on the machine is not in it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from bench import loads, netperf
+from bench.apart import go_apart
+from bench.gateways import BIG_VARIANTS, VARIANTS, Variant, raise_variant
+from bench.loads import Tools
+from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
+from bench.rounds import measure_several
+from bench.rows import Row, table
+
+_UDP_SOURCE = Path(__file__).with_name("udp.c")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the figures that a load gives; `name` is for people, `key` is its name in there."""
+
+    key: str
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """`big`: it is also of interest with BIG TCP."""
+
+    run: Callable[[Network, Tools, int], Mapping[str, float]]
+    figures: tuple[Figure, ...]
+    big: bool = False
+
+
+def _stream(network: Network, _: Tools, seconds: int) -> dict[str, float]:
+    return {"gbps": loads.stream(network, seconds)}
+
+
+def _stream_back(network: Network, _: Tools, seconds: int) -> dict[str, float]:
+    return {"gbps": loads.stream(network, seconds, back=True)}
+
+
+def _flood(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
+    return {"kpps": loads.datagrams(network, tools, seconds).received_pps / 1e3}
+
+
+def _paced(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
+    found = loads.datagrams(network, tools, seconds, loads.PACED_PPS)
+    return {"cpu_us": found.cpu_seconds * 1e6 / found.received}
+
+
+_KB = f"{loads.TRANSACTION_BYTES // 1000} kB there and back"
+LOADS = (
+    Load(_stream, (Figure("gbps", "one TCP flow", "Gbit/s", "higher"),), big=True),
+    Load(_stream_back, (Figure("gbps", "one TCP flow to the client", "Gbit/s", "higher"),)),
+    Load(_flood, (Figure("kpps", "UDP, 64 bytes, received", "kpackets/s", "higher"),)),
+    Load(
+        loads.transactions,
+        (
+            Figure("rate", f"{_KB}, rate", "1/s", "higher"),
+            Figure("min_latency", f"{_KB}, least", "us", "lower"),
+            Figure("p90_latency", f"{_KB}, P90", "us", "lower"),
+            Figure("p99_latency", f"{_KB}, P99", "us", "lower"),
+        ),
+        big=True,
+    ),
+    Load(
+        _paced,
+        (Figure("cpu_us", f"CPU a packet at {loads.PACED_PPS:,}/s", "us", "lower"),),
+    ),
+)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--rounds", type=int, default=10)
+    options.add_argument("--seconds", type=int, default=2, help="for each single run")
+    options.add_argument("--only", default="", help="figures with that text in their names")
+    given = options.parse_args()
+    go_apart("bench.forward")
+    with ExitStack() as stack:
+        measured = rows(stack, given.rounds, given.seconds, given.only)
+    for name, value in settings(given.rounds, given.seconds).items():
+        print(f"{name}: {value}")
+    for line in table(measured):
+        print(line)
+
+
+def settings(rounds: int, seconds: int) -> dict[str, str]:
+    """What the figures depend on."""
+    return {
+        "kernel": os.uname().release,
+        "rounds": f"{rounds}, of {seconds} s for each run",
+        "CPUs": f"server {SERVER_CPU}, client {CLIENT_CPU}, of {os.cpu_count()}",
+    }
+
+
+def rows(stack: ExitStack, rounds: int, seconds: int, only: str = "") -> list[Row]:
+    """Measures each load on each variant. `only`: the loads with a figure of which that text is in
+    the name. What is made for it ends with `stack`; the process must be apart (`go_apart`)."""
+    tools = _tools(stack)
+    networks: dict[str, Network] = {}
+    for number, variant in enumerate((*VARIANTS, *BIG_VARIANTS)):
+        networks[variant.name] = raise_variant(stack, number, variant)
+        loads.serve(networks[variant.name], tools)
+    found = []
+    for load in LOADS:
+        if any(only in figure.name for figure in load.figures):
+            found += _rows(load, networks, tools, rounds, seconds)
+    return found
+
+
+def _tools(stack: ExitStack) -> Tools:
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-"))
+    return Tools(**netperf.get(), udp=compile_c(_UDP_SOURCE, Path(directory)))
+
+
+def _rows(
+    load: Load, networks: Mapping[str, Network], tools: Tools, rounds: int, seconds: int
+) -> list[Row]:
+    variants = VARIANTS + (BIG_VARIANTS if load.big else ())
+    print(load.figures[0].name, file=sys.stderr)
+    found = measure_several(
+        {one.name: partial(load.run, networks[one.name], tools, seconds) for one in variants},
+        rounds,
+    )
+    return [
+        _row(figure, variant, found[variant.name][figure.key].values)
+        for figure in load.figures
+        for variant in variants
+    ]
+
+
+def _row(figure: Figure, variant: Variant, values: tuple[float, ...]) -> Row:
+    return Row(
+        f"{figure.name}: {variant.name}",
+        figure.unit,
+        figure.better,
+        None if variant.baseline is None else f"{figure.name}: {variant.baseline}",
+        values,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client, gateway and server: three network namespaces in a row, and the programs in them.
+
+client eth0 ===== lan0 gateway wan0 ===== eth0 server
+"""
+
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sixlane.lab import programs
+from sixlane.net import ethtool, gso, link, netns, sysctl
+from tests.netns import spaces
+from tests.netns.edge import Hosts
+
+SERVER_CPU, CLIENT_CPU = 0, 1
+_LISTEN = "0A"
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Who has which addresses, with their lengths. A route: at whom, to where, by whom."""
+
+    client: tuple[str, ...]
+    lan: str
+    wan: str
+    server: str
+    routes: tuple[tuple[str, str, str], ...]
+    called: str
+    """The server's address, as the client knows it."""
+
+
+IPV6 = Addresses(
+    client=("2001:db8:64::2/64",),
+    lan="2001:db8:64::1/64",
+    wan="2001:db8:65::1/64",
+    server="2001:db8:65::2/64",
+    routes=(
+        ("client", "default", "2001:db8:64::1"),
+        ("server", "default", "2001:db8:65::1"),
+    ),
+    called="2001:db8:65::2",
+)
+IPV4 = Addresses(
+    client=("192.175.48.2/24",),
+    lan="192.175.48.1/24",
+    wan="192.31.196.1/24",
+    server="192.31.196.53/24",
+    routes=(("client", "default", "192.175.48.1"),),
+    called="192.31.196.53",
+)
+# The client is 192.175.48.2 to the server, without any state.
+NAT64 = Addresses(
+    client=("2001:db8:64::2/64", "64:ff9b::192.175.48.2/128"),
+    lan="2001:db8:64::1/64",
+    wan="192.31.196.1/24",
+    server="192.31.196.53/24",
+    routes=(
+        ("client", "64:ff9b::/96", "2001:db8:64::1"),
+        ("gateway", "64:ff9b::192.175.48.0/120", "2001:db8:64::2"),
+        ("server", "192.175.48.0/24", "192.31.196.1"),
+    ),
+    called="64:ff9b::192.31.196.53",
+)
+
+
+@dataclass
+class Network:
+    """The three namespaces. Programs that are kept running in them end with `stack`."""
+
+    hosts: Hosts
+    addresses: Addresses
+    stack: ExitStack
+    gateway_pids: list[int] = field(default_factory=list)
+    """Of programs that do the gateway's work."""
+
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """By what they are: client, gateway, server."""
+        return vars(self.hosts)
+
+    def devices(self) -> list[tuple[str, str]]:
+        """Namespace and name of all four, lan0 and wan0 last."""
+        outer = [(self.hosts.client, "eth0"), (self.hosts.server, "eth0")]
+        return outer + [(self.hosts.gateway, name) for name in ("lan0", "wan0")]
+
+    def keep(self, namespace: str, *argv: str, ready: str = "") -> int:
+        """Starts a program that goes on; its process id once it has printed `ready`."""
+        log = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-")))
+        pid = programs.start(argv, log=log / "log", ready=ready, namespace=namespace)
+        self.stack.callback(programs.end_all, [pid])
+        return pid
+
+    def serve(self, port: int, *argv: str) -> None:
+        """Keeps a program on the server until the end; returns when it listens to that port."""
+        self.keep(self.hosts.server, *on_cpu(SERVER_CPU, *argv))
+        deadline = time.monotonic() + _PATIENCE_S
+        with netns.inside(self.hosts.server):
+            while not _listens(port):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{argv[0]} does not listen at port {port}")
+                time.sleep(0.02)
+
+    def call(self, *argv: str, timeout_s: float) -> str:
+        """What a program prints that the client runs to its end."""
+        command = on_cpu(CLIENT_CPU, *argv)
+        return netns.run(self.hosts.client, command, timeout=timeout_s).stdout
+
+
+def on_cpu(cpu: int, *argv: str) -> tuple[str, ...]:
+    """The command that runs another one on that CPU alone, with the same process id."""
+    return ("taskset", "--cpu-list", str(cpu), *argv)
+
+
+def raise_network(stack: ExitStack, prefix: str, addresses: Addresses) -> Network:
+    """Namespaces whose names begin with `prefix`, linked and routed. Nothing translates yet."""
+    hosts = Hosts(*(f"{prefix}-{what}" for what in ("client", "gw", "server")))
+    network = Network(hosts, addresses, stack)
+    for namespace in network.namespaces.values():
+        netns.create(namespace)
+        stack.callback(netns.remove, namespace, missing_ok=True)
+        with netns.inside(namespace):
+            sysctl.set("net.ipv6.conf.default.accept_dad", "0")
+            link.set_up("lo")
+    link.create_veth("eth0", "lan0", netns_a=hosts.client, netns_b=hosts.gateway, up=True)
+    link.create_veth("eth0", "wan0", netns_a=hosts.server, netns_b=hosts.gateway, up=True)
+    with netns.inside(hosts.gateway):
+        sysctl.set("net.ipv4.ip_forward", "1")
+        sysctl.set("net.ipv6.conf.all.forwarding", "1")
+        _add_address("lan0", addresses.lan)
+        _add_address("wan0", addresses.wan)
+    with netns.inside(hosts.server):
+        _add_address("eth0", addresses.server)
+    with netns.inside(hosts.client):
+        for address in addresses.client:
+            _add_address("eth0", address)
+    for at, to, via in addresses.routes:
+        with netns.inside(network.namespaces[at]):
+            spaces.command("ip", "route", "replace", to, "via", via)
+    return network
+
+
+def set_big_tcp(network: Network, size: int) -> None:
+    """Lets packets be that long, in bytes, at all four devices."""
+    for namespace, device in network.devices():
+        with netns.inside(namespace):
+            gso.set_sizes(device, size)
+
+
+def suit_xdp(network: Network) -> None:
+    """What XDP at a veth needs of the devices that face it (`sixlane.lab.offloads` says why)."""
+    for namespace, device in network.devices()[:2]:
+        with netns.inside(namespace):
+            ethtool.set_features(device, {"tx-checksum-ip-generic": False, "rx-gro": True})
+
+
+def _add_address(device: str, address: str) -> None:
+    duplicates = ("nodad",) if ":" in address else ()
+    spaces.command("ip", "address", "add", address, "dev", device, *duplicates)
+
+
+def _listens(port: int) -> bool:
+    for name in ("tcp", "tcp6"):
+        for line in Path("/proc/thread-self/net", name).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                return True
+    return False
+
+
+def compile_c(source: Path, directory: Path) -> Path:
+    """The program, made in `directory`."""
+    compiled = directory / source.stem
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", compiled, source], check=True)
+    return compiled

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured, as lines: for people, and for programs by `dataclasses.asdict`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.ratios import ratio
+from bench.rounds import Figures
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was measured, a value a round. `baseline` is the name of the row with which
+    it is compared, round by round; None: with nothing."""
+
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    baseline: str | None
+    values: tuple[float, ...]
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """One line for each, with the ratio to its baseline and the 95 % interval of that."""
+    by_name = {row.name: Figures(row.values) for row in rows}
+    wide = max(len(row.name) for row in rows)
+    yield f"{'':{wide}} {'min':>10} {'median':>10} {'':10} {'ratio':>6}"
+    for row in rows:
+        figures = by_name[row.name]
+        compared = ""
+        if row.baseline is not None:
+            low, middle, high = ratio(figures, by_name[row.baseline])
+            compared = f"{middle:6.2f} [{low:.2f}..{high:.2f}]"
+        line = f"{row.name:{wide}} {_short(figures.least)} {_short(figures.median)} {row.unit:10}"
+        yield f"{line} {compared}".rstrip()
+
+
+def _short(value: float) -> str:
+    """Four digits at least."""
+    return f"{value:10,.0f}" if value >= 1_000 else f"{value:10.4g}"
