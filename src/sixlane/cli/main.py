@@ -7,6 +7,7 @@ import click
 
 import sixlane
 from sixlane.cli.apply import apply
+from sixlane.cli.bench import bench
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
 from sixlane.cli.counters import counters
@@ -64,6 +65,7 @@ def version() -> None:
 
 for _command in (
     apply,
+    bench,
     completion,
     counters,
     delete,

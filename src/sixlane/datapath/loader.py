@@ -4,6 +4,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -223,6 +224,10 @@ class Datapath:
                 "trace", "programs of another version are attached: apply once with this one"
             )
         return simulator(object_path(UPLINK), self._maps, entry, _constants())
+
+    def maps(self) -> Mapping[str, Map]:
+        """The maps by their names in C; owned by the datapath."""
+        return self._maps
 
     def program(self, name: str) -> Program:
         """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
