@@ -9,6 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "sixlane/capture.h"
 #include "sixlane/event.h"
 #include "sixlane/hairpin.h"
 #include "sixlane/known.h"
@@ -162,8 +163,7 @@ __noinline int tc_forward(struct __sk_buff *ctx)
 	return forward((struct ctx){ ctx, ENTRY_TC });
 }
 
-SEC("xdp.frags")
-int uplink_xdp(struct xdp_md *ctx)
+static __always_inline int handle_xdp(struct xdp_md *ctx)
 {
 	int verdict = xdp_known(ctx);
 
@@ -191,8 +191,7 @@ int uplink_xdp(struct xdp_md *ctx)
 		       : XDP_DROP;
 }
 
-SEC("tc")
-int uplink_tc(struct __sk_buff *ctx)
+static __always_inline int handle_tc(struct __sk_buff *ctx)
 {
 	int verdict = tc_known(ctx);
 
@@ -218,6 +217,32 @@ int uplink_tc(struct __sk_buff *ctx)
 	return verdict & VERDICT_REJECT
 		       ? tc_reject(ctx, verdict_reason(verdict), verdict & VERDICT_REST_MASK)
 		       : TC_ACT_SHOT;
+}
+
+SEC("xdp.frags")
+int uplink_xdp(struct xdp_md *ctx)
+{
+	if (capture)
+		xdp_capture_before(ctx);
+
+	int verdict = handle_xdp(ctx);
+
+	if (capture)
+		xdp_capture_after(ctx, verdict);
+	return verdict;
+}
+
+SEC("tc")
+int uplink_tc(struct __sk_buff *ctx)
+{
+	if (capture)
+		tc_capture_before(ctx);
+
+	int verdict = handle_tc(ctx);
+
+	if (capture)
+		tc_capture_after(ctx, verdict);
+	return verdict;
 }
 
 /*

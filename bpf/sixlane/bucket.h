@@ -6,15 +6,14 @@
 #include "sixlane/config.h"
 #include "sixlane/maps.h"
 
-/* Takes a token, if there is one: `rate` a second come in, and no more than that are kept. */
-static __always_inline bool bucket_take(__u32 index, __u64 rate)
+/* The bucket, if there is a token in it: `rate` a second come in, and no more than that are kept.
+ */
+static __always_inline struct bucket *bucket_filled(__u32 index, __u64 rate)
 {
 	struct bucket *bucket = bpf_map_lookup_elem(&buckets, &index);
 
-	if (dry_run)
-		return true;
 	if (!bucket || !rate)
-		return false;
+		return NULL;
 
 	__u64 now = bpf_jiffies64();
 	__u64 elapsed = now - bucket->filled_jiffies;
@@ -28,10 +27,22 @@ static __always_inline bool bucket_take(__u32 index, __u64 rate)
 		bucket->tokens = tokens < rate ? tokens : rate;
 		bucket->filled_jiffies = now;
 	}
-	if (!bucket->tokens)
-		return false;
-	bucket->tokens--;
-	return true;
+	return bucket->tokens ? bucket : NULL;
+}
+
+/* Takes a token, if there is one. */
+static __always_inline bool bucket_take(__u32 index, __u64 rate)
+{
+	struct bucket *bucket = dry_run ? NULL : bucket_filled(index, rate);
+
+	if (bucket)
+		bucket->tokens--;
+	return dry_run || bucket;
+}
+
+static __always_inline bool bucket_has(__u32 index, __u64 rate)
+{
+	return bucket_filled(index, rate);
 }
 
 #endif

@@ -194,6 +194,29 @@ struct {
 	__type(value, struct visit);
 } visits SEC(".maps");
 
+/* Of each capturing object its own, as `visits`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct capture_rule);
+} capture_rules SEC(".maps");
+
+/* The record of the packet at hand. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct capture);
+} capture_works SEC(".maps");
+
+/* Records of struct capture, as long as what is kept. The loader makes room in capturing objects.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 12);
+} captures SEC(".maps");
+
 /* The tables that a packet works with, all of the generation it met first. */
 struct tables {
 	struct gateway *gw;

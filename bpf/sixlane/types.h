@@ -25,6 +25,8 @@ enum limit {
 	MAX_ICMP_POOL = 16,
 	VISIT_REASONS = 4,
 	VISIT_EAMS = 4,
+	CAPTURE_BYTES_MAX = 2048, /* of each frame */
+	CAPTURE_RING_BYTES = 1 << 22,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -234,6 +236,9 @@ enum reason {
 	/* beside a drop, while somebody monitors: why there is no event */
 	EVENT_LIMITED,
 	EVENT_LOST,
+	/* beside any packet, while somebody captures: why it is not captured */
+	CAPTURE_LIMITED,
+	CAPTURE_LOST,
 	REASON_COUNT,
 };
 
@@ -270,6 +275,7 @@ struct bucket {
 enum bucket_index {
 	BUCKET_ICMP_ERRORS, /* RFC 4443 2.4 f, RFC 1812 4.3.2.8 */
 	BUCKET_EVENTS,
+	BUCKET_CAPTURES,
 	BUCKET_COUNT,
 };
 
@@ -336,6 +342,48 @@ struct drop_event {
 	__u8 head_bytes;
 	__u8 pad[5];
 	__u8 head[EVENT_HEAD_BYTES]; /* the first head_bytes of layer 3 */
+};
+
+enum capture_outcome {
+	CAPTURE_SENT = 1,
+	CAPTURE_DROPPED = 2, /* and maybe answered */
+	CAPTURE_PASSED = 4,
+};
+
+/* Which packets are captured, as they come in; 0 in what narrows it: any. */
+struct capture_rule {
+	__u32 outcomes;	       /* enum capture_outcome */
+	__u32 pkts_per_second; /* for each CPU */
+	__u32 frame_bytes;     /* kept of each frame, at most CAPTURE_BYTES_MAX */
+	__u32 ifindex;
+	__u32 protocol; /* enum protocol + 1 */
+	__u32 port;	/* of either end */
+};
+
+/*
+ * One packet: `before_kept` bytes of the frame as it came, and then `after_kept` bytes of the one
+ * that was sent, if any.
+ */
+struct capture {
+	__u64 time_ns; /* of CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 entry;
+	__u32 outcome;
+	__u32 before_bytes;
+	__u32 before_kept;
+	__u32 after_bytes;
+	__u32 after_kept;
+	__u32 reason_count;
+	__u32 reasons[VISIT_REASONS];
+	__u32 armed; /* enum capture_state; of the programs alone */
+	__u32 pad;
+	__u8 frames[2 * CAPTURE_BYTES_MAX];
+};
+
+enum capture_state {
+	CAPTURE_UNWANTED,
+	CAPTURE_READY,
+	CAPTURE_OVER_RATE,
 };
 
 /* When the kernel last sent to a neighbour, so that it asks whether a stale one is still there. */

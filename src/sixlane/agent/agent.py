@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from sixlane.agent.applier import Applier
+from sixlane.agent.captures import Asked, Capture
 from sixlane.agent.changes import Changes
 from sixlane.agent.conditions import rfc3339
 from sixlane.agent.desired import Present, Stored
@@ -176,6 +177,10 @@ class Agent:
     def drops(self) -> AbstractContextManager[DropReader]:
         """Dropped packets from now on, while the context is open."""
         return self._gateway.drops.listen()
+
+    def capture(self, asked: Asked) -> AbstractContextManager[Capture]:
+        """Packets as they come and as they leave: see `sixlane.agent.captures`."""
+        return self._gateway.capture(asked)
 
     def counters(self) -> dict[str, Any]:
         """Packets and bytes by reason, and by prefix and direction."""

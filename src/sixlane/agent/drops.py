@@ -164,9 +164,9 @@ class _Collector:
 def as_data(event: DropEvent) -> Told:
     """An event as the API tells it. Keys of what could not be read are None or not there."""
     data: Told = {
-        "time": _rfc3339(event.time_ns),
+        "time": rfc3339(event.time_ns),
         "reason": event.reason.name.lower(),
-        "device": _device(event.ifindex),
+        "device": device_name(event.ifindex),
         "entry": event.entry,
         "bytes": event.l3_bytes,
         "src": _text(event.src),
@@ -212,14 +212,14 @@ def _text(address: IPv4Address | IPv6Address | None) -> str | None:
     return None if address is None else str(address)
 
 
-def _device(ifindex: int) -> str:
+def device_name(ifindex: int) -> str:
     try:
         return socket.if_indextoname(ifindex)
     except OSError:  # gone since
         return f"#{ifindex}"
 
 
-def _rfc3339(time_ns: int) -> str:
+def rfc3339(time_ns: int) -> str:
     seconds, rest_ns = divmod(time_ns, 10**9)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -4,11 +4,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sixlane.agent.backoff import Backoff
+from sixlane.agent.captures import Asked, Capture, narrowed
 from sixlane.agent.choice import Choice
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
@@ -16,6 +19,7 @@ from sixlane.agent.log import fields
 from sixlane.agent.natives import Natives
 from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
+from sixlane.bpf.pcap import Filter
 from sixlane.datapath import Counters, Datapath
 from sixlane.datapath.layout import Limit
 from sixlane.errors import ConfigError, KernelError, SixlaneError
@@ -67,6 +71,7 @@ class GatewayPart:
         self._pins = pins
         self._originals = originals
         self.drops = Drops()
+        self._capture: Capture | None = None
         self._datapath: Datapath | None = None
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
@@ -194,6 +199,44 @@ class GatewayPart:
         """None while there is no data path."""
         with self._lock:
             return self._datapath.counters() if self._datapath is not None else None
+
+    @contextmanager
+    def capture(self, asked: Asked) -> Iterator[Capture]:
+        """Packets from now on, while the context is open. One at a time: a second one is refused.
+
+        ConfigError: that, a filter that is none, no such device, or there is no data path.
+        """
+        rule = narrowed(asked.rule, asked.expression)
+        filter = Filter(asked.expression) if asked.expression else None
+        with ExitStack() as stack:
+            if filter is not None:
+                stack.callback(filter.close)
+            with self._lock:
+                if self._datapath is None:
+                    raise ConfigError("there is no data path", "apply a Gateway first")
+                if self._capture is not None and not self._capture.ended:
+                    raise ConfigError("somebody captures already", "one at a time; wait, or end it")
+                if asked.device is not None:
+                    rule = replace(rule, ifindex=self._attached(asked.device))
+                reader = self._datapath.begin_capture(rule)
+                captured = self._capture = Capture(reader, filter)
+            try:
+                yield captured
+            finally:
+                with self._lock:
+                    if self._capture is captured:
+                        self._capture = None
+                        if self._datapath is not None:
+                            self._datapath.end_capture()
+
+    def _attached(self, device: str) -> int:
+        assert self._datapath is not None
+        there = {one.device: one.ifindex for one in self._datapath.attachments() if one.device}
+        if device not in there:
+            raise ConfigError(
+                f"device {device} has no program attached", f"there are: {', '.join(there)}"
+            )
+        return there[device]
 
     def trace(self, packets: Sequence[Mapping[str, str]], device: str | None) -> list[Any]:
         """See `sixlane.nat64.trace`. ConfigError: there is no data path."""

@@ -229,6 +229,28 @@ class Drop(Shape):
     limited: Annotated[int, Field(ge=0, description="Over the rate that is collected.")] = 0
 
 
+class CapturedFrame(Shape):
+    """A frame, or its beginning."""
+
+    bytes: Annotated[int, Field(ge=0, description="How long it was.")]
+    hex: Annotated[str, Field(description="What was kept of it, from the link header on.")]
+    summary: Annotated[str, Field(description="One line, for people.")]
+
+
+class Packet(Shape):
+    """A captured packet; or with `limited` and `lost` alone, how many more there were."""
+
+    time: Time = ""
+    device: str = ""
+    entry: Annotated[str, Field(examples=["tc"])] = ""
+    outcome: Literal["sent", "dropped", "passed"] = "sent"
+    reasons: Annotated[list[str], Field(examples=[["drop_ttl_expired", "icmp_error_sent"]])] = []
+    before: CapturedFrame | None = None
+    after: Annotated[CapturedFrame | None, Field(description="What left; null: nothing.")] = None
+    limited: Annotated[int, Field(ge=0, description="Over the rate.")] = 0
+    lost: Annotated[int, Field(ge=0, description="Too many for the reader.")] = 0
+
+
 class TracedPacket(Shape):
     """A packet, and what of it can be read."""
 

@@ -8,9 +8,10 @@ of the other requests; a stream that ends, however it ends, gives its place back
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query, Response
@@ -18,15 +19,19 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from sixlane.agent import Agent
+from sixlane.agent.captures import Asked, Capture
 from sixlane.agent.drops import DropReader
 from sixlane.agent.watch import Watch
 from sixlane.api.describe import event_stream
 from sixlane.api.problem import ProblemError, bad_request
+from sixlane.datapath.capturing import FRAME_BYTES, OUTCOMES, Outcome, Rule
 
 MAX_STREAMS = 32
 HEARTBEAT_S = 15.0
 _LOOK_S = 0.5  # how long a stream may take to see that it has to end
 _BATCH = 256
+_COUNT_S = 1.0  # between two looks at what was missed
+_LOOK_AT_RING_S = 0.02
 
 
 class Streams:
@@ -157,6 +162,54 @@ class _Drops:
         return self._left == 0 or (self._end is not None and time.monotonic() >= self._end)
 
 
+class _Packets:
+    """What `/v1/capture` tells."""
+
+    def __init__(self, capture: Capture, seconds: float, packets: int, size: int) -> None:
+        self._capture = capture
+        self._end = time.monotonic() + seconds
+        self._left = packets
+        self._bytes_left = size
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._next_count = time.monotonic() + _COUNT_S
+
+    def take(self, timeout_s: float) -> str | None:
+        if self._waiting or self._fetch(timeout_s):
+            packet = self._waiting.popleft()
+            self._left -= 1
+            ends = (packet["before"], packet["after"])
+            self._bytes_left -= sum(len(one["hex"]) // 2 for one in ends if one)
+            return text_of("packet", packet)
+        if time.monotonic() >= self._next_count or self.ended:
+            self._next_count = time.monotonic() + _COUNT_S
+            missed = self._capture.missed()
+            return text_of("missed", missed) if missed else None
+        return None
+
+    @property
+    def ended(self) -> bool:
+        over = self._left <= 0 or self._bytes_left <= 0 or time.monotonic() >= self._end
+        return over or self._capture.ended
+
+    def _fetch(self, timeout_s: float) -> bool:
+        """Whether there are packets now, or were within the time."""
+        until = min(time.monotonic() + timeout_s, self._end)
+        while not self._waiting and not self.ended:
+            self._waiting.extend(self._capture.read())
+            if self._waiting or time.monotonic() >= until:
+                break
+            time.sleep(_LOOK_AT_RING_S)
+        return bool(self._waiting) and self._left > 0 and self._bytes_left > 0
+
+
+@contextmanager
+def _packets(
+    agent: Agent, asked: Asked, seconds: float, packets: int, size: int
+) -> Iterator[_Packets]:
+    with agent.capture(asked) as capture:
+        yield _Packets(capture, seconds, packets, size)
+
+
 @contextmanager
 def _changes(agent: Agent, since: int | None) -> Iterator[_Changes]:
     with agent.watch(since) as watch:
@@ -206,6 +259,47 @@ def routes(agent: Agent, streams: Streams) -> APIRouter:
         learn of: `lost`, the reader was too slow, and `limited`, they came too fast.
         """
         return _Stream(streams, _drops(agent, seconds, limit))
+
+    @router.get("/v1/capture", operation_id="capture", responses=event_stream("Packet", 422, 501))
+    def capture(
+        filter: Annotated[
+            str,
+            Query(
+                max_length=2000,
+                description="As tcpdump takes it (pcap-filter(7)); a frame matches as it came in "
+                "or as it left. Left out: all.",
+            ),
+        ] = "",
+        device: Annotated[
+            str | None, Query(max_length=64, description="That frames came in by; left out: any.")
+        ] = None,
+        only: Annotated[
+            list[Outcome] | None,
+            Query(max_length=3, description="What became of them; left out: anything."),
+        ] = None,
+        seconds: Annotated[float, Query(gt=0, le=3600, description="End after so many.")] = 60,
+        packets: Annotated[
+            int, Query(ge=1, le=10_000_000, description="End after so many packets.")
+        ] = 10_000,
+        size: Annotated[
+            int, Query(ge=1, le=1 << 34, alias="bytes", description="End after so many bytes.")
+        ] = 100 << 20,
+        snap: Annotated[
+            int, Query(ge=64, le=FRAME_BYTES, description="Bytes kept of each frame.")
+        ] = FRAME_BYTES,
+        rate: Annotated[
+            int, Query(ge=1, le=1_000_000, description="At most so many packets a second.")
+        ] = 10_000,
+    ) -> Response:
+        """Packets as the data path gets them and as it sends them, with what became of each.
+
+        Events `packet` are packets; events `missed` say how many more there were: `limited`, they
+        came too fast, and `lost`, the reader was too slow. Programs that capture take the place of
+        the usual ones meanwhile. There is one capture at a time.
+        """
+        rule = Rule(frozenset(only or OUTCOMES), rate, snap)
+        asked = Asked(filter, device, rule)
+        return _Stream(streams, _packets(agent, asked, seconds, packets, size))
 
     return router
 

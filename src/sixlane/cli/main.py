@@ -8,6 +8,7 @@ import click
 import sixlane
 from sixlane.cli.apply import apply
 from sixlane.cli.bench import bench
+from sixlane.cli.capture import capture
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
 from sixlane.cli.counters import counters
@@ -66,6 +67,7 @@ def version() -> None:
 for _command in (
     apply,
     bench,
+    capture,
     completion,
     counters,
     delete,

@@ -21,6 +21,7 @@ from sixlane.client.types import (
     EamListing,
     Event,
     Listing,
+    Packet,
     Prefix,
     PrefixListing,
     Reference,
@@ -201,6 +202,22 @@ class AsyncClient:
     def drops(self, *, seconds: float | None = None, limit: int | None = None) -> AsyncStream[Drop]:
         """As `Client.drops`."""
         return AsyncStream(self._http, self._path, calls.drops(seconds, limit))
+
+    def capture(
+        self,
+        *,
+        filter: str = "",
+        device: str | None = None,
+        only: Iterable[str] = (),
+        seconds: float = 60,
+        packets: int = 10_000,
+        size: int = 100 << 20,
+        snap: int = 2048,
+        rate: int = 10_000,
+    ) -> AsyncStream[Packet]:
+        """As `Client.capture`."""
+        asked = calls.capture(filter, device, only, seconds, packets, size, snap, rate)
+        return AsyncStream(self._http, self._path, asked)
 
     async def status(self) -> dict[str, Any]:
         """As `Client.status`."""

@@ -17,6 +17,7 @@ from sixlane.client.types import (
     EamListing,
     Event,
     Listing,
+    Packet,
     Prefix,
     PrefixListing,
     Reference,
@@ -190,6 +191,30 @@ def drops(seconds: float | None, limit: int | None) -> "Listen[Drop]":
     asked = {"seconds": seconds, "limit": limit}
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     return Listen(f"/v1/drops?{query}", lambda message: message.data, endless=not query)
+
+
+def capture(
+    filter: str,
+    device: str | None,
+    only: Iterable[str],
+    seconds: float,
+    packets: int,
+    size: int,
+    snap: int,
+    rate: int,
+) -> "Listen[Packet]":
+    asked = [
+        ("filter", filter),
+        *([("device", device)] if device is not None else []),
+        *(("only", one) for one in only),
+        ("seconds", seconds),
+        ("packets", packets),
+        ("bytes", size),
+        ("snap", snap),
+        ("rate", rate),
+    ]
+    path = f"/v1/capture?{urlencode(asked)}"
+    return Listen(path, lambda message: message.data, endless=False)
 
 
 def _change(

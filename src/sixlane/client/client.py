@@ -20,6 +20,7 @@ from sixlane.client.types import (
     EamListing,
     Event,
     Listing,
+    Packet,
     Prefix,
     PrefixListing,
     Reference,
@@ -193,6 +194,26 @@ class Client:
         from sixlane.client.stream import Stream
 
         return Stream(self._path, calls.drops(seconds, limit))
+
+    def capture(
+        self,
+        *,
+        filter: str = "",
+        device: str | None = None,
+        only: Iterable[str] = (),
+        seconds: float = 60,
+        packets: int = 10_000,
+        size: int = 100 << 20,
+        snap: int = 2048,
+        rate: int = 10_000,
+    ) -> "Stream[Packet]":
+        """Packets as they come and as they leave; `filter` as tcpdump takes it, `only`: of sent,
+        dropped and passed. For so many seconds, packets, or bytes (`size`), or until closed."""
+        from sixlane.client.stream import Stream
+
+        return Stream(
+            self._path, calls.capture(filter, device, only, seconds, packets, size, snap, rate)
+        )
 
     def status(self) -> dict[str, Any]:
         """What is in force, and what is out of order."""

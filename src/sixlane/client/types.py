@@ -179,6 +179,29 @@ class Count(TypedDict):
     bytes: int
 
 
+class CapturedFrame(TypedDict):
+    """How long it was, what was kept of it in hexadecimal, and one line for people."""
+
+    bytes: int
+    hex: str
+    summary: str
+
+
+class Packet(TypedDict, total=False):
+    """A captured packet, as it came in and as it left (None: nothing did). `outcome`: sent, dropped
+    or passed. Or packets that were over the rate (`limited`) or `lost` since the last."""
+
+    time: str
+    device: str
+    entry: str
+    outcome: str
+    reasons: list[str]
+    before: CapturedFrame
+    after: CapturedFrame | None
+    limited: int
+    lost: int
+
+
 class TracedPacket(TypedDict):
     """A packet: one line of it, its headers' fields, and the frame in hexadecimal."""
 

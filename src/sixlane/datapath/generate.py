@@ -171,13 +171,14 @@ _INNER: dict[str, tuple[str, ...]] = {
     "eam6": ("eam6_key", "eam"),
 }
 # The records of a ring buffer, of which BTF says nothing.
-_RECORDS = {"events": ("drop_event",)}
+_RECORDS = {"events": ("drop_event",), "captures": ("capture",)}
 # The enums whose numbers are keys of a map, or stand in its records.
 _NUMBERS = {
     "counters": ("reason",),
     "prefix_counters": ("direction", "protocol", "reason"),
     "buckets": ("bucket_index",),
     "events": ("reason",),
+    "captures": ("reason",),
 }
 _TOGETHER = (
     ("generation", *_INNER),

@@ -43,6 +43,8 @@ class Limit(IntEnum):
     MAX_ICMP_POOL = 16
     VISIT_REASONS = 4
     VISIT_EAMS = 4
+    CAPTURE_BYTES_MAX = 2048
+    CAPTURE_RING_BYTES = 4194304
 
 
 class PrefixFlag(IntEnum):
@@ -128,18 +130,27 @@ class Reason(IntEnum):
     ICMP_ERROR_FAILED = 35
     EVENT_LIMITED = 36
     EVENT_LOST = 37
-    REASON_COUNT = 38
+    CAPTURE_LIMITED = 38
+    CAPTURE_LOST = 39
+    REASON_COUNT = 40
 
 
 class BucketIndex(IntEnum):
     BUCKET_ICMP_ERRORS = 0
     BUCKET_EVENTS = 1
-    BUCKET_COUNT = 2
+    BUCKET_CAPTURES = 2
+    BUCKET_COUNT = 3
 
 
 class Entry(IntEnum):
     ENTRY_XDP = 0
     ENTRY_TC = 1
+
+
+class CaptureOutcome(IntEnum):
+    CAPTURE_SENT = 1
+    CAPTURE_DROPPED = 2
+    CAPTURE_PASSED = 4
 
 
 class EventFlag(IntEnum):
@@ -354,11 +365,11 @@ assert ctypes.sizeof(Counter) == 16
 
 
 class PrefixCounter(ctypes.Structure):
-    _fields_ = (("reasons", Counter * 38),)
+    _fields_ = (("reasons", Counter * 40),)
     reasons: "ctypes.Array[Counter]"
 
 
-assert ctypes.sizeof(PrefixCounter) == 608
+assert ctypes.sizeof(PrefixCounter) == 640
 
 
 class PastReason(ctypes.Structure):
@@ -413,6 +424,60 @@ class Monitor(ctypes.Structure):
 
 
 assert ctypes.sizeof(Monitor) == 8
+
+
+class CaptureRule(ctypes.Structure):
+    _fields_ = (
+        ("outcomes", ctypes.c_uint32),
+        ("pkts_per_second", ctypes.c_uint32),
+        ("frame_bytes", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint32),
+        ("port", ctypes.c_uint32),
+    )
+    outcomes: int
+    pkts_per_second: int
+    frame_bytes: int
+    ifindex: int
+    protocol: int
+    port: int
+
+
+assert ctypes.sizeof(CaptureRule) == 24
+
+
+class Capture(ctypes.Structure):
+    _fields_ = (
+        ("time_ns", ctypes.c_uint64),
+        ("ifindex", ctypes.c_uint32),
+        ("entry", ctypes.c_uint32),
+        ("outcome", ctypes.c_uint32),
+        ("before_bytes", ctypes.c_uint32),
+        ("before_kept", ctypes.c_uint32),
+        ("after_bytes", ctypes.c_uint32),
+        ("after_kept", ctypes.c_uint32),
+        ("reason_count", ctypes.c_uint32),
+        ("reasons", ctypes.c_uint32 * 4),
+        ("armed", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("frames", ctypes.c_uint8 * 4096),
+    )
+    time_ns: int
+    ifindex: int
+    entry: int
+    outcome: int
+    before_bytes: int
+    before_kept: int
+    after_bytes: int
+    after_kept: int
+    reason_count: int
+    reasons: "ctypes.Array[ctypes.c_uint32]"
+    armed: int
+    pad: int
+    frames: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Capture) == 4160
 
 
 class Hop(ctypes.Structure):
@@ -576,11 +641,11 @@ MAPS = {
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5552, 1, 0)),
-    "counters": MapLayout(6, 4, 16, 38, 0),
-    "prefix_counters": MapLayout(6, 4, 608, 520, 0),
+    "counters": MapLayout(6, 4, 16, 40, 0),
+    "prefix_counters": MapLayout(6, 4, 640, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
-    "buckets": MapLayout(6, 4, 16, 2, 0),
+    "buckets": MapLayout(6, 4, 16, 3, 0),
     "monitors": MapLayout(2, 4, 8, 1, 0),
     "events": MapLayout(27, 0, 0, 1048576, 0),
     "next_hops": MapLayout(6, 4, 64, 4096, 0),
@@ -588,30 +653,36 @@ MAPS = {
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
     "visits": MapLayout(6, 4, 208, 1, 0),
+    "capture_rules": MapLayout(2, 4, 24, 1, 0),
+    "capture_works": MapLayout(6, 4, 4160, 1, 0),
+    "captures": MapLayout(27, 0, 0, 4096, 0),
     "fib_works": MapLayout(6, 4, 128, 1, 0),
     "error_works": MapLayout(6, 4, 1616, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "f9f68bfe",
-    "sources": "f9f68bfe",
-    "eam4": "f9f68bfe",
-    "eam6": "f9f68bfe",
-    "generation": "f9f68bfe",
-    "gateways": "f9f68bfe",
-    "counters": "ca046446",
-    "prefix_counters": "34d26e74",
-    "past_counters": "ca046446",
-    "past_prefixes": "34d26e74",
-    "buckets": "cb52645b",
+    "ranges": "27a682bd",
+    "sources": "27a682bd",
+    "eam4": "27a682bd",
+    "eam6": "27a682bd",
+    "generation": "27a682bd",
+    "gateways": "27a682bd",
+    "counters": "7bd9ffc9",
+    "prefix_counters": "55eab219",
+    "past_counters": "7bd9ffc9",
+    "past_prefixes": "55eab219",
+    "buckets": "fcc0f4be",
     "monitors": "47c845e4",
-    "events": "a3ba2282",
+    "events": "c24f1f51",
     "next_hops": "8943de90",
     "pairs": "f4ac56ff",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
     "visits": "6aeaaad1",
+    "capture_rules": "ad4b9a81",
+    "capture_works": "6ac767be",
+    "captures": "89c43b86",
     "fib_works": "a491c414",
     "error_works": "d4947b81",
     "udp_sum_works": "7bb3b539",

@@ -14,6 +14,7 @@ from typing import Literal
 from sixlane.bpf import Map, Object, Program, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
+from sixlane.datapath.capturing import CaptureReader, Rule, capturing
 from sixlane.datapath.commit import (
     ZERO,
     Written,
@@ -57,6 +58,8 @@ class Datapath:
         self._programs = programs
         self._older = older
         self._replacing = False  # whether attached programs still work with other tables
+        self._capture: ExitStack | None = None
+        self._attached: Mapping[str, Program] = programs  # what belongs on devices now
         self._resources = resources
 
     @classmethod
@@ -97,6 +100,7 @@ class Datapath:
         return datapath
 
     def close(self) -> None:
+        self.end_capture()
         self._resources.close()
 
     def __enter__(self) -> "Datapath":
@@ -225,6 +229,35 @@ class Datapath:
             )
         return simulator(object_path(UPLINK), self._maps, entry, _constants())
 
+    def begin_capture(self, rule: Rule) -> CaptureReader:
+        """Puts programs that capture in the place of those on all devices, until `end_capture`.
+
+        A reader of before is closed. If this process is killed, the next one that opens the data
+        path puts its own programs there. NotSupported: other tables than ours are in force.
+        """
+        if self._replacing:
+            raise NotSupported(
+                "capture", "programs of another version are attached: apply once with this one"
+            )
+        self.end_capture()
+        with ExitStack() as stack:
+            opened = capturing(object_path(UPLINK), self._maps, _constants(), rule)
+            reader, programs = stack.enter_context(opened)
+            stack.callback(self._attach_all, self._programs)
+            self._attach_all(programs)
+            self._capture = stack.pop_all()
+        return reader
+
+    def end_capture(self) -> None:
+        """Puts the usual programs back, if others are there."""
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            capture.close()
+
+    def _attach_all(self, programs: Mapping[str, Program]) -> None:
+        self._attached = programs
+        self._replace_programs()
+
     def maps(self) -> Mapping[str, Map]:
         """The maps by their names in C; owned by the datapath."""
         return self._maps
@@ -247,20 +280,19 @@ class Datapath:
         self._replacing = False
 
     def _replace_programs(self) -> bool:
-        """Whether there was any of another build."""
-        current = {program.info.id for program in self._programs.values()}
+        """Puts those in place that belong there; whether there was any other."""
+        programs = self._attached
+        current = {program.info.id for program in programs.values()}
         namespace = namespace_name(self.root)
         replaced = False
         for attachment in self.attachments():
             if attachment.device and attachment.program not in current:
-                xdp, tc = self._programs["uplink_xdp"], self._programs["uplink_tc"]
+                xdp, tc = programs["uplink_xdp"], programs["uplink_tc"]
                 attach.replace(self._pins.links, attachment, xdp, tc)
-                _log.info(
-                    "device %s: the program was replaced by this version's", attachment.device
-                )
+                _log.info("device %s: the program was replaced", attachment.device)
                 replaced = True
         for end, name in _SLOW.items():
-            replaced |= attach.replace_slow(self._pins.links, end, self._programs[name], namespace)
+            replaced |= attach.replace_slow(self._pins.links, end, programs[name], namespace)
         return replaced
 
 

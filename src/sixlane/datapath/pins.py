@@ -20,8 +20,11 @@ from sixlane.errors import KernelError, NotSupported
 
 _COUNTERS = {"counters", "prefix_counters"}
 
-PINNED = tuple(name for name in layout.MAPS if name != "visits")
-"""Maps that outlive the programs. The other is a note pad of each object's own."""
+OWN = frozenset({"visits", "capture_rules", "capture_works", "captures"})
+"""Note pads: each object has its own, which ends with it."""
+
+PINNED = tuple(name for name in layout.MAPS if name not in OWN)
+"""Maps that outlive the programs."""
 
 Group = Mapping[str, Path]
 """Maps that are adopted together or not at all: their pins by their names."""

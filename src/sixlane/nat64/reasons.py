@@ -40,6 +40,8 @@ MEANINGS = {
     "icmp_error_limited": "the ICMP error that was due is over the rate",
     "icmp_error_failed": "the ICMP error that was due cannot be sent",
     "event_limited": "not told of: over the rate",
+    "capture_limited": "not captured: over the rate",
+    "capture_lost": "not captured: nobody had read the ones before",
     "event_lost": "not told of: nobody had read the ones before",
 }
 """By enum reason in lower case."""

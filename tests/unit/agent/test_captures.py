@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the data path may leave out for a filter, and what a filter then wants."""
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from sixlane.agent.captures import narrowed
+from sixlane.bpf.pcap import Filter
+from sixlane.datapath.capturing import Rule
+from sixlane.errors import ConfigError
+
+LINK = Ether(dst="02:00:00:00:00:01", src="02:00:00:00:00:02")
+
+
+@pytest.mark.parametrize(
+    ("expression", "protocol", "port"),
+    [
+        ("", None, None),
+        ("tcp", "tcp", None),
+        ("udp port 53", "udp", 53),
+        ("tcp and host 192.0.2.1", "tcp", None),
+        ("host 192.0.2.1 && udp port 5000", "udp", 5000),
+        ("ip6 and tcp port 443", "tcp", 443),
+        # not certain, or more than that
+        ("tcp or udp", None, None),
+        ("not tcp", None, None),
+        ("tcp || icmp", None, None),
+        ("icmp", None, None),  # it may answer a packet of another protocol
+        ("port 53", None, None),
+        ("(tcp and port 1)", None, None),
+        ("tcp[tcpflags] & tcp-syn != 0", None, None),
+        ("tcp portrange 1-5", None, None),
+        ("udp port domain", None, None),
+        ("host tcp", None, None),
+        ("ether proto 0x800", None, None),
+    ],
+)
+def test_what_the_data_path_leaves_out(
+    expression: str, protocol: str | None, port: int | None
+) -> None:
+    rule = narrowed(Rule(), expression)
+    assert (rule.protocol, rule.port) == (protocol, port)
+
+
+def test_filters_are_those_of_tcpdump() -> None:
+    packets = {
+        "tcp": LINK / IP(dst="192.0.2.1") / TCP(dport=80),
+        "udp6": LINK / IPv6(dst="2001:db8::1") / UDP(dport=53),
+        "ping": LINK / IP(dst="192.0.2.1", len=900) / ICMP(),
+    }
+    for expression, wanted in (
+        ("tcp", {"tcp"}),
+        ("host 192.0.2.1", {"tcp", "ping"}),
+        ("ip6 and udp port 53", {"udp6"}),
+        ("greater 900", {"ping"}),
+        ("icmp[icmptype] == icmp-echo", {"ping"}),
+    ):
+        with Filter(expression) as filter:
+            matched = {
+                name
+                for name, packet in packets.items()
+                if filter.matches(bytes(packet), 914 if name == "ping" else len(packet))
+            }
+        assert matched == wanted, expression
+
+
+def test_what_is_no_filter() -> None:
+    with pytest.raises(ConfigError, match=r"not a filter: 'tcp tcp': .*syntax error"):
+        Filter("tcp tcp")
