@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_ROW = re.compile(r"^\| `(sixlane_\w+)` \| (\w+) \| ([^|]*) \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `(sixlane_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 _SCRAPED = {"instance", "job", "le"}
 _DASHBOARD = json.loads((_ROOT / "packaging/grafana/sixlane.json").read_text())
 
