@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traffic from client through gateway to server: sixlane, and others, beside plain forwarding.
 
-    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT]
+    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT] [--json FILE]
 
 Each kind of gateway has three network namespaces to itself, all at the same time. Each load is put
 on all of them once a round, for some seconds each, in another order each round; ratios are of the
@@ -9,19 +9,20 @@ same round. The server's programs run on one CPU, the client's on another one, w
 does most of the gateway's work; Tayga runs where it likes. Needs root and
 `packaging/install-deps bench`.
 
-CPU time is that of the programs which send, receive, and translate (Tayga). It holds what the
-kernel does for the packets, at the gateway as well: on veth that happens within the sender's calls,
-and counts as its time unless the kernel was built with CONFIG_IRQ_TIME_ACCOUNTING. Whatever else
-runs on the machine is not in it.
+CPU time is that of the program which sends, and of Tayga; it ends where the server's socket has the
+packet. It holds what the kernel does for the packet at the gateway: on veth that happens within the
+sender's calls, and counts as its time unless the kernel was built with CONFIG_IRQ_TIME_ACCOUNTING.
+Whatever else runs on the machine is not in it.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -100,14 +101,19 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--seconds", type=int, default=2, help="for each single run")
     options.add_argument("--only", default="", help="figures with that text in their names")
+    options.add_argument("--json", type=Path, help="where all values go as well")
     given = options.parse_args()
     go_apart("bench.forward")
     with ExitStack() as stack:
         measured = rows(stack, given.rounds, given.seconds, given.only)
-    for name, value in settings(given.rounds, given.seconds).items():
+    behind = settings(given.rounds, given.seconds)
+    for name, value in behind.items():
         print(f"{name}: {value}")
     for line in table(measured):
         print(line)
+    if given.json is not None:
+        values = {"settings": behind, "rows": [asdict(row) for row in measured]}
+        given.json.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def settings(rounds: int, seconds: int) -> dict[str, str]:
@@ -116,6 +122,7 @@ def settings(rounds: int, seconds: int) -> dict[str, str]:
         "kernel": os.uname().release,
         "rounds": f"{rounds}, of {seconds} s for each run",
         "CPUs": f"server {SERVER_CPU}, client {CLIENT_CPU}, of {os.cpu_count()}",
+        "TCP": loads.CONGESTION_CONTROL,
     }
 
 

@@ -125,6 +125,7 @@ def raise_network(stack: ExitStack, prefix: str, addresses: Addresses) -> Networ
         stack.callback(netns.remove, namespace, missing_ok=True)
         with netns.inside(namespace):
             sysctl.set("net.ipv6.conf.default.accept_dad", "0")
+            sysctl.set("net.ipv4.tcp_no_metrics_save", "1")  # each flow begins as the first one
             link.set_up("lo")
     link.create_veth("eth0", "lan0", netns_a=hosts.client, netns_b=hosts.gateway, up=True)
     link.create_veth("eth0", "wan0", netns_a=hosts.server, netns_b=hosts.gateway, up=True)

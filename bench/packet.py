@@ -24,6 +24,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6TimeExceeded, IPv6
 from scapy.packet import Packet, Raw
 
+from bench.apart import take_turn
 from bench.rounds import Figures, measure
 from sixlane.bpf.context import SkBuff, XdpMd
 from sixlane.bpf.object import Object
@@ -170,6 +171,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)))
     given = options.parse_args()
+    take_turn()
     os.sched_setaffinity(0, {given.cpu})
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-"))
