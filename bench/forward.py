@@ -34,6 +34,8 @@ from bench.loads import Tools
 from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
 from bench.rounds import measure_several
 from bench.rows import Row, table
+from sixlane.errors import SixlaneError
+from tests.vm.errors import Failed
 
 _UDP_SOURCE = Path(__file__).with_name("udp.c")
 
@@ -104,8 +106,11 @@ def main() -> None:
     options.add_argument("--json", type=Path, help="where all values go as well")
     given = options.parse_args()
     go_apart("bench.forward")
-    with ExitStack() as stack:
-        measured = rows(stack, given.rounds, given.seconds, given.only)
+    try:
+        with ExitStack() as stack:
+            measured = rows(stack, given.rounds, given.seconds, given.only)
+    except (Failed, SixlaneError) as error:
+        sys.exit(f"bench.forward: {error}")
     behind = settings(given.rounds, given.seconds)
     for name, value in behind.items():
         print(f"{name}: {value}")
