@@ -10,7 +10,7 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-networks-a-c test-other-kernels test-networks-h-n test-networks-d-g test-programs \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-live bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,8 +66,15 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds N --cpu N"
+bench: deps venv bpf ## Everything that is measured, to bench.json (half an hour); ARGS="--rounds N --out FILE --quick"
+	packaging/install-deps bench
+	$(BIN)/python -m bench $(ARGS)
+
+bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds N --cpu N --only TEXT"
 	$(BIN)/python -m bench.packet $(ARGS)
+
+bench-live: deps venv bpf ## Packets a second of one CPU, live frames by XDP; ARGS="--rounds N --cpu N"
+	$(BIN)/python -m bench.live $(ARGS)
 
 bench-apply: deps venv bpf ## How long applies take, with long lists and beside them; ARGS="--rounds N"
 	$(BIN)/python -m bench.apply $(ARGS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traffic from client through gateway to server: sixlane, and others, beside plain forwarding.
 
-    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT] [--json FILE]
+    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT] [--out FILE]
 
 Each kind of gateway has three network namespaces to itself, all at the same time. Each load is put
 on all of them once a round, for some seconds each, in another order each round; ratios are of the
@@ -16,13 +16,12 @@ Whatever else runs on the machine is not in it.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -32,6 +31,7 @@ from bench.apart import go_apart
 from bench.gateways import BIG_VARIANTS, VARIANTS, Variant, raise_variant
 from bench.loads import Tools
 from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
+from bench.report import write
 from bench.rounds import measure_several
 from bench.rows import Row, table
 from sixlane.errors import SixlaneError
@@ -103,7 +103,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--seconds", type=int, default=2, help="for each single run")
     options.add_argument("--only", default="", help="figures with that text in their names")
-    options.add_argument("--json", type=Path, help="where all values go as well")
+    options.add_argument("--out", type=Path, help="a file for all values")
     given = options.parse_args()
     go_apart("bench.forward")
     try:
@@ -116,9 +116,8 @@ def main() -> None:
         print(f"{name}: {value}")
     for line in table(measured):
         print(line)
-    if given.json is not None:
-        values = {"settings": behind, "rows": [asdict(row) for row in measured]}
-        given.json.write_text(json.dumps(values, indent=1) + "\n")
+    if given.out is not None:
+        write(given.out, measured, behind)
 
 
 def settings(rounds: int, seconds: int) -> dict[str, str]:

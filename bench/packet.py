@@ -1,45 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nanoseconds a packet: the programs as they are, on one CPU, by test runs.
 
-    python -m bench.packet [--rounds N] [--cpu N]
+    python -m bench.packet [--rounds N] [--cpu N] [--only TEXT]
 
 Each run begins with a packet as it came in: a program in front of ours puts it there. What that
-costs is measured in turn with a program that does nothing, and taken off. Driver and redirect are
-not in it. Needs root.
+costs, at its best, is measured with a program that does nothing, and taken off. Driver and redirect
+are not in it; all else is: verdict, counters, next hop, 10 prefixes. `tc` is the mean of both ways.
+Needs root.
 """
 
 import argparse
 import ctypes
-import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6TimeExceeded, IPv6
-from scapy.packet import Packet, Raw
-
 from bench.apart import take_turn
+from bench.frames import FLOWS, KINDS, Frames, Kind, frames_of
 from bench.rounds import Figures, measure
+from bench.rows import Row, table
+from bench.tables import Scene, scenes
+from sixlane.bpf.btf import Section, Variable
 from sixlane.bpf.context import SkBuff, XdpMd
 from sixlane.bpf.object import Object
-from sixlane.rfc import rfc6052
-from sixlane.rfc.rfc7915 import Prefix, Translator
+from sixlane.bpf.program import Program
 from tests.netns.compiled import compile_bpf
-from tests.world import LAN_PEER_MAC, WAN_PEER_MAC, World, raise_world
+from tests.world import World
 
-_SOURCE = Path(__file__).with_name("packet.bpf.c")
+_HERE = Path(__file__).parent
+_HEADERS = _HERE.parent / "bpf"
 _HEAD_BYTES = 128
-_HALF = 4_096
-_RUNS = 50_000
-_WELL_KNOWN = IPv6Network("64:ff9b::/96")
-_CLIENTS = IPv4Network("192.31.192.0/20")
-_NODES = IPv4Network("192.52.176.0/20")
+_RUNS = 20_000
+_WARM = 2 * FLOWS
+_MISSED = 0.1  # of random flows, so many share a set with two others at most
+_ABORTED = 0  # of XDP; TC_ACT_OK, which no program here returns
+_SHORT = ("parse", "find", "check", "translate")
+_LONG = ("classify", "map", "plan", "next_hop")
 
 
 class _Use(ctypes.Structure):
@@ -52,171 +52,172 @@ class _Use(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of packet: what is behind the IP header. `head4`, `head6`: how much of a frame a
-    program may change, in bytes."""
+class Thing:
+    """What is measured beside a program that does nothing, on the same packets."""
 
     name: str
-    upper4: Callable[[IPv4Address, IPv4Address], Packet]
-    upper6: Callable[[IPv6Address, IPv6Address], Packet]
-    head4: int
-    head6: int
+    run: Callable[[], float]
+    nothing: Callable[[], float]
 
 
-def _udp(size: int) -> Packet:
-    return UDP(sport=40_000, dport=443) / Raw(bytes(size))
+class Compiled:
+    """The benchmark's own programs."""
 
-
-def _tcp(size: int) -> Packet:
-    return TCP(sport=40_000, dport=443, flags="A") / Raw(bytes(size))
-
-
-def _error4(source: IPv4Address, destination: IPv4Address) -> Packet:
-    quote = IP(src=str(destination), dst=str(source), ttl=1) / _udp(64)
-    return ICMP(type=11, code=0) / quote
-
-
-def _error6(source: IPv6Address, destination: IPv6Address) -> Packet:
-    return ICMPv6TimeExceeded() / IPv6(src=str(destination), dst=str(source), hlim=1) / _udp(64)
-
-
-# Frames of 64 bytes of IPv4, without the check sequence, and what they are in IPv6.
-KINDS = (
-    Kind("UDP, 64 bytes", lambda *_: _udp(22), lambda *_: _udp(22), 64, 64),
-    Kind("TCP, 64 bytes", lambda *_: _tcp(10), lambda *_: _tcp(10), 64, 80),
-    Kind("TCP, 1,500 bytes", lambda *_: _tcp(1420), lambda *_: _tcp(1420), 64, 80),
-    Kind("ICMP error", _error4, _error6, 128, 128),
-)
-
-
-def frames(kind: Kind, count: int, world: World) -> tuple[list[bytes], list[bytes]]:
-    """IPv4 from as many clients to as many nodes, and IPv6 back."""
-    packets4, packets6 = [], []
-    for client, node in itertools.islice(zip(_CLIENTS, _NODES, strict=True), count):
-        client6, node6 = (rfc6052.embed(_WELL_KNOWN, one) for one in (client, node))
-        ip4 = IP(src=str(client), dst=str(node), flags="DF") / kind.upper4(client, node)
-        ip6 = IPv6(src=str(node6), dst=str(client6)) / kind.upper6(node6, client6)
-        packets4.append(world.wan.mac + WAN_PEER_MAC + b"\x08\x00" + bytes(ip4))
-        packets6.append(world.lan.mac + LAN_PEER_MAC + b"\x86\xdd" + bytes(ip6))
-    return packets4, packets6
+    def __init__(self, stack: ExitStack) -> None:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-")))
+        self.packet = compile_bpf(_HERE / "packet.bpf.c", directory)
+        self.stages = compile_bpf(_HERE / "stages.bpf.c", directory, _HEADERS)
 
 
 class Bench:
     """The program in front of one that is measured."""
 
     def __init__(
-        self, stack: ExitStack, compiled: Path, kind: Kind, frames: tuple[list[bytes], list[bytes]]
+        self, stack: ExitStack, compiled: Path, world: World, kind: Kind, frames: Frames
     ) -> None:
-        self._stack, self._compiled, self._kind = stack, compiled, kind
-        self._frames4, self._frames6 = frames
+        self._stack, self._compiled, self._world = stack, compiled, world
+        self._kind, self._frames = kind, frames
 
-    def of(self, world: World, way: str, *, ours: bool) -> Callable[[], float]:
-        """Measures nanoseconds of one run, once a call; not `ours`: of a program that does nothing.
-
-        `way`: `xdp 46`, `xdp 64`, or `tc`, the mean of both directions.
-        """
+    def thing(self, name: str, way: str, stage: Program | None = None) -> Thing:
+        """`way`: `xdp 46`, `xdp 64` or `tc`. `stage`: in place of the data path's program, which
+        then has seen the same packets right before."""
         entry = way.split()[0]
-        frames = self._frames6 if way == "xdp 64" else self._frames4
-        loaded = self._load(len(frames[0]), way == "xdp 64")
+        whole = self._world.datapath.program(f"uplink_{entry}")
+        run = self._run(way, stage, self._run(way, whole)) if stage else self._run(way, whole)
+        return Thing(name, run, self._run(way, None))
+
+    def _run(
+        self, way: str, target: Program | None, before: Callable[[], float] | None = None
+    ) -> Callable[[], float]:
+        """Measures nanoseconds of one run, once a call; None: of a program that does nothing. What
+        is remembered of flows for a second is there by then. `before`: is called each time."""
+        entry, is_ipv6 = way.split()[0], way == "xdp 64"
+        frames = self._frames.ipv6 if is_ipv6 else self._frames.ipv4
+        loaded = self._load(len(frames[0]), is_ipv6)
         if entry == "tc":
-            context = bytes(SkBuff(ifindex=world.wan.ifindex))
+            context = bytes(SkBuff(ifindex=self._world.wan.ifindex))
         else:
-            device = world.lan if way == "xdp 64" else world.wan
+            device = self._world.lan if is_ipv6 else self._world.wan
             context = bytes(XdpMd.of(frames[0], ingress_ifindex=device.ifindex))
-        target = world.datapath.program(f"uplink_{entry}")
-        if not ours:
-            target = loaded.programs[f"nothing_{entry}"]
-        loaded.maps[f"{entry}_target"].update(bytes(4), target)
+        called = loaded.programs[f"nothing_{entry}"] if target is None else target
+        loaded.maps[f"{entry}_target"].update(bytes(4), called)
         program = loaded.programs[f"bench_{entry}"]
-        return lambda: float(program.run(frames[0], ctx=context, repeat=_RUNS).duration_ns)
+
+        def run() -> float:
+            if before:
+                before()
+            ran = program.run(frames[0], ctx=context, repeat=_WARM)
+            if ran.retval == _ABORTED:
+                raise LookupError("a packet came to no end")
+            return float(program.run(frames[0], ctx=context, repeat=_RUNS).duration_ns)
+
+        return run
 
     def _load(self, frame_bytes: int, is_ipv6: bool) -> Object:
         loaded = Object.open(self._compiled)
         self._stack.callback(loaded.close)
-        use = _Use(len(self._frames4) - 1, frame_bytes, self._kind.head4, self._kind.head6, is_ipv6)
+        count = len(self._frames.ipv4)
+        use = _Use(count - 1, frame_bytes, self._kind.head4, self._kind.head6, is_ipv6)
         loaded.maps[".rodata"].initial_value[: ctypes.sizeof(use)] = bytes(use)
         loaded.load()
-        for start, frames in ((0, self._frames4), (_HALF, self._frames6)):
+        for start, frames in ((0, self._frames.ipv4), (FLOWS, self._frames.ipv6)):
             for number, frame in enumerate(frames):
                 head = frame[:_HEAD_BYTES].ljust(_HEAD_BYTES, b"\0")
                 loaded.maps["heads"].update((start + number).to_bytes(4, "little"), head)
         return loaded
 
 
-def translator(prefixes: int) -> Translator:
-    """The nodes in as many ranges of as many prefixes."""
-    ranges = list(_NODES.subnets(new_prefix=28))
-    share = -(-len(ranges) // prefixes)
-    return Translator(
-        tuple(
-            Prefix(f"p{number}", _WELL_KNOWN, tuple(ranges[start : start + share]), None, ())
-            for number, start in enumerate(range(0, len(ranges), share))
-        ),
-        IPv4Address("193.0.14.1"),
-        IPv6Address("2001:db8::1"),
-    )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what is measured beside what it costs without our program."""
-
-    name: str
-    with_it: str
-    without: str
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--rounds", type=int, default=15)
     options.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)))
+    options.add_argument("--only", default="", help="what has that text in its name")
     given = options.parse_args()
     take_turn()
-    os.sched_setaffinity(0, {given.cpu})
     with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-"))
-        world = stack.enter_context(raise_world())
-        world.configure(translator(10))
-        things, rows = _things(stack, compile_bpf(_SOURCE, Path(directory)), world)
-        world.counted()
-        found = measure(things, given.rounds)
-        counted = world.counted()
-    _check(counted)
-    print(f"{'ns a packet, net':44} {'min':>6} {'median':>7}")
-    for row in rows:
-        net = _net(found[row.with_it], found[row.without])
-        print(f"{row.name:44} {net.least:6.0f} {net.median:7.0f}")
+        measured = rows(stack, given.rounds, given.cpu, given.only)
+    for line in table(measured):
+        print(line)
 
 
-def _things(
-    stack: ExitStack, compiled: Path, world: World
-) -> tuple[dict[str, Callable[[], float]], list[Row]]:
-    things: dict[str, Callable[[], float]] = {}
-    rows = []
-    for kind in KINDS:
-        for flows in (1, _HALF):
-            bench = Bench(stack, compiled, kind, frames(kind, flows, world))
-            where = f"{kind.name}, {flows} flow{'s' if flows > 1 else ''}"
-            for way in ("xdp 46", "xdp 64", "tc"):
-                row = Row(f"{way:7}{where}", f"{way} {where}", f"{way} {where}, nothing")
-                things[row.with_it] = bench.of(world, way, ours=True)
-                things[row.without] = bench.of(world, way, ours=False)
-                rows.append(row)
-    return things, rows
-
-
-def _check(counted: dict[str, int]) -> None:
-    """All packets were translated, but for a few that the kernel had to see (0004)."""
-    translated = sum(counted.pop(name, 0) for name in ("forward_46", "forward_64"))
-    others = {name: count for name, count in counted.items() if count > translated / 10_000}
-    if others or not translated:
-        sys.exit(f"bench.packet: not all packets were translated: {others}")
-
-
-def _net(with_it: Figures, without: Figures) -> Figures:
-    return Figures(
-        tuple(one - other for one, other in zip(with_it.values, without.values, strict=True))
+def rows(stack: ExitStack, rounds: int, cpu: int, only: str = "") -> list[Row]:
+    """Measures all on one CPU. What is made for it ends with `stack`. `only`: a part of names."""
+    os.sched_setaffinity(0, {cpu})
+    compiled = Compiled(stack)
+    found = scenes(stack)
+    things = [one for scene in found for one in _things(stack, compiled, scene) if only in one.name]
+    for scene in found:
+        scene.world.counted()
+    figures = measure(
+        {one.name: one.run for one in things} | {f"-{one.name}": one.nothing for one in things},
+        rounds,
     )
+    _check(found)
+    return [_row(one, figures[one.name], figures[f"-{one.name}"]) for one in things]
+
+
+def _row(thing: Thing, figures: Figures, nothing: Figures) -> Row:
+    """Noise only adds: what a program that does nothing takes is the least that it took."""
+    net = tuple(value - nothing.least for value in figures.values)
+    return Row(thing.name, "ns", "lower", None, net)
+
+
+def _things(stack: ExitStack, compiled: Compiled, scene: Scene) -> Iterator[Thing]:
+    for kind in KINDS if scene.all_kinds else KINDS[:1]:
+        for flows in scene.flows:
+            frames = frames_of(kind, scene.ends[:flows], scene.world)
+            bench = Bench(stack, compiled.packet, scene.world, kind, frames)
+            what = f"{scene.name or kind.name}, {flows:,} flow{'s' if flows > 1 else ''}"
+            for way in ("xdp 46", "xdp 64", "tc"):
+                yield bench.thing(f"{way:7}{what}", way)
+            if scene.stages and kind is KINDS[0]:
+                yield from _stages(stack, compiled, bench, scene.world, flows)
+
+
+def _stages(
+    stack: ExitStack, compiled: Compiled, bench: Bench, world: World, flows: int
+) -> Iterator[Thing]:
+    """Each with all that come before it. The short way is as uplink_xdp goes it for known
+    addresses, the long way for others."""
+    opened = stack.enter_context(Object.open(compiled.stages))
+    for name, map in world.datapath.maps().items():
+        if name in opened.maps:
+            opened.maps[name].reuse(map)
+    opened.load()
+    stack.callback(_check_stages, opened)
+    for way, names in (("short", _SHORT), ("long", _LONG)):
+        for number, name in enumerate(names):
+            upto = " + ".join(names[: number + 1]).replace("_", " ")
+            for entry in ("xdp 46", "xdp 64"):
+                title = f"{entry:7}{way} way, {flows:,}: {upto}"
+                yield bench.thing(title, entry, opened.programs[f"{way}_{name}"])
+
+
+def _check_stages(opened: Object) -> None:
+    """Nearly all packets met what is remembered of them."""
+    counted = opened.maps[".bss"].lookup(bytes(4)) or b""
+    places = {
+        one.type.name: one.offset
+        for one in opened.btf.find(Section, ".bss").placed
+        if isinstance(one.type, Variable)
+    }
+    ended, missed = (
+        int.from_bytes(counted[places[name] : places[name] + 8], "little")
+        for name in ("ended", "missed")
+    )
+    if missed > _MISSED * ended:
+        sys.exit(f"bench.packet: of {ended + missed} packets, {missed} were not remembered")
+
+
+def _check(found: Sequence[Scene]) -> None:
+    """All packets fared as they must, but for a few that the kernel had to see (0004)."""
+    for world in {id(scene.world): scene.world for scene in found}.values():
+        meant = {reason for scene in found if scene.world is world for reason in scene.reasons}
+        counted = world.counted()
+        right = sum(counted.pop(name, 0) for name in meant)
+        others = {name: count for name, count in counted.items() if count > right / 1_000}
+        if others:
+            sys.exit(f"bench.packet: counted as {others}, and {right} as meant")
 
 
 if __name__ == "__main__":

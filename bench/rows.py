@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.ratios import ratio
 from bench.rounds import Figures
+from sixlane.cli.ratios import ratio
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         figures = by_name[row.name]
         compared = ""
         if row.baseline is not None:
-            low, middle, high = ratio(figures, by_name[row.baseline])
+            low, middle, high = ratio(row.values, by_name[row.baseline].values)
             compared = f"{middle:6.2f} [{low:.2f}..{high:.2f}]"
         shown = " ".join(map(_short, (figures.least, figures.median, figures.most)))
         yield f"{row.name:{wide}} {shown} {row.unit:10} {compared}".rstrip()

@@ -11,6 +11,7 @@
 
 #include "sixlane/event.h"
 #include "sixlane/hairpin.h"
+#include "sixlane/known.h"
 #include "sixlane/pass.h"
 #include "sixlane/quote.h"
 #include "sixlane/udp_sum.h"
@@ -22,66 +23,42 @@ struct translation {
 };
 
 static __always_inline int forward_46(struct ctx c, struct gateway *gw, const struct pkt *p,
-				      const struct translation *tr, struct next_hop *hop)
+				      const struct translation *tr, struct hop *hop)
 {
-	const struct mapping *m = &tr->m;
-	const struct l4_change *l4 = &tr->l4;
-	const __u32 fresh = header_46_bytes(p);
-	__u32 size = wire_bytes(c, p, l4, fresh), bytes = pkt_l3_bytes(p);
-	struct ipv6_headers h;
+	__u32 size = wire_bytes(c, p, &tr->l4, header_46_bytes(p));
 
 	if (p->payload_bytes > IP_BYTES_MAX)
 		return slow_path_segments(c, gw, p);
 	/* Fragments of ICMP are not translated (RFC 7915 1.2): whole or not at all. */
 	if (p->may_fragment && p->proto != IPPROTO_ICMP && size > gw->lowest_ipv6_mtu_bytes)
 		return slow_path(c, gw, p);
-
 	if (size > hop->mtu_bytes)
 		return leave(c, p, DROP_TOO_BIG,
 			     hop->mtu_bytes - 20 - (p->is_fragment ? FRAGMENT_HEADER_BYTES : 0),
-			     bytes);
-
-	header_46(p, m, p->payload_bytes, p->ttl - 1, &h);
-	if (ctx_replace_l3(c, p->l3, p->l4 - p->l3, fresh, FAMILY_INET6))
-		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (p->is_fragment ? ctx_store(c, p->l3, &h, sizeof(h))
-			   : ctx_store(c, p->l3, &h.ip, sizeof(h.ip)))
-		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (rewrite_l4(c, gw, p, m, p->l3 + fresh, l4))
-		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count_forward(gw, m, FORWARD_46, bytes);
-	return send(c, gw, hop);
+			     pkt_l3_bytes(p));
+	return translate_46(c, gw, p, &tr->m, &tr->l4, hop);
 }
 
 static __always_inline int forward_64(struct ctx c, struct gateway *gw, const struct pkt *p,
-				      const struct translation *tr, struct next_hop *hop)
+				      const struct translation *tr, struct hop *hop)
 {
 	const struct mapping *m = &tr->m;
-	const struct l4_change *l4 = &tr->l4;
-	__u32 size = wire_bytes(c, p, l4, sizeof(struct iphdr)), bytes = pkt_l3_bytes(p);
-	struct iphdr h;
+	__u32 size = wire_bytes(c, p, &tr->l4, sizeof(struct iphdr)), bytes = pkt_l3_bytes(p);
+	__u16 id = bpf_get_prandom_u32();
+	__u32 mtu = hop->mtu_bytes;
+
+	if (size <= mtu)
+		return translate_64(c, gw, p, m, &tr->l4, hop, size, id);
 
 	/* IPv6 may always send 1,280 bytes; a smaller link gets fragments (RFC 7915 5.1). The slow
 	 * path takes the hop from them. */
-	__u32 mtu = hop->mtu_bytes;
-	bool cut = size > mtu;
-
-	if (cut && wire_bytes(c, p, l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN)
+	if (wire_bytes(c, p, &tr->l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN)
 		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, mtu + 20), bytes);
-	if (cut && !has_slow_path(c, gw, p))
+	if (!has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
-
-	header_64(p, m, p->payload_bytes, p->ttl - !cut, size, bpf_get_prandom_u32(), &h);
-	if (ctx_replace_l3(c, p->l3, p->l4 - p->l3, sizeof(h), FAMILY_INET))
+	if (rewrite_64(c, gw, p, m, &tr->l4, p->ttl, size, id))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (ctx_store(c, p->l3, &h, sizeof(h)) || rewrite_l4(c, gw, p, m, p->l3 + sizeof(h), l4))
-		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	if (cut) {
-		count_prefix(gw, m, DIRECTION_64, bytes);
-		return slow_path_64(c, gw, mtu, bytes);
-	}
-	count_forward(gw, m, FORWARD_64, bytes);
-	return send(c, gw, hop);
+	return slow_path_64(c, gw, p, mtu, bytes);
 }
 
 /*
@@ -89,7 +66,7 @@ static __always_inline int forward_64(struct ctx c, struct gateway *gw, const st
  * once, not once for each way that leads there (Linux 6.1 needs that).
  */
 __noinline int xdp_forward_46(struct xdp_md *raw, struct gateway *gw, const struct pkt *p,
-			      const struct translation *tr, struct next_hop *hop)
+			      const struct translation *tr, struct hop *hop)
 {
 	struct ctx c = { raw, ENTRY_XDP };
 
@@ -97,7 +74,7 @@ __noinline int xdp_forward_46(struct xdp_md *raw, struct gateway *gw, const stru
 }
 
 __noinline int xdp_forward_64(struct xdp_md *raw, struct gateway *gw, const struct pkt *p,
-			      const struct translation *tr, struct next_hop *hop)
+			      const struct translation *tr, struct hop *hop)
 {
 	struct ctx c = { raw, ENTRY_XDP };
 
@@ -105,7 +82,7 @@ __noinline int xdp_forward_64(struct xdp_md *raw, struct gateway *gw, const stru
 }
 
 __noinline int tc_forward_46(struct __sk_buff *raw, struct gateway *gw, const struct pkt *p,
-			     const struct translation *tr, struct next_hop *hop)
+			     const struct translation *tr, struct hop *hop)
 {
 	struct ctx c = { raw, ENTRY_TC };
 
@@ -113,7 +90,7 @@ __noinline int tc_forward_46(struct __sk_buff *raw, struct gateway *gw, const st
 }
 
 __noinline int tc_forward_64(struct __sk_buff *raw, struct gateway *gw, const struct pkt *p,
-			     const struct translation *tr, struct next_hop *hop)
+			     const struct translation *tr, struct hop *hop)
 {
 	struct ctx c = { raw, ENTRY_TC };
 
@@ -125,7 +102,7 @@ static __always_inline int forward(struct ctx c)
 	struct tables t;
 	struct pkt p = {};
 	struct translation tr = {};
-	struct next_hop *hop;
+	struct next_hop *next;
 	enum reason why = receive(c, &t, &p, &tr.m);
 
 	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, t.gw))
@@ -148,8 +125,10 @@ static __always_inline int forward(struct ctx c)
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
 		why = DROP_TTL_EXPIRED;
-	if (!why)
+	if (!why) {
+		tr.m.sum = csum_to32(csum_delta_addresses(&p, &tr.m));
 		why = plan_l4(c, &p, &tr.m, &tr.l4);
+	}
 	if (why == DROP_UDP_ZERO_CHECKSUM && p.family == FAMILY_INET && !p.is_fragment &&
 	    t.gw->flags & GATEWAY_UDP_COMPUTE && !ctx_segment_bytes(c))
 		return VERDICT_UDP_SUM;
@@ -157,18 +136,20 @@ static __always_inline int forward(struct ctx c)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
 
 	p.tos = tos_of(t.gw, &p);
-	if (p.family == FAMILY_INET) {
-		why = next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET6, p.tos, &hop);
-		if (why)
-			return leave(c, &p, why, 0, pkt_l3_bytes(&p));
-		return c.entry == ENTRY_XDP ? xdp_forward_46(ctx_xdp(c), t.gw, &p, &tr, hop)
-					    : tc_forward_46(ctx_skb(c), t.gw, &p, &tr, hop);
-	}
-	why = next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET, p.tos, &hop);
+
+	const bool is_46 = p.family == FAMILY_INET;
+
+	why = is_46 ? next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET6, p.tos, &next)
+		    : next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET, p.tos, &next);
 	if (why)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
-	return c.entry == ENTRY_XDP ? xdp_forward_64(ctx_xdp(c), t.gw, &p, &tr, hop)
-				    : tc_forward_64(ctx_skb(c), t.gw, &p, &tr, hop);
+	if (!dry_run)
+		remember(ctx_own_mac(c), t.generation, &p, &tr.m, next);
+	if (c.entry == ENTRY_XDP)
+		return is_46 ? xdp_forward_46(ctx_xdp(c), t.gw, &p, &tr, &next->hop)
+			     : xdp_forward_64(ctx_xdp(c), t.gw, &p, &tr, &next->hop);
+	return is_46 ? tc_forward_46(ctx_skb(c), t.gw, &p, &tr, &next->hop)
+		     : tc_forward_64(ctx_skb(c), t.gw, &p, &tr, &next->hop);
 }
 
 __noinline int xdp_forward(struct xdp_md *ctx)
@@ -184,8 +165,10 @@ __noinline int tc_forward(struct __sk_buff *ctx)
 SEC("xdp.frags")
 int uplink_xdp(struct xdp_md *ctx)
 {
-	int verdict = xdp_forward(ctx);
+	int verdict = xdp_known(ctx);
 
+	if (verdict == VERDICT_LONG_WAY)
+		verdict = xdp_forward(ctx);
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = xdp_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
@@ -211,8 +194,10 @@ int uplink_xdp(struct xdp_md *ctx)
 SEC("tc")
 int uplink_tc(struct __sk_buff *ctx)
 {
-	int verdict = tc_forward(ctx);
+	int verdict = tc_known(ctx);
 
+	if (verdict == VERDICT_LONG_WAY)
+		verdict = tc_forward(ctx);
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = tc_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {

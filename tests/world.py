@@ -5,6 +5,7 @@ wan0 leads to the IPv4 side, lan0 to the IPv6 side; each has a default route to 
 known for good, so that the FIB answers and frames are finished.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ WAN_PEER_MAC = bytes.fromhex("02bb00000001")
 LAN_PEER_MAC = bytes.fromhex("02bb00000002")
 NEAR_MAC = bytes.fromhex("02cc00000001")
 FAR_MAC = bytes.fromhex("02cc00000002")
+
+_numbers = itertools.count()
 
 _VERDICTS = {
     "xdp": {1: "drop", 2: "pass", 4: "redirect"},
@@ -140,7 +143,7 @@ class World:
 @contextmanager
 def raise_world() -> Iterator[World]:
     """Namespace, devices, data path; all gone afterwards."""
-    name = f"sl-world-{os.getpid()}"
+    name = f"sl-world-{os.getpid()}-{next(_numbers)}"
     pins = Path(f"/sys/fs/bpf/{name}")
     netns.create(name)
     try:

@@ -9,7 +9,7 @@
 #include <linux/in6.h>
 #include <bpf/bpf_endian.h>
 
-#include "sixlane/maps.h"
+#include "sixlane/visit.h"
 
 #define V4_MAPPED 0x0000ffff00000000ULL
 
@@ -62,10 +62,15 @@ static __always_inline __u32 rfc6052_extract(const struct prefix *px, const stru
 	return (__u32)(hi << shift) | (__u32)((lo & BELOW_U) >> ((56 - shift) & 63));
 }
 
-/* What is known of an IPv4 address (enum range_word); 0: nothing. */
-static __always_inline __u32 range_of(void *map, __u32 v4)
+/* What is known of an IPv4 address (enum range_word); 0: nothing. A function of its own, as are
+ * those below, so that the verifier walks it once. */
+__noinline int range_of(__u32 slot, __u32 v4)
 {
+	void *map = bpf_map_lookup_elem(&ranges, &slot);
 	__u32 number = v4 >> 24;
+
+	if (!map)
+		return 0;
 
 #pragma clang loop unroll(full)
 	for (int shift = 16; shift >= 0; shift -= 8) {
@@ -84,11 +89,12 @@ static __always_inline __u32 range_of(void *map, __u32 v4)
 }
 
 /* Is an address's form under a pool6 prefix left to routing? */
-static __always_inline bool range_is_native(void *map, __u32 word, __u32 index)
+static __always_inline bool range_is_native(__u32 slot, __u32 word, __u32 index)
 {
 	__u32 set = (word & RANGE_NATIVE_MASK) >> RANGE_NATIVE_SHIFT, number = RANGE_NATIVE_SETS;
+	void *map = set ? bpf_map_lookup_elem(&ranges, &slot) : NULL;
 
-	if (!set)
+	if (!map)
 		return false;
 
 	struct range_block *sets = bpf_map_lookup_elem(map, &number);
@@ -185,6 +191,9 @@ __noinline int eam4_map(const struct gateway *gw, __u32 slot, __u32 v4, struct a
 		if (!eam)
 			continue;
 
+		if (dry_run)
+			note_eam(eam);
+
 		/* The suffix, its first bit as bit 63; a host mapping has none. */
 		__u64 suffix = len < 32 ? (__u64)v4 << (32 + (len & 31)) : 0;
 		__u32 len6 = eam->len6;
@@ -233,6 +242,8 @@ __noinline int eam6_map(const struct gateway *gw, __u32 slot, const struct addr 
 
 		if (!eam)
 			continue;
+		if (dry_run)
+			note_eam(eam);
 		*v4 = bpf_ntohl(eam->addr4);
 		if (eam->len4 < 32)
 			*v4 |= suffix_of(a, eam->len6) >> (eam->len4 & 31);

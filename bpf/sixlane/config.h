@@ -8,4 +8,11 @@
 /* HZ of the running kernel. jiffies cost 4 ns to read, the clock 20 to 34. */
 const volatile __u32 jiffies_per_second = 250;
 
+/* For test runs that explain: nothing is counted, remembered, told or taken from a budget, and
+ * `visits` says what was found on the way. */
+const volatile __u32 dry_run = 0;
+
+/* Packets are copied into `captures` as they come and as they leave. */
+const volatile __u32 capture = 0;
+
 #endif

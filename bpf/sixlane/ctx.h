@@ -106,13 +106,18 @@ static __always_inline void *ctx_at(struct ctx c, __u32 offset, const __u32 byte
 {
 	void *end = ctx_end(c);
 	void *at = ctx_data(c);
-	__u64 bounded = offset;
 
-	/* What is checked is what is used, in one register: Linux 6.1 follows no copies. */
-	barrier_var(bounded);
-	if (bounded > CTX_OFFSET_MAX)
-		return NULL;
-	at += bounded;
+	if (__builtin_constant_p(offset)) {
+		at += offset;
+	} else {
+		__u64 bounded = offset;
+
+		/* What is checked is what is used, in one register: Linux 6.1 follows no copies. */
+		barrier_var(bounded);
+		if (bounded > CTX_OFFSET_MAX)
+			return NULL;
+		at += bounded;
+	}
 	barrier_var(at);
 	return at + bytes > end ? NULL : at;
 }
@@ -127,19 +132,24 @@ static __always_inline int ctx_drop(struct ctx c)
 	return c.entry == ENTRY_XDP ? (int)XDP_DROP : TC_ACT_SHOT;
 }
 
+/* XDP: whom a frame is for, as in struct gateway; tc: 0. -1 where there is none. */
+static __always_inline __u64 ctx_own_mac(struct ctx c)
+{
+	if (c.entry == ENTRY_TC)
+		return 0;
+
+	__u8 *mac = ctx_at(c, 0, ETH_HLEN);
+
+	return mac ? *(__u32 *)mac | (__u64) * (__u16 *)(mac + 4) << 32 : (__u64)-1;
+}
+
 /* A frame that the switch or the wire brought to us, but for somebody else. */
 static __always_inline bool ctx_is_for_other_host(struct ctx c, const struct gateway *gw)
 {
 	if (c.entry == ENTRY_TC)
 		return ctx_skb(c)->pkt_type != PACKET_HOST;
 
-	__u8 *mac = ctx_at(c, 0, ETH_HLEN);
-
-	if (!mac)
-		return true;
-
-	__u64 dst = *(__u32 *)mac | (__u64) * (__u16 *)(mac + 4) << 32;
-
+	__u64 dst = ctx_own_mac(c);
 	bool ours = false;
 
 #pragma clang loop unroll(full)

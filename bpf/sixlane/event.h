@@ -59,7 +59,7 @@ static __always_inline int tell(struct ctx c, enum reason why)
 	__u32 zero = 0;
 	struct monitor *monitor = bpf_map_lookup_elem(&monitors, &zero);
 
-	if (!monitor || !monitor->enabled)
+	if (dry_run || !monitor || !monitor->enabled)
 		return 0;
 
 	struct pkt p = {};

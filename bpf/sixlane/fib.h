@@ -11,8 +11,29 @@
 #include "sixlane/drop.h"
 #include "sixlane/parse.h"
 
-#define NEXT_HOP_SLOT_BITS 14
+#define NEXT_HOP_SLOT_BITS 12
 _Static_assert(1 << NEXT_HOP_SLOT_BITS == NEXT_HOP_SLOTS, "a slot for each hash");
+
+/* Beside the caller's frame there is little room on the stack. */
+struct fib_work {
+	struct bpf_fib_lookup fib;
+	struct next_hop next; /* of a dry run */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fib_work);
+} fib_works SEC(".maps");
+
+static __always_inline struct next_hop *dry_next_hop(void)
+{
+	__u32 zero = 0;
+	struct fib_work *work = bpf_map_lookup_elem(&fib_works, &zero);
+
+	return work ? &work->next : NULL;
+}
 
 /* Neighbouring addresses, which are what a network has, never share a slot: the last bits count
  * most (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). */
@@ -21,7 +42,7 @@ static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 	__u64 mixed = (bpf_be64_to_cpu(dst->hi) ^ bpf_be64_to_cpu(dst->lo)) * 0x9e3779b97f4a7c15ULL;
 	__u32 slot = mixed >> (64 - NEXT_HOP_SLOT_BITS);
 
-	return bpf_map_lookup_elem(&next_hops, &slot);
+	return dry_run ? dry_next_hop() : bpf_map_lookup_elem(&next_hops, &slot);
 }
 
 static __always_inline long fib_look(struct ctx c, const struct addr *src, const struct addr *dst,
@@ -57,32 +78,21 @@ static __always_inline __u32 device_mtu(struct ctx c, __u32 ifindex)
  */
 #define NEIGHBOUR_SECONDS 10
 
-static __always_inline bool neighbour_is_due(const struct next_hop *hop, __u64 now)
+static __always_inline bool neighbour_is_due(const struct hop *hop, __u64 now)
 {
 	__u64 id = *(__u32 *)hop->dst_mac | (__u64) * (__u16 *)(hop->dst_mac + 4) << 32 |
 		   (__u64)hop->ifindex << 48;
 	__u32 slot = id * 0x9e3779b97f4a7c15ULL >> 56;
 	struct neighbour_use *use = bpf_map_lookup_elem(&neighbours, &slot);
 
-	if (!use || (use->neighbour == id &&
-		     now - use->asked_jiffies < NEIGHBOUR_SECONDS * jiffies_per_second))
+	if (dry_run || !use ||
+	    (use->neighbour == id &&
+	     now - use->asked_jiffies < NEIGHBOUR_SECONDS * jiffies_per_second))
 		return false;
 	use->neighbour = id;
 	use->asked_jiffies = now;
 	return true;
 }
-
-/* Beside the caller's frame there is little room on the stack. */
-struct fib_work {
-	struct bpf_fib_lookup fib;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fib_work);
-} fib_works SEC(".maps");
 
 /* Asks the kernel, and remembers the answer in the slot of `dst`. */
 static __always_inline enum reason ask_next_hop(struct ctx c, const struct gateway *gw,
@@ -90,19 +100,20 @@ static __always_inline enum reason ask_next_hop(struct ctx c, const struct gatew
 						__u32 family, __u8 tos)
 {
 	__u32 zero = 0;
-	struct next_hop *hop = dst ? next_hop_slot(dst) : NULL;
+	struct next_hop *slot = dst ? next_hop_slot(dst) : NULL;
 	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
 	struct fib_work *work = bpf_map_lookup_elem(&fib_works, &zero);
 
-	if (!gw || !src || !dst || !hop || !epoch || !work)
+	if (!gw || !src || !dst || !slot || !epoch || !work)
 		return DROP_NO_ROUTE;
 
 	struct bpf_fib_lookup *fib = &work->fib;
+	struct hop *hop = &slot->hop;
 
 	/* From before the question: an answer that is outdated meanwhile is not kept. */
 	__u32 asked = *epoch;
 
-	hop->expires_jiffies = 0;
+	slot->expires_jiffies = 0;
 
 	long answer = fib_look(c, src, dst, family, tos, 0, fib);
 
@@ -117,7 +128,7 @@ static __always_inline enum reason ask_next_hop(struct ctx c, const struct gatew
 	default:
 		return DROP_NO_ROUTE;
 	}
-	hop->dst = *dst;
+	slot->dst = *dst;
 	hop->ifindex = fib->ifindex;
 	hop->resolved = answer == BPF_FIB_LKUP_RET_SUCCESS;
 	__builtin_memcpy(hop->dst_mac, fib->dmac, ETH_ALEN);
@@ -133,12 +144,15 @@ static __always_inline enum reason ask_next_hop(struct ctx c, const struct gatew
 	if (c.entry == ENTRY_XDP && !hop->resolved && !gw->slow.ifindex)
 		return DROP_NO_SLOW_PATH;
 
+	if (dry_run)
+		note_hop(dst, hop);
+
 	__u64 now = bpf_jiffies64();
 
 	hop->by_kernel = hop->resolved && neighbour_is_due(hop, now);
-	if (hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE) {
-		hop->epoch = asked;
-		hop->expires_jiffies = now + jiffies_per_second;
+	if (hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE && !dry_run) {
+		slot->epoch = asked;
+		slot->expires_jiffies = now + jiffies_per_second;
 	}
 	return REASON_NONE;
 }
@@ -163,14 +177,14 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
 					    const __u32 family, __u8 tos, struct next_hop **found)
 {
 	__u32 zero = 0, how = family | (__u32)tos << 8;
-	struct next_hop *hop = next_hop_slot(dst);
+	struct next_hop *slot = next_hop_slot(dst);
 	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
 
-	if (!hop || !epoch)
+	if (!slot || !epoch)
 		return DROP_NO_ROUTE;
-	*found = hop;
-	if (hop->expires_jiffies > bpf_jiffies64() && hop->epoch == *epoch &&
-	    hop->dst.hi == dst->hi && hop->dst.lo == dst->lo)
+	*found = slot;
+	if (gw->flags & GATEWAY_NEXT_HOP_CACHE && slot->expires_jiffies > bpf_jiffies64() &&
+	    slot->epoch == *epoch && slot->dst.hi == dst->hi && slot->dst.lo == dst->lo)
 		return REASON_NONE;
 	return c.entry == ENTRY_XDP ? xdp_ask_next_hop(ctx_xdp(c), gw, src, dst, how)
 				    : tc_ask_next_hop(ctx_skb(c), gw, src, dst, how);
@@ -181,7 +195,7 @@ static __always_inline enum reason next_hop(struct ctx c, const struct gateway *
  * to; XDP has no way to, so the frame turns round in the slow path's namespace and comes back to a
  * tc entry.
  */
-static __always_inline int send(struct ctx c, const struct gateway *gw, struct next_hop *hop)
+static __always_inline int send(struct ctx c, const struct gateway *gw, struct hop *hop)
 {
 	bool by_kernel =
 		!hop->resolved || (hop->by_kernel && (c.entry == ENTRY_TC || gw->slow.ifindex));

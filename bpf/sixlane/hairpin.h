@@ -14,17 +14,17 @@ static __always_inline int forward_66(struct ctx c, const struct tables *t, cons
 				      const struct mapping *m, const struct l4_change *l4)
 {
 	__u32 size = wire_bytes(c, p, l4, pkt_wire_header_bytes(p)), bytes = pkt_l3_bytes(p);
-	struct next_hop *hop;
-	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &hop);
+	struct next_hop *next;
+	enum reason why = next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &next);
 
 	if (why)
 		return leave(c, p, why, 0, bytes);
-	if (size > hop->mtu_bytes)
-		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, hop->mtu_bytes), bytes);
+	if (size > next->hop.mtu_bytes)
+		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, next->hop.mtu_bytes), bytes);
 	if (store_ends(c, p->l3, m, p->ttl - 1) || rewrite_l4(c, t->gw, p, m, p->l4, l4))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count_forward(t->gw, m, FORWARD_HAIRPIN, bytes);
-	return send(c, t->gw, hop);
+	count_rare(p, FORWARD_HAIRPIN, bytes);
+	return send(c, t->gw, &next->hop);
 }
 
 static __always_inline int hairpin(struct ctx c)
@@ -45,14 +45,18 @@ static __always_inline int hairpin(struct ctx c)
 
 	struct addr client = m.src;
 
-	if (!why)
+	if (!why) {
 		why = map_hairpin(&t, &m);
+		count_for(t.gw, &p, &m);
+	}
 	if (!why && !is_allowed(&t, &m, &client))
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
 		why = DROP_TTL_EXPIRED;
-	if (!why)
+	if (!why) {
+		m.sum = csum_to32(csum_delta_addresses(&p, &m));
 		why = plan_l4(c, &p, &m, &l4);
+	}
 	return why ? leave(c, &p, why, 0, pkt_l3_bytes(&p)) : forward_66(c, &t, &p, &m, &l4);
 }
 

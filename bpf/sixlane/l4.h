@@ -34,7 +34,7 @@ static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p,
 		l4->csum_offset = offsetof(struct tcphdr, check);
 		l4->header_bytes = tcp->doff * 4;
 		l4->syn = tcp->syn;
-		l4->delta = csum_delta_addresses(p, m);
+		l4->delta = m->sum;
 	} else if (p->proto == IPPROTO_UDP) {
 		struct udphdr *udp = ctx_at(c, p->l4, sizeof(*udp));
 
@@ -45,7 +45,7 @@ static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p,
 		l4->csum_offset = offsetof(struct udphdr, check);
 		l4->header_bytes = sizeof(*udp);
 		l4->udp = true;
-		l4->delta = csum_delta_addresses(p, m);
+		l4->delta = m->sum;
 	} else if (p->proto == icmp_proto(p->family)) {
 		struct icmp_header *icmp = ctx_at(c, p->l4, sizeof(*icmp));
 
@@ -53,7 +53,7 @@ static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p,
 			return DROP_TRUNCATED;
 		l4->csum_offset = offsetof(struct icmp_header, checksum);
 		if (m->hairpin) {
-			l4->delta = csum_delta_addresses(p, m);
+			l4->delta = m->sum;
 			return REASON_NONE;
 		}
 		l4->echo = true;

@@ -105,12 +105,14 @@ struct {
 	__type(value, struct counter);
 } counters SEC(".maps");
 
-/* Forwarded packets: index prefix.id * DIRECTION_COUNT + direction. */
+/* The same by whom a packet is for: index (prefix * DIRECTION_COUNT + direction) * PROTOCOL_COUNT +
+ * protocol, where a prefix is its id + 1, and 0 stands for packets that are left before it is known
+ * which one they are for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MAX_PREFIXES *DIRECTION_COUNT);
+	__uint(max_entries, (MAX_PREFIXES + 1) * DIRECTION_COUNT * PROTOCOL_COUNT);
 	__type(key, __u32);
-	__type(value, struct counter);
+	__type(value, struct prefix_counter);
 } prefix_counters SEC(".maps");
 
 /* No program writes these: they are what an upgrade took over of maps with another layout. */
@@ -157,6 +159,18 @@ struct {
 	__type(value, struct next_hop);
 } next_hops SEC(".maps");
 
+/*
+ * Of each CPU PAIR_SLOTS; the loader makes room for as many CPUs as there may be. One array of
+ * pages and not PERCPU_ARRAY, which would cost another cache miss and let values lie across lines.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PAIR_SLOTS);
+	__type(key, __u32);
+	__type(value, struct pair);
+} pairs SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, NEIGHBOUR_SLOTS);
@@ -172,11 +186,19 @@ struct {
 	__type(value, __u32);
 } next_hop_epoch SEC(".maps");
 
+/* What the packet at hand met. Of each object its own, never pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct visit);
+} visits SEC(".maps");
+
 /* The tables that a packet works with, all of the generation it met first. */
 struct tables {
 	struct gateway *gw;
-	void *ranges;
 	__u32 slot;
+	__u32 generation;
 };
 
 static __always_inline int tables_read(struct tables *t)
@@ -186,15 +208,15 @@ static __always_inline int tables_read(struct tables *t)
 
 	if (!current)
 		return -1;
-	t->slot = *current & (GENERATIONS - 1);
+	t->generation = *current;
+	t->slot = t->generation & (GENERATIONS - 1);
 
 	void *inner = bpf_map_lookup_elem(&gateways, &t->slot);
 
 	if (!inner)
 		return -1;
 	t->gw = bpf_map_lookup_elem(inner, &zero);
-	t->ranges = bpf_map_lookup_elem(&ranges, &t->slot);
-	return t->gw && t->ranges ? 0 : -1;
+	return t->gw ? 0 : -1;
 }
 
 #endif

@@ -43,6 +43,7 @@ struct pkt {
 	__u32 l4;
 	__u32 payload_bytes; /* behind l4, by the IP header's word */
 	__u32 fragment_id;
+	__u32 counter_prefix; /* as in `prefix_counters` */
 	__u32 pointer; /* a Routing header's segments left, if there are any; for Parameter Problem
 			*/
 	__u16 fragment;

@@ -42,7 +42,7 @@ static __always_inline int pass(struct ctx c, enum reason why)
 		return ctx_pass(c);
 	if (c.entry == ENTRY_TC && is_from_slow_path(c, t.gw))
 		return forward_native(c, &t, &p);
-	count(why, pkt_l3_bytes(&p));
+	count_rare(&p, why, pkt_l3_bytes(&p));
 	if (t.gw->native_max_segment_bytes)
 		clamp_native(c, t.gw, &p);
 	return ctx_pass(c);

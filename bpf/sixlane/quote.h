@@ -48,8 +48,8 @@ static __always_inline enum reason map_quote(const struct tables *t, const struc
 	__u32 v4 = 0, index;
 
 	if (in->family == FAMILY_INET) {
-		m->src_word = range_of(t->ranges, addr_to_v4(in->src));
-		m->dst_word = range_of(t->ranges, addr_to_v4(in->dst));
+		m->src_word = range_of(t->slot, addr_to_v4(in->src));
+		m->dst_word = range_of(t->slot, addr_to_v4(in->dst));
 		m->prefix = outer->prefix;
 		return map_46(t, in, m, false, true);
 	}
@@ -57,14 +57,14 @@ static __always_inline enum reason map_quote(const struct tables *t, const struc
 	enum mapped_by src_by = map_addr_64(t, in->src, &v4, &index);
 
 	m->src = addr_from_v4(v4);
-	m->src_word = range_of(t->ranges, v4);
+	m->src_word = range_of(t->slot, v4);
 	if (src_by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), m->src_word))
 		return DROP_NOT_GLOBAL;
 
 	enum mapped_by dst_by = map_addr_64(t, in->dst, &v4, &index);
 
 	m->dst = addr_from_v4(v4);
-	m->dst_word = range_of(t->ranges, v4);
+	m->dst_word = range_of(t->slot, v4);
 	if (dst_by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), m->dst_word))
 		return DROP_NOT_GLOBAL;
 	if (src_by == BY_NOTHING)
@@ -261,13 +261,14 @@ static __always_inline int tail_append(struct ctx c, struct error_work *w, __u32
 static __always_inline __u32 mtu_of_quoted(struct ctx c, const struct tables *t,
 					   const struct pkt *in, const __u32 family)
 {
-	struct next_hop *hop;
+	struct next_hop *next;
 
-	return next_hop(c, t->gw, &in->src, &in->dst, family, 0, &hop) ? 0xffff : hop->mtu_bytes;
+	return next_hop(c, t->gw, &in->src, &in->dst, family, 0, &next) ? 0xffff
+									: next->hop.mtu_bytes;
 }
 
 static __always_inline enum reason error_46(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **hop)
+					    struct error_work *w, struct next_hop **next)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_46 *start = &w->start6;
@@ -275,15 +276,15 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 	__u32 fresh = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES + quoted_header;
 	__u32 mtu4 = mtu_of_quoted(c, t, in, FAMILY_INET);
 	__u64 delta;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, next);
 
 	if (why)
 		return why;
 	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
 		w->icmp.rest = icmp_mtu_46(w->icmp.rest, in->header_bytes + in->payload_bytes, mtu4,
-					   (*hop)->mtu_bytes);
+					   (*next)->hop.mtu_bytes);
 	plan_tail(&w->tail, in->l4, quoted_header,
-		  min_u32(ERROR6_BYTES_MAX, (*hop)->mtu_bytes) - ERROR6_HEADER_BYTES,
+		  min_u32(ERROR6_BYTES_MAX, (*next)->hop.mtu_bytes) - ERROR6_HEADER_BYTES,
 		  icmp_is_extensible(w->icmp.type, FAMILY_INET6), 8);
 	if (w->tail.keep_bytes)
 		w->icmp.rest |= w->tail.field_bytes / 8 << 24;
@@ -319,20 +320,20 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 }
 
 static __always_inline enum reason error_64(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **hop)
+					    struct error_work *w, struct next_hop **next)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_64 *start = &w->start4;
 	__u32 mtu6 = mtu_of_quoted(c, t, in, FAMILY_INET6);
 	__u64 delta;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, hop);
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, next);
 
 	if (why)
 		return why;
 	if (w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED)
 		w->icmp.rest = icmp_mtu_64(
 			w->icmp.rest, 20 + (in->has_fragment_header ? FRAGMENT_HEADER_BYTES : 0),
-			(*hop)->mtu_bytes, mtu6);
+			(*next)->hop.mtu_bytes, mtu6);
 
 	bool extensible =
 		!(w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED) &&
@@ -344,8 +345,8 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 	else
 		w->from_pool = false;
 	plan_tail(&w->tail, in->l4, sizeof(struct iphdr),
-		  min_u32(ERROR4_BYTES_MAX, (*hop)->mtu_bytes) - ERROR4_HEADER_BYTES, extensible,
-		  4);
+		  min_u32(ERROR4_BYTES_MAX, (*next)->hop.mtu_bytes) - ERROR4_HEADER_BYTES,
+		  extensible, 4);
 	if (w->tail.keep_bytes)
 		w->icmp.rest |= w->tail.field_bytes / 4 << 16;
 	if (error_delta(c, w, &delta))
@@ -378,18 +379,18 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 
 /* From inside to inside: addresses in both headers, and what follows from them. */
 static __always_inline enum reason error_66(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **hop)
+					    struct error_work *w, struct next_hop **next)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, hop);
+	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, next);
 	__u32 rest = w->icmp.rest;
 
 	if (why)
 		return why;
-	if (pkt_l3_bytes(p) > (*hop)->mtu_bytes)
+	if (pkt_l3_bytes(p) > (*next)->hop.mtu_bytes)
 		return DROP_TOO_BIG;
 	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
-		w->icmp.rest = max_u32(IPV6_MTU_MIN, min_u32(rest, (*hop)->mtu_bytes));
+		w->icmp.rest = max_u32(IPV6_MTU_MIN, min_u32(rest, (*next)->hop.mtu_bytes));
 
 	__be32 was = bpf_htonl(rest), is = bpf_htonl(w->icmp.rest);
 	__u64 delta = csum_delta_addresses(p, &w->m) + csum_delta_addresses(in, &w->mq) +
@@ -439,12 +440,14 @@ static __always_inline enum reason map_error(struct ctx c, struct tables *t, str
 		w->from_pool = true;
 		if (m->prefix >= MAX_PREFIXES)
 			return DROP_SOURCE_NOT_MAPPABLE;
+		count_for(t->gw, &w->p, m);
 	}
 	/* An error belongs to the flow that it quotes: the client is whom that packet went to. */
 	struct addr client = w->p.family == FAMILY_INET ? w->in.dst : mq->dst;
 
 	if (m->hairpin) {
 		why = map_hairpin(t, m);
+		count_for(t->gw, &w->p, m);
 		if (foreign) {
 			m->src = w->p.src; /* a router inside, which everybody inside can name */
 			why = why == DROP_NOT_GLOBAL ? REASON_NONE : why;
@@ -509,7 +512,7 @@ static __always_inline int translate_error(struct ctx c)
 {
 	__u32 zero = 0;
 	struct error_work *w = bpf_map_lookup_elem(&error_works, &zero);
-	struct next_hop *hop;
+	struct next_hop *next;
 	struct tables t;
 
 	if (!w)
@@ -527,20 +530,20 @@ static __always_inline int translate_error(struct ctx c)
 	__u32 bytes = pkt_l3_bytes(&w->p);
 
 	if (!why)
-		why = w->m.hairpin		   ? error_66(c, &t, w, &hop)
-		      : w->p.family == FAMILY_INET ? error_46(c, &t, w, &hop)
-						   : error_64(c, &t, w, &hop);
+		why = w->m.hairpin		   ? error_66(c, &t, w, &next)
+		      : w->p.family == FAMILY_INET ? error_46(c, &t, w, &next)
+						   : error_64(c, &t, w, &next);
 	if (why) {
-		int verdict = drop(why, bytes);
+		int verdict = drop(&w->p, why, bytes);
 
 		return is_pass(why) ? ctx_pass(c) : verdict; /* other tables than forward() met */
 	}
-	count_forward(t.gw, &w->m,
-		      w->m.hairpin		   ? FORWARD_HAIRPIN
-		      : w->p.family == FAMILY_INET ? FORWARD_46
-						   : FORWARD_64,
-		      bytes);
-	return send(c, t.gw, hop);
+	count_rare(&w->p,
+		   w->m.hairpin			? FORWARD_HAIRPIN
+		   : w->p.family == FAMILY_INET ? FORWARD_46
+						: FORWARD_64,
+		   bytes);
+	return send(c, t.gw, &next->hop);
 }
 
 __noinline int xdp_error(struct xdp_md *raw)

@@ -13,6 +13,14 @@
 /* What must be readable by pointer: link header, the longest bare headers, the transport header. */
 #define PULL_BYTES (LINK_BYTES_MAX + sizeof(struct ipv6hdr) + sizeof(struct tcphdr))
 
+/* The prefix that serves a packet is known. */
+static __always_inline void count_for(struct gateway *gw, struct pkt *p, const struct mapping *m)
+{
+	p->counter_prefix = prefix_at(gw, m->prefix)->id + 1;
+	if (dry_run)
+		note_mapping(m->prefix, &m->src, &m->dst);
+}
+
 /* From the wire to the upper layer of a packet that is ours. Who it is for and what it is comes
  * before what is wrong. */
 static __always_inline enum reason receive(struct ctx c, struct tables *t, struct pkt *p,
@@ -34,6 +42,7 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		if (!why)
 			why = classify_46(t, p, m);
 		if (!why) {
+			count_for(t->gw, p, m);
 			if (p->header_bytes > sizeof(struct iphdr))
 				ctx_pull(c, PULL_BYTES + 40);
 			why = check_ipv4(c, p);
@@ -100,17 +109,27 @@ static __always_inline enum reason check_upper(struct ctx c, struct pkt *p, cons
 
 /* Addresses in the other family. RFC 7915 4.1: an illegal source is let through in ICMP errors
  * only. */
-static __always_inline enum reason map(struct ctx c, const struct tables *t, const struct pkt *p,
+static __always_inline enum reason map(struct ctx c, const struct tables *t, struct pkt *p,
 				       struct mapping *m, const bool is_error)
 {
-	if (p->family == FAMILY_INET6)
-		return map_64(t, p, m);
-	m->src_word = range_of(t->ranges, addr_to_v4(p->src));
+	if (p->family == FAMILY_INET6) {
+		enum reason why = map_64(t, p, m);
+
+		if (!why)
+			count_for(t->gw, p, m);
+		return why;
+	}
+	m->src_word = range_of(t->slot, addr_to_v4(p->src));
 	if (!is_error && m->src_word & RANGE_ILLEGAL_SOURCE)
 		return DROP_ILLEGAL_SOURCE;
 	if (ipv4_is_source_routed(c, p))
 		return DROP_SOURCE_ROUTE;
-	return map_46(t, p, m, !is_error, false);
+
+	enum reason why = map_46(t, p, m, !is_error, false);
+
+	if (dry_run && !why)
+		note_mapping(m->prefix, &m->src, &m->dst);
+	return why;
 }
 
 /* The TOS or traffic class of what the packet becomes (RFC 7915 4.1, 5.1). */
@@ -130,21 +149,6 @@ static __always_inline bool is_allowed(const struct tables *t, const struct mapp
 {
 	return !(prefix_at(t->gw, m->prefix)->flags & PREFIX_RESTRICTED) ||
 	       source_is_in(t->slot, m->prefix, addr_to_v4(*client));
-}
-
-/* A hairpin counts as what comes in to the prefix that serves its destination. */
-static __always_inline void count_prefix(struct gateway *gw, const struct mapping *m,
-					 enum direction direction, __u32 bytes)
-{
-	count_in(&prefix_counters, prefix_at(gw, m->prefix)->id * DIRECTION_COUNT + direction,
-		 bytes);
-}
-
-static __always_inline void count_forward(struct gateway *gw, const struct mapping *m,
-					  enum reason why, __u32 bytes)
-{
-	count(why, bytes);
-	count_prefix(gw, m, why == FORWARD_64 ? DIRECTION_64 : DIRECTION_46, bytes);
 }
 
 #endif

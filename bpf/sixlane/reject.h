@@ -142,10 +142,10 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 	const struct addr *source =
 		family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
 	__u32 quoted = min_u32(packet_bytes, most - head);
-	struct next_hop *hop;
+	struct next_hop *next;
 	int sum;
 
-	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &hop))
+	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &next))
 		goto failed;
 	if (ctx_resize(c, p->l3 + quoted))
 		goto failed;
@@ -157,7 +157,7 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 				  : error6_write(c, t->gw, p, error, quoted, sum))
 		goto failed;
 	count(ICMP_ERROR_SENT, quoted + head);
-	return send(c, t->gw, hop);
+	return send(c, t->gw, &next->hop);
 failed:
 	count(ICMP_ERROR_FAILED, packet_bytes);
 	return ctx_drop(c);
@@ -174,7 +174,7 @@ static __always_inline bool may_be_told(struct ctx c, const struct tables *t, co
 	bool is_icmp;
 
 	if (p->family == FAMILY_INET) {
-		if (range_of(t->ranges, addr_to_v4(p->src)) & RANGE_ILLEGAL_SOURCE)
+		if (range_of(t->slot, addr_to_v4(p->src)) & RANGE_ILLEGAL_SOURCE)
 			return false;
 		is_icmp = p->proto == IPPROTO_ICMP;
 	} else {
@@ -234,11 +234,11 @@ static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason 
 {
 	struct icmp_start ignored;
 
-	count(why, bytes);
+	count_rare(p, why, bytes);
 	if (is_pass(why))
 		return ctx_pass(c);
 	if (p->no_error || p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
-		return VERDICT_DROP | why << VERDICT_REASON_SHIFT;
+		return verdict_drop(why);
 	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
 }
 

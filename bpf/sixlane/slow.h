@@ -63,7 +63,7 @@ static __always_inline int slow_path(struct ctx c, const struct gateway *gw, con
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
 	if (ttl_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count(FORWARD_SLOW_PATH, bytes);
+	count_rare(p, FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
@@ -82,7 +82,7 @@ static __always_inline int slow_path_segments(struct ctx c, const struct gateway
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
 	if (ctx_set_macs(c, gw->slow.near_mac, gw->slow.far_mac))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count(FORWARD_SLOW_PATH, bytes);
+	count_rare(p, FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
@@ -97,15 +97,15 @@ static __always_inline __u32 slow_mtu(__u32 mtu)
 }
 
 /* Has a translated packet cut into fragments for such a link. */
-static __always_inline int slow_path_64(struct ctx c, const struct gateway *gw, __u32 mtu,
-					__u32 bytes)
+static __always_inline int slow_path_64(struct ctx c, const struct gateway *gw, const struct pkt *p,
+					__u32 mtu, __u32 bytes)
 {
 	struct slow_mac mac = { .magic = bpf_htonl(SLOW_MAC_MAGIC),
 				.mtu_bytes = bpf_htons(slow_mtu(mtu)) };
 
 	if (ctx_set_macs(c, gw->slow.far_mac, (__u8 *)&mac))
 		return ctx_drop(c);
-	count(FORWARD_SLOW_PATH, bytes);
+	count_rare(p, FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
@@ -122,16 +122,16 @@ static __always_inline __u32 slow_mark(struct ctx c)
 static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p)
 {
 	__u32 bytes = pkt_l3_bytes(p);
-	struct next_hop *hop;
+	struct next_hop *next;
 	enum reason why =
 		p->family == FAMILY_INET
-			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &hop)
-			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &hop);
+			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &next)
+			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &next);
 
 	if (why)
-		return drop(why, bytes);
-	count(FORWARD_NATIVE, bytes);
-	return bpf_redirect_neigh(hop->ifindex, NULL, 0, 0);
+		return drop(p, why, bytes);
+	count_rare(p, FORWARD_NATIVE, bytes);
+	return bpf_redirect_neigh(next->hop.ifindex, NULL, 0, 0);
 }
 
 #endif

@@ -16,11 +16,15 @@ enum limit {
 	MAX_DEVICES = 16,
 	MAX_EAM_LENGTHS = 32,
 	NAME_BYTES = 32,
-	NEXT_HOP_SLOTS = 16384,
+	NEXT_HOP_SLOTS = 4096,
+	PAIR_SLOTS = 16384, /* of each CPU */
+	PAIR_WAYS = 2,
 	NEIGHBOUR_SLOTS = 256,
 	EVENT_HEAD_BYTES = 64,
 	EVENT_RING_BYTES = 1 << 20,
 	MAX_ICMP_POOL = 16,
+	VISIT_REASONS = 4,
+	VISIT_EAMS = 4,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -169,10 +173,19 @@ struct counter {
 	__u64 bytes; /* of layer 3, as received */
 };
 
+/* By the family of a packet as it came in. */
 enum direction {
 	DIRECTION_46 = 0,
 	DIRECTION_64 = 1,
 	DIRECTION_COUNT = 2,
+};
+
+enum protocol {
+	PROTOCOL_OTHER,
+	PROTOCOL_TCP,
+	PROTOCOL_UDP,
+	PROTOCOL_ICMP, /* of either family */
+	PROTOCOL_COUNT,
 };
 
 /* Why a packet left the pipeline as it did, or what else is worth counting; the index of
@@ -224,6 +237,11 @@ enum reason {
 	REASON_COUNT,
 };
 
+/* What became of packets of one prefix, direction and protocol. */
+struct prefix_counter {
+	struct counter reasons[REASON_COUNT];
+};
+
 /*
  * What was counted before the maps of `counters` and `prefix_counters` had their present layout:
  * keys of the sums. `map` is the kernel's number of the map that a sum comes from. As enums stand
@@ -236,8 +254,10 @@ struct past_reason {
 };
 
 struct past_prefix {
-	__u32 id; /* of struct prefix */
+	__u32 prefix; /* as in `prefix_counters` */
 	enum direction direction;
+	enum protocol protocol;
+	enum reason reason;
 	__u32 map;
 };
 
@@ -257,6 +277,31 @@ enum bucket_index {
 struct monitor {
 	__u32 enabled;
 	__u32 events_per_second; /* for each CPU */
+};
+
+/* Where a frame goes from here. */
+struct hop {
+	__u32 ifindex;
+	__u32 mtu_bytes;
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+	__u32 resolved;	 /* 0: the neighbour is not known yet, and neither are the MACs */
+	__u32 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
+			  */
+};
+
+/* What was found on one packet's way; written with `dry_run` or `capture` alone. */
+struct visit {
+	__u32 reasons[VISIT_REASONS]; /* enum reason, in the order in which they were counted */
+	__u32 reason_count;
+	__u32 eam_count;
+	struct eam eams[VISIT_EAMS]; /* mappings used */
+	__u32 served;		     /* index of the prefix that serves the packet + 1 */
+	__u32 has_hop;
+	struct addr new_src; /* with `served` */
+	struct addr new_dst;
+	struct addr hop_dst; /* with `has_hop`: the address that was looked up last */
+	struct hop hop;
 };
 
 /* Where a packet enters the pipeline. */
@@ -304,13 +349,28 @@ struct next_hop {
 	struct addr dst;
 	__u64 expires_jiffies;
 	__u32 epoch;
-	__u32 ifindex;
-	__u32 mtu_bytes;
-	__u8 dst_mac[6];
-	__u8 src_mac[6];
-	__u32 resolved;	 /* 0: the neighbour is not known yet, and neither are the MACs */
-	__u32 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
-			  */
+	struct hop hop;
+	__u32 pad;
+};
+
+/*
+ * What is remembered of packets between two addresses: all that was decided by these alone. Two
+ * cache lines; the first one tells whether it is what is looked for.
+ */
+struct pair {
+	struct addr src; /* as received */
+	struct addr dst;
+	__u64 expires_jiffies;
+	__u64 own_mac; /* XDP: that frames came to, as in struct gateway */
+	__u32 generation;
+	__u32 epoch;
+	__u32 sum;     /* what the new addresses do to a transport checksum */
+	__u16 prefix;  /* index of the entry that serves the inside address */
+	__u16 ipv4_id; /* of the next packet */
+	struct addr new_src;
+	struct addr new_dst;
+	struct hop hop;
+	__u32 counter_prefix; /* as in `prefix_counters` */
 };
 
 #endif

@@ -16,6 +16,7 @@ struct mapping {
 	struct addr src;
 	struct addr dst;
 	__u32 prefix;	/* index of the entry that serves the inside address */
+	__u32 sum;	/* csum_delta_addresses(), once both are known */
 	__u32 src_word; /* enum range_word */
 	__u32 dst_word;
 	__u32 dst_pool6; /* 64: the pool6 prefix that the destination is in, or MAX_PREFIXES */
@@ -27,7 +28,7 @@ struct mapping {
 static __always_inline enum reason classify_46(const struct tables *t, const struct pkt *p,
 					       struct mapping *m)
 {
-	m->dst_word = range_of(t->ranges, addr_to_v4(p->dst));
+	m->dst_word = range_of(t->slot, addr_to_v4(p->dst));
 	m->prefix = range_server(m->dst_word);
 	return m->prefix < MAX_PREFIXES ? REASON_NONE : PASS_NOT_OURS;
 }
@@ -112,7 +113,7 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	if (by == BY_NOTHING || (by == BY_EAM_INSIDE && index >= MAX_PREFIXES))
 		return PASS_NOT_OURS;
 	m->dst = addr_from_v4(v4);
-	m->dst_word = range_of(t->ranges, v4);
+	m->dst_word = range_of(t->slot, v4);
 	m->dst_by_eam = by != BY_PREFIX;
 	m->dst_pool6 = index;
 	m->hairpin = t->gw->flags & GATEWAY_HAIRPIN && range_server(m->dst_word) < MAX_PREFIXES;
@@ -122,8 +123,8 @@ static __always_inline enum reason classify_64(const struct tables *t, const str
 	__u32 word = m->dst_word;
 
 	if (m->dst_by_eam)
-		word = range_of(t->ranges, rfc6052_extract(prefix_at(t->gw, index), &p->dst));
-	return range_is_native(t->ranges, word, index) ? PASS_NATIVE : REASON_NONE;
+		word = range_of(t->slot, rfc6052_extract(prefix_at(t->gw, index), &p->dst));
+	return range_is_native(t->slot, word, index) ? PASS_NATIVE : REASON_NONE;
 }
 
 /* The source, which a prefix must serve, and what RFC 6052 3.1 says of both. */
@@ -140,7 +141,7 @@ static __always_inline enum reason map_64(const struct tables *t, const struct p
 	if (by == BY_NOTHING)
 		return DROP_SOURCE_NOT_MAPPABLE;
 	m->src = addr_from_v4(v4);
-	m->src_word = range_of(t->ranges, v4);
+	m->src_word = range_of(t->slot, v4);
 	if (by == BY_PREFIX && range_breaks_well_known(prefix_at(t->gw, index), m->src_word))
 		return DROP_NOT_GLOBAL;
 	m->prefix = range_server(m->src_word);

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from sixlane.errors import KernelError
+from sixlane.rfc.checksum import checksum
 from sixlane.rfc.outcome import Drop, Forward, Outcome, Pass
 from sixlane.rfc.rfc7915 import Translator
 from tests import needs
@@ -91,6 +92,31 @@ def compare(
     packet: bytes,
     entry: Entry,
     segment_bytes: int | None = None,
+) -> None:
+    """Twice: while nothing is remembered, and then behind a packet between the same addresses."""
+    world.datapath.forget_next_hops()
+    _compare_once(world, translator, packet, entry, segment_bytes)
+    between = plain_between(packet)
+    if between:
+        world.run(between, entry)
+    _compare_once(world, translator, packet, entry, segment_bytes)
+
+
+def plain_between(packet: bytes) -> bytes | None:
+    """A datagram of the same addresses about which there is nothing else; None: they cannot be
+    read."""
+    datagram = bytes.fromhex("9c40 0035 0008 1234")  # the checksum is not looked at
+    if len(packet) >= 20 and packet[0] >> 4 == 4:
+        header = bytearray.fromhex("4500 001c 0000 4000 4011 0000") + packet[12:20]
+        header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
+        return bytes(header) + datagram
+    if len(packet) >= 40 and packet[0] >> 4 == 6:
+        return bytes.fromhex("6000 0000 0008 1140") + packet[8:40] + datagram
+    return None
+
+
+def _compare_once(
+    world: World, translator: Translator, packet: bytes, entry: Entry, segment_bytes: int | None
 ) -> None:
     try:
         seen = world.run(packet, entry, gso_bytes=segment_bytes or 0)

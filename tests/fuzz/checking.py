@@ -17,6 +17,7 @@ from tests.diff.test_datapath import (
     expected,
     identifications,
     is_too_short_for_a_test_run,
+    plain_between,
     pool_picks,
 )
 from tests.fuzz.unknown import equal_but_for_the_sum, leads_nowhere, looks_unfinished
@@ -40,7 +41,13 @@ def check(world: World, translator: Translator, packets: Sequence[bytes]) -> Dif
     wanted: Counter[str] = Counter()
     agreed = True
     for packet in packets:
-        for entry in ENTRIES:
+        for number, entry in enumerate(ENTRIES):
+            between = plain_between(packet) if number else None
+            if (
+                between
+            ):  # so that the second one meets addresses that are remembered, if they can be
+                seen = world.send(between, entry)
+                wanted[_reason(translator, between, seen, entry) or ""] += 1
             try:
                 seen = world.send(packet, entry)
             except KernelError:
@@ -59,6 +66,9 @@ def check(world: World, translator: Translator, packets: Sequence[bytes]) -> Dif
 
 def differs(world: World, translator: Translator, packet: bytes, entry: Entry) -> str | None:
     """How, if it does."""
+    between = plain_between(packet)
+    if between and entry == ENTRIES[1]:
+        world.run(between, entry)
     try:
         seen = world.run(packet, entry)
     except KernelError as why:

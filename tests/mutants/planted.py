@@ -332,7 +332,7 @@ _XLAT = (
     Mutant(
         "native",
         "xlat.h",
-        "return range_is_native(t->ranges, word, index) ? PASS_NATIVE : REASON_NONE;",
+        "return range_is_native(t->slot, word, index) ? PASS_NATIVE : REASON_NONE;",
         "return word & RANGE_NATIVE_MASK ? PASS_NATIVE : REASON_NONE;",
         "what is native under another prefix is so here",
     ),
@@ -436,9 +436,9 @@ _RECEIVE = (
     ),
     Mutant(
         "direction",
-        "receive.h",
-        "why == FORWARD_64 ? DIRECTION_64 : DIRECTION_46",
-        "why == FORWARD_46 ? DIRECTION_64 : DIRECTION_46",
+        "drop.h",
+        "p->family == FAMILY_INET6 ? DIRECTION_64 : DIRECTION_46",
+        "p->family == FAMILY_INET ? DIRECTION_64 : DIRECTION_46",
         "a prefix counts the other direction",
     ),
 )
@@ -447,15 +447,15 @@ _WAY = (
     Mutant(
         "epoch",
         "fib.h",
-        "hop->expires_jiffies > bpf_jiffies64() && hop->epoch == *epoch &&",
-        "hop->expires_jiffies > bpf_jiffies64() &&",
+        "slot->epoch == *epoch && slot->dst.hi",
+        "slot->dst.hi",
         "never void",
     ),
     Mutant(
         "cache-off",
         "fib.h",
-        "hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE)",
-        "hop->resolved)",
+        "hop->resolved && gw->flags & GATEWAY_NEXT_HOP_CACHE && !dry_run)",
+        "hop->resolved && !dry_run)",
         "next hops are remembered where they must not be",
     ),
     Mutant("blackhole", "fib.h", "return DROP_BLACKHOLE;", "return DROP_NO_ROUTE;", "reason"),
@@ -570,8 +570,8 @@ _QUOTE = (
     Mutant(
         "quote-source",
         "quote.h",
-        "\tm->src = addr_from_v4(v4);\n\tm->src_word = range_of(t->ranges, v4);",
-        "\tm->dst = addr_from_v4(v4);\n\tm->src_word = range_of(t->ranges, v4);",
+        "\tm->src = addr_from_v4(v4);\n\tm->src_word = range_of(t->slot, v4);",
+        "\tm->dst = addr_from_v4(v4);\n\tm->src_word = range_of(t->slot, v4);",
         "source and destination of the quote",
     ),
     Mutant(
@@ -649,7 +649,7 @@ _PIPELINE = (
     ),
     Mutant(
         "hop-46",
-        "../uplink.bpf.c",
+        "translate.h",
         "header_46(p, m, p->payload_bytes, p->ttl - 1, &h);",
         "header_46(p, m, p->payload_bytes, p->ttl, &h);",
         "no hop is counted",
@@ -697,8 +697,8 @@ _HAIRPIN = (
     Mutant(
         "hairpin-mtu",
         "hairpin.h",
-        "max_u32(IPV6_MTU_MIN, hop->mtu_bytes), bytes)",
-        "max_u32(IPV6_MTU_MIN, hop->mtu_bytes - 20), bytes)",
+        "max_u32(IPV6_MTU_MIN, next->hop.mtu_bytes), bytes)",
+        "max_u32(IPV6_MTU_MIN, next->hop.mtu_bytes - 20), bytes)",
         "as if an IPv4 header became an IPv6 one",
     ),
     Mutant(
@@ -711,7 +711,7 @@ _HAIRPIN = (
     Mutant(
         "hairpin-icmp-sum",
         "l4.h",
-        "\t\tif (m->hairpin) {\n\t\t\tl4->delta = csum_delta_addresses(p, m);",
+        "\t\tif (m->hairpin) {\n\t\t\tl4->delta = m->sum;",
         "\t\tif (m->hairpin) {\n\t\t\tl4->delta = csum_delta_pseudo(p, m, p->payload_bytes);",
         "ICMPv6 leaves its pseudo-header",
     ),
@@ -760,7 +760,7 @@ _HAIRPIN = (
     Mutant(
         "hairpin-quote-mtu",
         "quote.h",
-        "max_u32(IPV6_MTU_MIN, min_u32(rest, (*hop)->mtu_bytes))",
+        "max_u32(IPV6_MTU_MIN, min_u32(rest, (*next)->hop.mtu_bytes))",
         "max_u32(IPV6_MTU_MIN, rest)",
         "our own link is forgotten",
     ),
@@ -1050,15 +1050,15 @@ _SETTINGS = (
     Mutant(
         "small-link",
         "../uplink.bpf.c",
-        "wire_bytes(c, p, l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN",
-        "wire_bytes(c, p, l4, p->l4 - p->l3) >= IPV6_MTU_MIN",
+        "wire_bytes(c, p, &tr->l4, pkt_wire_header_bytes(p)) > IPV6_MTU_MIN",
+        "wire_bytes(c, p, &tr->l4, p->l4 - p->l3) >= IPV6_MTU_MIN",
         "1,280 bytes are too many for a small link",
     ),
     Mutant(
         "small-link-hop",
         "../uplink.bpf.c",
-        "p->ttl - !cut",
-        "p->ttl - 1",
+        "&tr->l4, p->ttl, size, id)",
+        "&tr->l4, p->ttl - 1, size, id)",
         "the slow path takes a second hop",
     ),
     Mutant("small-link-mtu", "slow.h", "mtu >= 508 ? 508", "mtu >= 296 ? 508", "the next plateau"),
@@ -1069,6 +1069,110 @@ _SETTINGS = (
         "!(t.gw->flags & GATEWAY_ICMP_UNLIMITED) &&",
         "t.gw->flags & GATEWAY_ICMP_UNLIMITED &&",
         "what is unlimited is limited, and the other way round",
+    ),
+)
+
+_KNOWN = (
+    Mutant(
+        "pair-generation",
+        "pair.h",
+        "pair->generation == generation &&",
+        "",
+        "what is remembered outlives the tables",
+    ),
+    Mutant(
+        "pair-epoch",
+        "pair.h",
+        "pair->epoch == epoch;",
+        "1;",
+        "what is remembered outlives routes and neighbours",
+    ),
+    Mutant(
+        "pair-age",
+        "pair.h",
+        "return pair->expires_jiffies > bpf_jiffies64() && ",
+        "return ",
+        "and does not heal by itself",
+    ),
+    Mutant(
+        "pair-tag",
+        "pair.h",
+        "(pair->dst.hi ^ dst->hi) |\n\t\t(pair->dst.lo ^ dst->lo)) == 0",
+        "(pair->dst.hi ^ dst->hi)) == 0",
+        "half of the destination is not compared",
+    ),
+    Mutant("pair-sum", "pair.h", "pair->sum = m->sum;", "pair->sum = 0;", "no checksum follows"),
+    Mutant(
+        "pair-counter",
+        "pair.h",
+        "pair->counter_prefix = p->counter_prefix;",
+        "pair->counter_prefix = 0;",
+        "known packets count for no prefix",
+    ),
+    Mutant(
+        "pair-by-kernel",
+        "pair.h",
+        "pair->expires_jiffies = next->expires_jiffies;",
+        "pair->expires_jiffies = now + 100 * jiffies_per_second;",
+        "what is remembered outlives its next hop",
+    ),
+    Mutant("known-hop", "known.h", "p->ttl <= 1", "p->ttl < 1", "off by one"),
+    Mutant(
+        "known-mac",
+        "known.h",
+        "c.entry == ENTRY_XDP && pair->own_mac != ctx_own_mac(c)",
+        "0",
+        "a frame for somebody else is taken",
+    ),
+    Mutant(
+        "known-other-host",
+        "known.h",
+        "(c.entry == ENTRY_TC && ctx_is_for_other_host(c, t.gw))",
+        "0",
+        "and tc takes it, too",
+    ),
+    Mutant(
+        "known-options",
+        "known.h",
+        "p->header_bytes != sizeof(struct iphdr) || p->is_fragment",
+        "p->is_fragment",
+        "options are not looked at",
+    ),
+    Mutant(
+        "known-fragment",
+        "known.h",
+        "p->header_bytes != sizeof(struct iphdr) || p->is_fragment",
+        "p->header_bytes != sizeof(struct iphdr)",
+        "fragments are taken for whole packets",
+    ),
+    Mutant("known-check", "known.h", "!pair || check_ipv4(c, p)", "!pair", "nothing is checked"),
+    Mutant(
+        "known-length",
+        "known.h",
+        "!pair || !ctx_holds(c, p->l4 + p->payload_bytes)",
+        "!pair",
+        "truncated packets pass",
+    ),
+    Mutant(
+        "known-lowest-mtu",
+        "known.h",
+        "size > t->gw->lowest_ipv6_mtu_bytes",
+        "size > 100 + t->gw->lowest_ipv6_mtu_bytes",
+        "what must be fragmented is not",
+    ),
+    Mutant(
+        "known-mtu",
+        "known.h",
+        "\tif (size > pair->hop.mtu_bytes)\n",
+        "\tif (size > pair->hop.mtu_bytes + 20)\n",
+        "too large for the link",
+    ),
+    Mutant(
+        "cache-flag",
+        "fib.h",
+        "if (gw->flags & GATEWAY_NEXT_HOP_CACHE && slot->",
+        "if (slot->",
+        "next hops of the last tables are used where none must be remembered",
     ),
 )
 
@@ -1087,4 +1191,5 @@ MUTANTS = (
     *_MSS,
     *_EXTENSION,
     *_SETTINGS,
+    *_KNOWN,
 )

@@ -2,6 +2,7 @@
 """The smallest gateway: an IPv4 client, an IPv6 server, and the data path between, no agent."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ CLIENT = "192.31.196.10"
 SERVER = "192.175.48.10"
 CLIENT6 = f"64:ff9b::{CLIENT}"
 SERVER6 = f"64:ff9b::{SERVER}"
+
+
+_numbers = itertools.count()
 
 
 @dataclass
@@ -99,7 +103,8 @@ def gateway_of(attach: str, **spec: Any) -> Gateway:
 @contextlib.contextmanager
 def raise_hosts(attach: str) -> Iterator[Hosts]:
     """Client, gateway and server with their addresses and routes, nothing translating."""
-    hosts = Hosts(*(f"sl-e{os.getpid()}-{name}" for name in ("client", "gw", "server")))
+    word = f"sl-e{os.getpid()}-{next(_numbers)}"
+    hosts = Hosts(*(f"{word}-{name}" for name in ("client", "gw", "server")))
     made = []
     try:
         for name in (hosts.client, hosts.gateway, hosts.server):
@@ -115,7 +120,7 @@ def raise_hosts(attach: str) -> Iterator[Hosts]:
 @contextlib.contextmanager
 def raise_edge(attach: str, **spec: Any) -> Iterator[Edge]:
     """Client, gateway and server, translating; all gone afterwards."""
-    pins = Path(f"/sys/fs/bpf/sl-e{os.getpid()}")
+    pins = Path(f"/sys/fs/bpf/sl-e{os.getpid()}-{next(_numbers)}")
     try:
         with raise_hosts(attach) as hosts:
             with netns.inside(hosts.gateway):

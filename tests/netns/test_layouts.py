@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sixlane.bpf import Program, probe
-from sixlane.datapath import Attachment, Counter, Datapath, attach, layout
+from sixlane.datapath import Attachment, Counter, Datapath, Kind, attach, layout
 from sixlane.datapath.counters import keep_past
-from sixlane.datapath.layout import Direction, Reason
+from sixlane.datapath.layout import Direction, Protocol, Reason
 from sixlane.errors import KernelError
 from sixlane.net import link, netns
 from tests import needs
@@ -60,17 +60,21 @@ def in_force(devices: Devices) -> Datapath:
     with netns.inside(f"{PINS.name}-slow"):
         datapath.attach_slow("far", link.get("far0").ifindex)
     count(datapath, "counters", Reason.DROP_TTL_EXPIRED, 7)
-    services = datapath.prefix_ids()["services"] * Direction.DIRECTION_COUNT
-    count(datapath, "prefix_counters", services + Direction.DIRECTION_64, 9)
+    services = (datapath.prefix_ids()["services"] + 1) * Direction.DIRECTION_COUNT
+    udp = (services + Direction.DIRECTION_64) * Protocol.PROTOCOL_COUNT + Protocol.PROTOCOL_UDP
+    count(datapath, "prefix_counters", udp, 9, Reason.FORWARD_64)
     return datapath
 
 
-def count(datapath: Datapath, name: str, index: int, packets: int) -> None:
-    """As if packets of 100 bytes had come by, the last of them on another CPU."""
+def count(datapath: Datapath, name: str, index: int, packets: int, place: int = 0) -> None:
+    """As if packets of 100 bytes had come by, the last of them on another CPU. `place`: of the
+    counter in the element."""
     key = index.to_bytes(4, "little")
     values = datapath._maps[name].lookup_per_cpu(key) or []
-    values[0] = bytes(layout.Counter(packets - 1, 100 * (packets - 1)))
-    values[-1] = bytes(layout.Counter(1, 100))
+    for cpu, seen in ((0, packets - 1), (-1, 1)):
+        counter = bytes(layout.Counter(seen, 100 * seen))
+        start = place * len(counter)
+        values[cpu] = values[cpu][:start] + counter + values[cpu][start + len(counter) :]
     datapath._maps[name].update_per_cpu(key, values)
 
 
@@ -105,6 +109,8 @@ def test_older_programs_go_on_until_the_first_commit(devices: Devices) -> None:
         assert new.prefix_ids() == ids
         assert new.counters().reasons["drop_ttl_expired"] == Counter(7, 700)
         assert new.counters().prefixes["services"][64] == Counter(9, 900)
+        kind = Kind("services", 64, "udp", "forward_64")
+        assert new.counters().traffic[kind] == Counter(9, 900)
 
         new.commit(tables_for(WELL_KNOWN, *devices))
 
@@ -114,7 +120,7 @@ def test_older_programs_go_on_until_the_first_commit(devices: Devices) -> None:
         assert new.prefix_ids() == ids
         assert new.counters().reasons["drop_ttl_expired"] == Counter(7, 700)
         assert new.counters().prefixes["services"][64] == Counter(9, 900)
-    assert not list(PINS.rglob("*01d*")), "the older pins are gone"
+    assert not list(PINS.rglob("*-01d*")), "the older pins are gone"
 
 
 def test_tables_of_the_same_layout_stay_in_force(devices: Devices) -> None:
@@ -131,7 +137,7 @@ def test_tables_of_the_same_layout_stay_in_force(devices: Devices) -> None:
     make_older("counters", "past_counters")
     with Datapath.open(PINS) as third:
         assert third.counters().reasons["drop_ttl_expired"] == Counter(12, 1200), "all three"
-    assert not list(PINS.rglob("*01d*"))
+    assert not list(PINS.rglob("*-01d*"))
 
 
 def test_an_upgrade_that_was_killed_before_the_flip_starts_over(devices: Devices) -> None:
@@ -171,7 +177,7 @@ def test_an_upgrade_that_was_killed_between_two_devices_is_finished(
         assert attached() == programs_of(again)
         assert again.digest() is not None
         assert again.counters().reasons["drop_ttl_expired"] == Counter(7, 700)
-    assert not list(PINS.rglob("*01d*"))
+    assert not list(PINS.rglob("*-01d*"))
 
 
 @pytest.mark.parametrize("step", ["keep_past", "Pins.remove_others"])
@@ -192,7 +198,7 @@ def test_an_upgrade_that_was_killed_behind_the_swap_loses_no_counter(
     with Datapath.open(PINS) as again:
         assert again.counters().reasons["drop_ttl_expired"] == Counter(12, 1200)
         assert again.counters().prefixes["services"][64] == Counter(9, 900)
-    assert not list(PINS.rglob("*01d*"))
+    assert not list(PINS.rglob("*-01d*"))
 
 
 @pytest.mark.parametrize("step", ["keep_past", "Pins.remove_others"])
@@ -230,7 +236,7 @@ def test_a_version_that_comes_back_finds_its_counters(
         assert attached() == programs_of(back)
         assert back.counters().reasons["drop_ttl_expired"] == Counter(12, 1200)
         assert back.counters().prefixes["services"][64] == Counter(9, 900)
-    assert not list(PINS.rglob("*02d*"))
+    assert not list(PINS.rglob("*-02d*"))
 
 
 def test_counters_are_not_taken_over_twice(devices: Devices) -> None:
@@ -301,4 +307,4 @@ def test_without_any_program_attached_counters_are_kept(devices: Devices) -> Non
     make_older()
     with Datapath.open(PINS) as new:
         assert new.counters().reasons["drop_ttl_expired"] == Counter(7, 700)
-    assert not list(PINS.rglob("*01d*"))
+    assert not list(PINS.rglob("*-01d*"))

@@ -22,19 +22,19 @@ CHANGED = {
     "what is in a hash of EAMs": (
         "__be32 addr4;\n\t__u8 len4",
         "__u32 addr4;\n\t__u8 len4",
-        TABLES,
+        TABLES | {"visits"},
     ),
     "a limit": ("MAX_EAM_LENGTHS = 32,", "MAX_EAM_LENGTHS = 31,\n\tA = 1,", TABLES),
     "a flag": ("PREFIX_RESTRICTED = 2,", "PREFIX_RESTRICTED = 4,", TABLES),
     "two reasons in each other's place": (
         "\tDROP_TRUNCATED,\n\tDROP_MALFORMED,\n",
         "\tDROP_MALFORMED,\n\tDROP_TRUNCATED,\n",
-        {"counters", "past_counters", "events"},
+        {"counters", "past_counters", "prefix_counters", "past_prefixes", "events"},
     ),
     "what is remembered of a next hop": (
         "struct next_hop {\n",
         "struct next_hop {\n\t__u64 a;\n",
-        {"next_hops"},
+        {"next_hops", "fib_works"},
     ),
     "a comment": ("/* sent on */", "/* sent */", set()),
 }

@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -180,6 +180,10 @@ class Agent:
     def counters(self) -> dict[str, Any]:
         """Packets and bytes by reason, and by prefix and direction."""
         return counters_data(self._gateway.counters())
+
+    def trace(self, packets: Sequence[Mapping[str, str]], device: str | None) -> list[Any]:
+        """What would become of packets: see `sixlane.nat64.trace`."""
+        return self._gateway.trace(packets, device)
 
     def doctor(self) -> dict[str, Any]:
         """What this machine can do, what is in the way, and what it costs: see `agent.doctor`."""

@@ -4,7 +4,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from sixlane.nat64 import (
     plan_gateway,
     remove_slow_path,
     restore_originals,
+    trace,
     unsettled_troubles,
 )
 from sixlane.net.monitor import KINDS
@@ -193,6 +194,13 @@ class GatewayPart:
         """None while there is no data path."""
         with self._lock:
             return self._datapath.counters() if self._datapath is not None else None
+
+    def trace(self, packets: Sequence[Mapping[str, str]], device: str | None) -> list[Any]:
+        """See `sixlane.nat64.trace`. ConfigError: there is no data path."""
+        with self._lock:
+            if self._datapath is None:
+                raise ConfigError("there is no data path", "apply a Gateway first")
+            return trace(self._datapath, packets, device)
 
     def is_in_force(self) -> bool:
         """Whether packets meet tables, whoever made them."""

@@ -63,7 +63,7 @@ def status_data(
 def counters_data(counters: Counters | None) -> dict[str, Any]:
     """Packets and bytes by reason, and by prefix and direction; None: there is no data path."""
     if counters is None:
-        return {"reasons": {}, "prefixes": {}}
+        return {"reasons": {}, "prefixes": {}, "traffic": []}
     return {
         "reasons": {
             reason: {"packets": count.packets, "bytes": count.bytes}
@@ -76,4 +76,15 @@ def counters_data(counters: Counters | None) -> dict[str, Any]:
             }
             for name, directions in counters.prefixes.items()
         },
+        "traffic": [
+            {
+                "prefix": kind.prefix,
+                "direction": str(kind.direction),
+                "protocol": kind.protocol,
+                "reason": kind.reason,
+                "packets": count.packets,
+                "bytes": count.bytes,
+            }
+            for kind, count in counters.traffic.items()
+        ],
     }

@@ -5,7 +5,16 @@ from fastapi import Depends, FastAPI
 
 import sixlane
 from sixlane.agent import Agent
-from sixlane.api import health, prefixes, problem, resources, streams, system, transactions
+from sixlane.api import (
+    health,
+    prefixes,
+    problem,
+    resources,
+    streams,
+    system,
+    trace,
+    transactions,
+)
 from sixlane.api.openapi import describe
 from sixlane.api.parameters import refuse_unknown
 from sixlane.api.streams import Streams
@@ -28,6 +37,7 @@ def make_app(agent: Agent, open_streams: Streams | None = None) -> FastAPI:
         transactions.routes(agent),
         streams.routes(agent, open_streams or Streams()),
         system.routes(agent),
+        trace.routes(agent),
     ):
         app.include_router(router)
     health.install(app, agent)

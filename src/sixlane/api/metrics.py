@@ -118,6 +118,7 @@ def _families(agent: Source) -> Iterator[Metric]:
     counters = agent.counters()
     yield from _of_prefixes(counters["prefixes"])
     yield from _of_reasons(counters["reasons"])
+    yield from _of_traffic(counters["traffic"])
     yield from _of_agent(agent.metrics())
     yield from _of_resources(agent.resources())
 
@@ -134,6 +135,25 @@ def _of_prefixes(prefixes: dict[str, dict[str, dict[str, int]]]) -> Iterator[Met
         for direction, count in directions.items():
             packets.add_metric([name, direction], count["packets"])
             sizes.add_metric([name, direction], count["bytes"])
+    yield packets
+    yield sizes
+
+
+def _of_traffic(traffic: list[dict[str, Any]]) -> Iterator[Metric]:
+    labels = ["prefix", "direction", "protocol", "reason"]
+    packets = CounterMetricFamily(
+        "sixlane_traffic_packets",
+        "Packets by the prefix that serves them (empty: not known), family that they came in as "
+        "(46: IPv4, 64: IPv6), protocol, and why they left.",
+        labels=labels,
+    )
+    sizes = CounterMetricFamily(
+        "sixlane_traffic_bytes", "Bytes of layer 3 of the same, as received.", labels=labels
+    )
+    for kind in traffic:
+        values = [kind["prefix"] or "", *(kind[name] for name in labels[1:])]
+        packets.add_metric(values, kind["packets"])
+        sizes.add_metric(values, kind["bytes"])
     yield packets
     yield sizes
 

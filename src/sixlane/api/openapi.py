@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from sixlane.api import schemas, transactions
+from sixlane.api import schemas, trace, transactions
 from sixlane.api.body import JSON
 from sixlane.api.problem import MEDIA_TYPE
 from sixlane.model import KINDS
@@ -106,6 +106,7 @@ def schemas_of_document() -> dict[str, Any]:
     shapes = [
         *KINDS.values(),
         transactions.TransactionBody,
+        trace.TraceBody,
         transactions.RollbackBody,
         *_shapes_of_answers(),
     ]

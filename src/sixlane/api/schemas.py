@@ -185,11 +185,26 @@ class DirectionCounts(Shape):
     from_ipv6: Annotated[Count, Field(alias="64")]
 
 
+class Traffic(Shape):
+    """Packets that are counted together."""
+
+    prefix: Annotated[
+        str | None, Field(description="null: left before it is known which one serves them.")
+    ]
+    direction: Annotated[Literal["46", "64"], Field(description="By the family they came in as.")]
+    protocol: Literal["tcp", "udp", "icmp", "other"]
+    reason: Annotated[str, Field(examples=["forward_64"])]
+    packets: Annotated[int, Field(ge=1)]
+    bytes: Annotated[int, Field(ge=0, description="Of layer 3, as received.")]
+
+
 class Counters(Shape):
-    """`reasons`: by why packets left the pipeline. `prefixes`: by name and direction."""
+    """`reasons`: by why packets left the pipeline. `prefixes`: by name and direction. `traffic`:
+    by all of that and protocol; what is zero is left out."""
 
     reasons: dict[str, Count]
     prefixes: dict[str, DirectionCounts]
+    traffic: list[Traffic]
 
 
 class Drop(Shape):
@@ -212,6 +227,34 @@ class Drop(Shape):
     summary: Annotated[str, Field(description="One line, for people.")] = ""
     lost: Annotated[int, Field(ge=0, description="Too many for the reader.")] = 0
     limited: Annotated[int, Field(ge=0, description="Over the rate that is collected.")] = 0
+
+
+class TracedPacket(Shape):
+    """A packet, and what of it can be read."""
+
+    summary: Annotated[str, Field(description="One line, for people.")]
+    fields: Annotated[dict[str, str], Field(description="Of its headers, by name.")]
+    hex: Annotated[str, Field(description="The frame, in hexadecimal.")]
+    link_bytes: Annotated[int, Field(ge=12, description="That lie before layer 3.")]
+
+
+class Trace(Shape):
+    """What would become of one packet."""
+
+    number: Annotated[int, Field(ge=0, description="Which one of those asked for.")]
+    device: str
+    entry: Annotated[str, Field(examples=["tc"])]
+    verdict: Literal["sent", "cut", "answered", "dropped", "passed"]
+    reasons: Annotated[list[str], Field(examples=[["forward_64"]])]
+    steps: Annotated[list[str], Field(description="In order, for people.")]
+    before: TracedPacket
+    after: Annotated[TracedPacket | None, Field(description="What leaves; null: nothing.")]
+
+
+class Traces(Shape):
+    """One for each packet."""
+
+    items: list[Trace]
 
 
 class TornDown(Shape):

@@ -61,7 +61,13 @@ def _reasons(_: click.Context, session: Session) -> list[str]:
     return [one for one in session.client.counters()["reasons"] if one.startswith("drop_")]
 
 
+def _devices(_: click.Context, session: Session) -> list[str]:
+    gateway = session.client.status().get("gateway") or {}
+    return [one["name"] for one in gateway.get("devices", ())]
+
+
 prefixes = _completer(_prefixes)
 mapped = _completer(_mapped)
 revisions = _completer(_revisions)
 reasons = _completer(_reasons)
+devices = _completer(_devices)

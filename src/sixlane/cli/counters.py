@@ -16,7 +16,10 @@ from sixlane.cli.session import Session, pass_session
 @options.with_output
 @pass_session
 def counters(session: Session, out: Output) -> None:
-    """Show packets and bytes by reason and by prefix; those that are zero only with -o wide."""
+    """Show packets and bytes by reason and by prefix.
+
+    With -o wide also what is zero, and by prefix, direction, protocol and reason at once.
+    """
     answer = session.client.counters()
     if out.data(answer):
         return
@@ -28,6 +31,10 @@ def counters(session: Session, out: Output) -> None:
     prefixes = prefix_rows(answer["prefixes"])
     out.table(("COUNTER", "PACKETS", "BYTES"), reasons)
     show_prefix_rows(out, prefixes)
+    if out.wide:
+        keys = ("prefix", "direction", "protocol", "reason", "packets", "bytes")
+        rows = [tuple(kind[key] or "-" for key in keys) for kind in answer["traffic"]]  # type: ignore[literal-required]
+        out.table([key.upper() for key in keys], rows)
     if not reasons and not prefixes:
         out.lines("no packets yet")
 

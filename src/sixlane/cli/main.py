@@ -7,6 +7,7 @@ import click
 
 import sixlane
 from sixlane.cli.apply import apply
+from sixlane.cli.bench import bench
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
 from sixlane.cli.counters import counters
@@ -25,6 +26,8 @@ from sixlane.cli.session import DEFAULT_SOCKET, Session
 from sixlane.cli.status import status
 from sixlane.cli.sysdump import sysdump
 from sixlane.cli.teardown import teardown
+from sixlane.cli.top import top
+from sixlane.cli.trace import trace
 
 
 @click.group(
@@ -62,6 +65,7 @@ def version() -> None:
 
 for _command in (
     apply,
+    bench,
     completion,
     counters,
     delete,
@@ -80,6 +84,8 @@ for _command in (
     status,
     sysdump,
     teardown,
+    top,
+    trace,
 ):
     cli.add_command(_command)
 

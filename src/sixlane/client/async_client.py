@@ -25,6 +25,7 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    Trace,
     View,
 )
 
@@ -208,6 +209,12 @@ class AsyncClient:
     async def counters(self) -> Counters:
         """As `Client.counters`."""
         return await self._do(calls.counters())
+
+    async def trace(
+        self, packets: Iterable[Mapping[str, str]], *, device: str | None = None
+    ) -> list[Trace]:
+        """As `Client.trace`."""
+        return await self._do(calls.trace(packets, device))
 
     async def doctor(self) -> dict[str, Any]:
         """As `Client.doctor`."""

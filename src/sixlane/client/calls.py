@@ -21,6 +21,7 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    Trace,
     View,
 )
 
@@ -113,6 +114,12 @@ def history() -> Call[list[Revision]]:
 
 def rollback(revision: int | None, dry_run: bool) -> Call[Applied]:
     return _change("POST", "/v1/rollback", {"revision": revision}, dry_run=dry_run)
+
+
+def trace(packets: Iterable[Mapping[str, str]], device: str | None) -> Call[list[Trace]]:
+    body = json.dumps({"packets": list(packets), "device": device}).encode()
+    headers = {"Content-Type": _JSON}
+    return Call("POST", "/v1/trace", lambda answer: _data(answer)["items"], body, headers)
 
 
 def doctor() -> Call[dict[str, Any]]:

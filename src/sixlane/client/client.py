@@ -24,6 +24,7 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    Trace,
     View,
 )
 
@@ -200,6 +201,12 @@ class Client:
     def counters(self) -> Counters:
         """Packets and bytes since the data path was loaded."""
         return self._do(calls.counters())
+
+    def trace(
+        self, packets: Iterable[Mapping[str, str]], *, device: str | None = None
+    ) -> list[Trace]:
+        """What would become of packets, each given as `flow`, `packet` or `frame`."""
+        return self._do(calls.trace(packets, device))
 
     def doctor(self) -> dict[str, Any]:
         """What the machine has and lacks, and what that costs."""

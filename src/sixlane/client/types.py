@@ -179,8 +179,45 @@ class Count(TypedDict):
     bytes: int
 
 
+class TracedPacket(TypedDict):
+    """A packet: one line of it, its headers' fields, and the frame in hexadecimal."""
+
+    summary: str
+    fields: dict[str, str]
+    hex: str
+    linkBytes: int
+
+
+class Trace(TypedDict):
+    """What would become of a packet. `verdict`: sent, cut, answered, dropped or passed; `after`:
+    what leaves."""
+
+    number: int
+    device: str
+    entry: str
+    verdict: str
+    reasons: list[str]
+    steps: list[str]
+    before: TracedPacket
+    after: TracedPacket | None
+
+
+class Traffic(TypedDict):
+    """Packets that are counted together. `prefix`: None where they leave before it is known which
+    one serves them; `direction`: "46" or "64"; `protocol`: tcp, udp, icmp or other."""
+
+    prefix: str | None
+    direction: str
+    protocol: str
+    reason: str
+    packets: int
+    bytes: int
+
+
 class Counters(TypedDict):
-    """`reasons`: by why packets left the pipeline. `prefixes`: name, then direction "46", "64"."""
+    """`reasons`: by why packets left the pipeline. `prefixes`: name, then direction "46", "64".
+    `traffic`: by all of that and protocol."""
 
     reasons: dict[str, Count]
     prefixes: dict[str, dict[str, Count]]
+    traffic: list[Traffic]

@@ -3,7 +3,7 @@
 
 from sixlane.datapath.attach import Attachment, Entry, Mode
 from sixlane.datapath.commit import Written
-from sixlane.datapath.counters import Counter, Counters
+from sixlane.datapath.counters import Counter, Counters, Kind
 from sixlane.datapath.loader import Datapath
 from sixlane.datapath.tables import EamRows, PrefixEntry, SlowPath, Table, Tables, digest_of
 
@@ -14,6 +14,7 @@ __all__ = [
     "Datapath",
     "EamRows",
     "Entry",
+    "Kind",
     "Mode",
     "PrefixEntry",
     "SlowPath",

@@ -6,15 +6,30 @@ map that counted it: to take it over twice is to take it over once.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from sixlane.bpf import Map
 from sixlane.datapath import layout
-from sixlane.datapath.layout import Direction, Reason
+from sixlane.datapath.layout import Direction, Protocol, Reason
 
-_KEYS: dict[Literal[46, 64], Direction] = {46: Direction.DIRECTION_46, 64: Direction.DIRECTION_64}
+_Key = tuple[int, int, int, int]
+"""Prefix, direction, protocol and reason, as in struct past_prefix."""
+
+_TRANSLATED: dict[Literal[46, 64], tuple[tuple[Direction, Reason], ...]] = {
+    46: (
+        (Direction.DIRECTION_46, Reason.FORWARD_46),
+        # A hairpin is what comes in to the prefix that serves its destination.
+        (Direction.DIRECTION_64, Reason.FORWARD_HAIRPIN),
+    ),
+    64: (
+        (Direction.DIRECTION_64, Reason.FORWARD_64),
+        # Translated, and then to be cut; the other way it is cut first.
+        (Direction.DIRECTION_64, Reason.FORWARD_SLOW_PATH),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -29,14 +44,30 @@ class Counter:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """Of packets that are counted together. `prefix`: None where a packet leaves before it is known
+    which one serves it; `direction`: by the family that it came in as; `protocol`: tcp, udp, icmp
+    or other; `reason`: as in `Counters.reasons`.
+    """
+
+    prefix: str | None
+    direction: Literal[46, 64]
+    protocol: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Counters:
     """`reasons`: by enum reason in lower case ("forward_46", "drop_ttl_expired", ...), all of them.
 
-    `prefixes`: translated packets by the prefix's name and direction.
+    `prefixes`: translated packets by the prefix's name and direction. `traffic`: the same packets
+    as in `reasons`, but for those of prefixes that are gone and for what is beside a packet's end;
+    kinds of which there was none are left out.
     """
 
     reasons: dict[str, Counter]
     prefixes: dict[str, dict[Literal[46, 64], Counter]]
+    traffic: dict[Kind, Counter]
 
 
 PastReasons = Mapping[bytes, Counter]
@@ -55,21 +86,49 @@ def read_counters(
     by_reason = read_reasons(maps["counters"])
     for key, counter in (_past(maps["past_counters"]) | _foreign(maps, past_reasons)).items():
         by_reason[layout.PastReason.from_buffer_copy(key).reason] += counter
-    by_prefix = _read(maps["prefix_counters"])
+    places = {name: id + 1 for name, id in ids.items()}
+    found = _read_prefixes(maps["prefix_counters"], [0, *places.values()])
     for key, counter in (_past(maps["past_prefixes"]) | _foreign(maps, past_prefixes)).items():
-        prefix = layout.PastPrefix.from_buffer_copy(key)
-        by_prefix[_index(prefix.id, prefix.direction)] += counter
+        past = layout.PastPrefix.from_buffer_copy(key)
+        found[past.prefix, past.direction, past.protocol, past.reason] += counter
+    names: dict[int, str | None] = {place: name for name, place in places.items()}
+    names[0] = None
     return Counters(
         {
             reason.name.lower(): by_reason[reason]
             for reason in Reason
             if reason not in (Reason.REASON_NONE, Reason.REASON_COUNT)
         },
+        {name: _translated(found, place) for name, place in places.items()},
         {
-            name: {direction: by_prefix[_index(id, index)] for direction, index in _KEYS.items()}
-            for name, id in ids.items()
+            _kind(names[key[0]], *key[1:]): counter
+            for key, counter in sorted(found.items())
+            if counter.packets and key[0] in names
         },
     )
+
+
+def _kind(prefix: str | None, direction: int, protocol: int, reason: int) -> Kind:
+    return Kind(
+        prefix,
+        46 if direction == Direction.DIRECTION_46 else 64,
+        Protocol(protocol).name.removeprefix("PROTOCOL_").lower(),
+        Reason(reason).name.lower(),
+    )
+
+
+def _translated(found: Mapping[_Key, Counter], place: int) -> dict[Literal[46, 64], Counter]:
+    return {
+        direction: sum(
+            (
+                counter
+                for (prefix, came, _, reason), counter in found.items()
+                if prefix == place and (came, reason) in ends
+            ),
+            Counter(0, 0),
+        )
+        for direction, ends in _TRANSLATED.items()
+    }
 
 
 def keep_past(
@@ -79,7 +138,7 @@ def keep_past(
     for key, counter in _foreign(maps, reasons).items():
         maps["past_counters"].update(key, _value(counter))
     for key, counter in _foreign(maps, prefixes).items():
-        if layout.PastPrefix.from_buffer_copy(key).id in ids:
+        if layout.PastPrefix.from_buffer_copy(key).prefix - 1 in ids:
             maps["past_prefixes"].update(key, _value(counter))
 
 
@@ -89,18 +148,37 @@ def read_reasons(reasons: Map) -> dict[int, Counter]:
 
 
 def clear_prefix(maps: Mapping[str, Map], id: int) -> None:
-    """Both directions back to zero: the id is about to get another name."""
-    for index in _KEYS.values():
-        key = _index(id, index).to_bytes(4, "little")
-        values = maps["prefix_counters"].lookup_per_cpu(key) or []
-        maps["prefix_counters"].update_per_cpu(key, [bytes(len(value)) for value in values])
+    """All of a prefix back to zero: the id is about to get another name."""
+    for row in _rows(id + 1):
+        values = maps["prefix_counters"].lookup_per_cpu(_index(row)) or []
+        maps["prefix_counters"].update_per_cpu(_index(row), [bytes(len(value)) for value in values])
     for key in _past(maps["past_prefixes"]):
-        if layout.PastPrefix.from_buffer_copy(key).id == id:
+        if layout.PastPrefix.from_buffer_copy(key).prefix == id + 1:
             maps["past_prefixes"].delete(key)
 
 
-def _index(id: int, direction: int) -> int:
-    return id * Direction.DIRECTION_COUNT + direction
+def _rows(place: int) -> range:
+    """The elements of `prefix_counters` that belong to a prefix."""
+    each = Direction.DIRECTION_COUNT * Protocol.PROTOCOL_COUNT
+    return range(place * each, (place + 1) * each)
+
+
+def _index(row: int) -> bytes:
+    return row.to_bytes(4, "little")
+
+
+def _read_prefixes(counters: Map, places: Iterable[int]) -> defaultdict[_Key, Counter]:
+    found: defaultdict[_Key, Counter] = defaultdict(lambda: Counter(0, 0))
+    for row in chain.from_iterable(map(_rows, places)):
+        values = [memoryview(one).cast("Q") for one in counters.lookup_per_cpu(_index(row)) or []]
+        rest, protocol = divmod(row, Protocol.PROTOCOL_COUNT)
+        prefix, direction = divmod(rest, Direction.DIRECTION_COUNT)
+        for reason in range(Reason.REASON_COUNT):
+            packets = sum(one[2 * reason] for one in values)
+            if packets:
+                size = sum(one[2 * reason + 1] for one in values)
+                found[prefix, direction, protocol, reason] = Counter(packets, size)
+    return found
 
 
 def _read(counters: Map) -> dict[int, Counter]:

@@ -172,12 +172,12 @@ _INNER: dict[str, tuple[str, ...]] = {
 }
 # The records of a ring buffer, of which BTF says nothing.
 _RECORDS = {"events": ("drop_event",)}
-# The enum whose numbers are keys of a map, or stand in its records.
+# The enums whose numbers are keys of a map, or stand in its records.
 _NUMBERS = {
-    "counters": "reason",
-    "prefix_counters": "direction",
-    "buckets": "bucket_index",
-    "events": "reason",
+    "counters": ("reason",),
+    "prefix_counters": ("direction", "protocol", "reason"),
+    "buckets": ("bucket_index",),
+    "events": ("reason",),
 }
 _TOGETHER = (
     ("generation", *_INNER),
@@ -210,14 +210,13 @@ def _described(types: Btf, uplink: Btf, map: MapDefinition) -> str:
     if map.inner and map.name not in _INNER:
         raise SystemExit(f"{map.name}: _INNER in generate.py does not say what is in it")
     inside = [types.find(Struct, name) for name in (_INNER | _RECORDS).get(map.name, ())]
-    numbers = _NUMBERS.get(map.name)
     return " ".join(
         [
             map.name,
             _map(map),
             *(_layout(uplink, type) for type in (map.key, map.value) if type),
             *(_layout(types, type) for type in inside),
-            *([_layout(types, types.find(Enum, numbers))] if numbers else []),
+            *(_layout(types, types.find(Enum, name)) for name in _NUMBERS.get(map.name, ())),
         ]
     )
 

@@ -34,11 +34,15 @@ class Limit(IntEnum):
     MAX_DEVICES = 16
     MAX_EAM_LENGTHS = 32
     NAME_BYTES = 32
-    NEXT_HOP_SLOTS = 16384
+    NEXT_HOP_SLOTS = 4096
+    PAIR_SLOTS = 16384
+    PAIR_WAYS = 2
     NEIGHBOUR_SLOTS = 256
     EVENT_HEAD_BYTES = 64
     EVENT_RING_BYTES = 1048576
     MAX_ICMP_POOL = 16
+    VISIT_REASONS = 4
+    VISIT_EAMS = 4
 
 
 class PrefixFlag(IntEnum):
@@ -75,6 +79,14 @@ class Direction(IntEnum):
     DIRECTION_46 = 0
     DIRECTION_64 = 1
     DIRECTION_COUNT = 2
+
+
+class Protocol(IntEnum):
+    PROTOCOL_OTHER = 0
+    PROTOCOL_TCP = 1
+    PROTOCOL_UDP = 2
+    PROTOCOL_ICMP = 3
+    PROTOCOL_COUNT = 4
 
 
 class Reason(IntEnum):
@@ -341,6 +353,14 @@ class Counter(ctypes.Structure):
 assert ctypes.sizeof(Counter) == 16
 
 
+class PrefixCounter(ctypes.Structure):
+    _fields_ = (("reasons", Counter * 38),)
+    reasons: "ctypes.Array[Counter]"
+
+
+assert ctypes.sizeof(PrefixCounter) == 608
+
+
 class PastReason(ctypes.Structure):
     _fields_ = (
         ("reason", ctypes.c_uint32),
@@ -355,16 +375,20 @@ assert ctypes.sizeof(PastReason) == 8
 
 class PastPrefix(ctypes.Structure):
     _fields_ = (
-        ("id", ctypes.c_uint32),
+        ("prefix", ctypes.c_uint32),
         ("direction", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint32),
+        ("reason", ctypes.c_uint32),
         ("map", ctypes.c_uint32),
     )
-    id: int
+    prefix: int
     direction: int
+    protocol: int
+    reason: int
     map: int
 
 
-assert ctypes.sizeof(PastPrefix) == 12
+assert ctypes.sizeof(PastPrefix) == 20
 
 
 class Bucket(ctypes.Structure):
@@ -389,6 +413,54 @@ class Monitor(ctypes.Structure):
 
 
 assert ctypes.sizeof(Monitor) == 8
+
+
+class Hop(ctypes.Structure):
+    _fields_ = (
+        ("ifindex", ctypes.c_uint32),
+        ("mtu_bytes", ctypes.c_uint32),
+        ("dst_mac", ctypes.c_uint8 * 6),
+        ("src_mac", ctypes.c_uint8 * 6),
+        ("resolved", ctypes.c_uint32),
+        ("by_kernel", ctypes.c_uint32),
+    )
+    ifindex: int
+    mtu_bytes: int
+    dst_mac: "ctypes.Array[ctypes.c_uint8]"
+    src_mac: "ctypes.Array[ctypes.c_uint8]"
+    resolved: int
+    by_kernel: int
+
+
+assert ctypes.sizeof(Hop) == 28
+
+
+class Visit(ctypes.Structure):
+    _fields_ = (
+        ("reasons", ctypes.c_uint32 * 4),
+        ("reason_count", ctypes.c_uint32),
+        ("eam_count", ctypes.c_uint32),
+        ("eams", Eam * 4),
+        ("served", ctypes.c_uint32),
+        ("has_hop", ctypes.c_uint32),
+        ("new_src", Addr),
+        ("new_dst", Addr),
+        ("hop_dst", Addr),
+        ("hop", Hop),
+    )
+    reasons: "ctypes.Array[ctypes.c_uint32]"
+    reason_count: int
+    eam_count: int
+    eams: "ctypes.Array[Eam]"
+    served: int
+    has_hop: int
+    new_src: Addr
+    new_dst: Addr
+    hop_dst: Addr
+    hop: Hop
+
+
+assert ctypes.sizeof(Visit) == 208
 
 
 class DropEvent(ctypes.Structure):
@@ -450,72 +522,104 @@ class NextHop(ctypes.Structure):
         ("dst", Addr),
         ("expires_jiffies", ctypes.c_uint64),
         ("epoch", ctypes.c_uint32),
-        ("ifindex", ctypes.c_uint32),
-        ("mtu_bytes", ctypes.c_uint32),
-        ("dst_mac", ctypes.c_uint8 * 6),
-        ("src_mac", ctypes.c_uint8 * 6),
-        ("resolved", ctypes.c_uint32),
-        ("by_kernel", ctypes.c_uint32),
+        ("hop", Hop),
+        ("pad", ctypes.c_uint32),
     )
     dst: Addr
     expires_jiffies: int
     epoch: int
-    ifindex: int
-    mtu_bytes: int
-    dst_mac: "ctypes.Array[ctypes.c_uint8]"
-    src_mac: "ctypes.Array[ctypes.c_uint8]"
-    resolved: int
-    by_kernel: int
+    hop: Hop
+    pad: int
 
 
-assert ctypes.sizeof(NextHop) == 56
+assert ctypes.sizeof(NextHop) == 64
+
+
+class Pair(ctypes.Structure):
+    _fields_ = (
+        ("src", Addr),
+        ("dst", Addr),
+        ("expires_jiffies", ctypes.c_uint64),
+        ("own_mac", ctypes.c_uint64),
+        ("generation", ctypes.c_uint32),
+        ("epoch", ctypes.c_uint32),
+        ("sum", ctypes.c_uint32),
+        ("prefix", ctypes.c_uint16),
+        ("ipv4_id", ctypes.c_uint16),
+        ("new_src", Addr),
+        ("new_dst", Addr),
+        ("hop", Hop),
+        ("counter_prefix", ctypes.c_uint32),
+    )
+    src: Addr
+    dst: Addr
+    expires_jiffies: int
+    own_mac: int
+    generation: int
+    epoch: int
+    sum: int
+    prefix: int
+    ipv4_id: int
+    new_src: Addr
+    new_dst: Addr
+    hop: Hop
+    counter_prefix: int
+
+
+assert ctypes.sizeof(Pair) == 128
 
 
 MAPS = {
+    "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "sources": MapLayout(12, 4, 4, 128, 0, MapLayout(2, 4, 80, 1, 4096)),
     "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5552, 1, 0)),
-    "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "counters": MapLayout(6, 4, 16, 38, 0),
-    "prefix_counters": MapLayout(6, 4, 16, 128, 0),
+    "prefix_counters": MapLayout(6, 4, 608, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
-    "past_prefixes": MapLayout(1, 12, 16, 4096, 1),
+    "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
     "buckets": MapLayout(6, 4, 16, 2, 0),
     "monitors": MapLayout(2, 4, 8, 1, 0),
     "events": MapLayout(27, 0, 0, 1048576, 0),
-    "next_hops": MapLayout(6, 4, 56, 16384, 0),
+    "next_hops": MapLayout(6, 4, 64, 4096, 0),
+    "pairs": MapLayout(2, 4, 128, 16384, 1024),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
-    "fib_works": MapLayout(6, 4, 64, 1, 0),
+    "visits": MapLayout(6, 4, 208, 1, 0),
+    "fib_works": MapLayout(6, 4, 128, 1, 0),
     "error_works": MapLayout(6, 4, 1616, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "sources": "ad8bd0fb",
-    "eam4": "ad8bd0fb",
-    "eam6": "ad8bd0fb",
-    "generation": "ad8bd0fb",
-    "gateways": "ad8bd0fb",
-    "ranges": "ad8bd0fb",
+    "ranges": "f9f68bfe",
+    "sources": "f9f68bfe",
+    "eam4": "f9f68bfe",
+    "eam6": "f9f68bfe",
+    "generation": "f9f68bfe",
+    "gateways": "f9f68bfe",
     "counters": "ca046446",
-    "prefix_counters": "88bdc9db",
+    "prefix_counters": "34d26e74",
     "past_counters": "ca046446",
-    "past_prefixes": "88bdc9db",
+    "past_prefixes": "34d26e74",
     "buckets": "cb52645b",
     "monitors": "47c845e4",
     "events": "a3ba2282",
-    "next_hops": "98a601c5",
+    "next_hops": "8943de90",
+    "pairs": "f4ac56ff",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "fib_works": "cbcb9998",
-    "error_works": "81f80def",
+    "visits": "6aeaaad1",
+    "fib_works": "a491c414",
+    "error_works": "d4947b81",
     "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""
 
 CONFIG = {
     "jiffies_per_second": Variable(0, 4),
+    "dry_run": Variable(4, 4),
+    "capture": Variable(8, 4),
 }

@@ -4,11 +4,14 @@
 import logging
 import shutil
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from ipaddress import IPv6Network
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
-from sixlane.bpf import Map, Object, Program
+from sixlane.bpf import Map, Object, Program, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.commit import (
@@ -26,9 +29,10 @@ from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
 from sixlane.datapath.layout import Limit
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
-from sixlane.datapath.pins import Pins, build_id, namespace_name
-from sixlane.datapath.tables import Tables, prefix_names
-from sixlane.errors import KernelError
+from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
+from sixlane.datapath.simulate import Simulator, set_constants, simulator
+from sixlane.datapath.tables import Tables, pool6_of, prefix_names
+from sixlane.errors import KernelError, NotSupported
 
 _log = logging.getLogger("sixlane.datapath")
 
@@ -64,16 +68,14 @@ class Datapath:
         no objects.
         """
         path = object_path(UPLINK)
-        constants = {"jiffies_per_second": jiffies_per_second()}
+        constants = _constants()
         pins = Pins.open(root, build_id(path.read_bytes(), repr(constants).encode()))
         in_use = attach.maps_in_use(pins.links, namespace_name(root))
         pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
             if not _all_pinned(pins):
                 _load(path, pins, constants)
-            maps = {
-                name: resources.enter_context(Map.from_pin(pins.map(name))) for name in layout.MAPS
-            }
+            maps = {name: resources.enter_context(Map.from_pin(pins.map(name))) for name in PINNED}
             older = Older(pins.others())
             resources.callback(older.close)
             programs = {
@@ -141,6 +143,11 @@ class Datapath:
         gateway = gateway_in_force(self._maps)
         return prefix_names(gateway) if gateway else self._older.prefix_ids()
 
+    def pool6(self) -> list[tuple[str, IPv6Network]]:
+        """Names and networks of the prefixes in force, in the order of the tables."""
+        gateway = gateway_in_force(self._maps)
+        return pool6_of(gateway) if gateway else []
+
     def fill(self) -> dict[str, tuple[int, int]]:
         """Of what has a limit in the tables in force: how much is used, and the limit."""
         gateway = gateway_in_force(self._maps) or layout.Gateway()
@@ -207,6 +214,21 @@ class Datapath:
         """For whoever starts: a reader that was killed could not switch them off."""
         switch(self._maps["monitors"], layout.Monitor())
 
+    def simulator(self, entry: Literal["xdp", "tc"]) -> AbstractContextManager[Simulator]:
+        """To ask what would become of packets. NotSupported: other tables than ours are in force.
+
+        It works over the tables of each moment and changes nothing.
+        """
+        if self._replacing:
+            raise NotSupported(
+                "trace", "programs of another version are attached: apply once with this one"
+            )
+        return simulator(object_path(UPLINK), self._maps, entry, _constants())
+
+    def maps(self) -> Mapping[str, Map]:
+        """The maps by their names in C; owned by the datapath."""
+        return self._maps
+
     def program(self, name: str) -> Program:
         """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
         return self._programs[name]
@@ -242,13 +264,17 @@ class Datapath:
         return replaced
 
 
+def _constants() -> dict[str, int]:
+    return {"jiffies_per_second": jiffies_per_second()}
+
+
 def jiffies_per_second() -> int:
     """HZ of the running kernel: the coarse clock ticks once a jiffy."""
     return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
 
 
 def _all_pinned(pins: Pins) -> bool:
-    return all(pins.map(name).exists() for name in layout.MAPS) and all(
+    return all(pins.map(name).exists() for name in PINNED) and all(
         (pins.programs / name).exists() for name in _PROGRAMS
     )
 
@@ -256,14 +282,10 @@ def _all_pinned(pins: Pins) -> bool:
 def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
     """Loads the programs over the pinned maps, pinning those that are not there yet."""
     with Object.open(path) as opened:
-        for name in layout.MAPS:
+        for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
-        rodata = opened.maps[".rodata"].initial_value
-        for name, value in constants.items():
-            place = layout.CONFIG[name]
-            rodata[place.offset : place.offset + place.bytes] = value.to_bytes(
-                place.bytes, "little"
-            )
+        opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
+        set_constants(opened, constants)
         opened.load()
         for name in _PROGRAMS:
             pin = pins.programs / name

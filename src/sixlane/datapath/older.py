@@ -14,7 +14,7 @@ from sixlane.bpf import Btf, Map
 from sixlane.bpf.btf import Array, Enum, Struct, Type
 from sixlane.datapath import layout
 from sixlane.datapath.counters import Counter
-from sixlane.datapath.layout import Direction, Reason
+from sixlane.datapath.layout import Direction, Protocol, Reason
 from sixlane.datapath.pins import Group
 from sixlane.errors import KernelError
 
@@ -33,7 +33,7 @@ class Older:
         ]
         self._tables = {name: map for name, map in self._maps if name in ("generation", "gateways")}
         self._reasons = list(_named(self._maps, ("counters", "past_counters"), "reason"))
-        self._prefixes = list(_named(self._maps, ("prefix_counters", "past_prefixes"), "direction"))
+        self._prefixes = list(_named(self._maps, ("prefix_counters", "past_prefixes"), "protocol"))
 
     def close(self) -> None:
         """Lets go of them. From now on there is nothing to be read."""
@@ -79,13 +79,10 @@ class Older:
     def prefixes(self) -> dict[bytes, Counter]:
         """What was counted for each prefix, by struct past_prefix."""
         found = {}
-        for map, types, names in self._prefixes:
-            for key, counter in _counted(map, types, "index"):
-                if "index" in key:  # the last name is that of their number, DIRECTION_COUNT
-                    key["id"], key["direction"] = divmod(key["index"], max(names))
-                name = names.get(key["direction"], "")
-                if name in Direction.__members__ and counter.packets:
-                    past = layout.PastPrefix(key["id"], Direction[name], key["map"])
+        for map, types, _ in self._prefixes:
+            for key, counter in _counted_by_prefix(map, types):
+                past = _past_prefix(types, key)
+                if past is not None and counter.packets:
                     found[bytes(past)] = counter
         return found
 
@@ -140,6 +137,39 @@ def _counted(map: Map, types: Btf, index: str) -> Iterator[tuple[dict[str, int],
     for key, values in map.items_per_cpu():
         number = {index: int.from_bytes(key, "little"), "map": map.info.id}
         yield number, _sum([_decoded(types, struct, value) for value in values])
+
+
+def _counted_by_prefix(map: Map, types: Btf) -> Iterator[tuple[dict[str, int], Counter]]:
+    """What is in `prefix_counters`, or sums of it: by fields of struct past_prefix."""
+    if map.info.btf_key_type_id and isinstance(
+        types.strip(types[map.info.btf_key_type_id]), Struct
+    ):
+        yield from _counted(map, types, "")
+        return
+    struct = types.find(Struct, "prefix_counter")
+    protocols, directions = (
+        max(one.value for one in types.find(Enum, name).values)
+        for name in ("protocol", "direction")
+    )  # the last name is that of their number
+    for index, values in map.items_per_cpu():
+        rest, protocol = divmod(int.from_bytes(index, "little"), protocols)
+        prefix, direction = divmod(rest, directions)
+        cpus = [_decoded(types, struct, value)["reasons"] for value in values if any(value)]
+        for reason, counters in enumerate(zip(*cpus, strict=True)):
+            key = {"prefix": prefix, "direction": direction, "protocol": protocol}
+            yield key | {"reason": reason, "map": map.info.id}, _sum(list(counters))
+
+
+def _past_prefix(types: Btf, key: Mapping[str, int]) -> layout.PastPrefix | None:
+    """In our own numbers; None if we have no name for it."""
+    numbers = {}
+    for name, ours in (("direction", Direction), ("protocol", Protocol), ("reason", Reason)):
+        theirs = {one.value: one.name for one in types.find(Enum, name).values}
+        number = ours.__members__.get(theirs.get(key[name], ""))
+        if number is None:
+            return None
+        numbers[name] = int(number)
+    return layout.PastPrefix(key["prefix"], map=key["map"], **numbers)
 
 
 def _sum(values: list[Mapping[str, int]]) -> Counter:

@@ -20,6 +20,9 @@ from sixlane.errors import KernelError, NotSupported
 
 _COUNTERS = {"counters", "prefix_counters"}
 
+PINNED = tuple(name for name in layout.MAPS if name != "visits")
+"""Maps that outlive the programs. The other is a note pad of each object's own."""
+
 Group = Mapping[str, Path]
 """Maps that are adopted together or not at all: their pins by their names."""
 

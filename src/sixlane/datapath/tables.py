@@ -179,6 +179,14 @@ def prefix_names(gateway: layout.Gateway) -> dict[str, int]:
     }
 
 
+def pool6_of(gateway: layout.Gateway) -> list[tuple[str, IPv6Network]]:
+    """Names and networks of the prefixes in a struct gateway, in their order."""
+    return [
+        (name, IPv6Network((prefix.addr.hi << 64 | prefix.addr.lo, prefix.len)))
+        for name, prefix in zip(prefix_names(gateway), gateway.prefixes, strict=False)
+    ]
+
+
 def _put(array: "ctypes.Array[Any]", values: Sequence[Any]) -> None:
     """The first elements of an array; IndexError if there are more values than places."""
     for index, value in enumerate(values):

@@ -10,6 +10,7 @@ from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
 from sixlane.nat64.slowpath import remove_slow_path
 from sixlane.nat64.status import device_troubles, gateway_status, unsettled_troubles
+from sixlane.nat64.trace import trace
 
 __all__ = [
     "Chosen",
@@ -32,5 +33,6 @@ __all__ = [
     "plan_gateway",
     "remove_slow_path",
     "restore_originals",
+    "trace",
     "unsettled_troubles",
 ]

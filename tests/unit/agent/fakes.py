@@ -14,7 +14,7 @@ from sixlane.agent.part import Desired
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.store import Store
 from sixlane.agent.transaction import Edit, Transaction
-from sixlane.datapath import Counter, Counters
+from sixlane.datapath import Counter, Counters, Kind
 from sixlane.model import AnyResource, parse_resource
 
 GATEWAY: dict[str, Any] = {
@@ -124,7 +124,9 @@ class FakePart:
     def heard(self, kinds: Set[str]) -> None: ...
 
     def counters(self) -> Counters:
-        return Counters({"forward_46": Counter(2, 80)}, {"pods": {46: Counter(2, 80)}})
+        two = Counter(2, 80)
+        traffic = {Kind("pods", 46, "udp", "forward_46"): two}
+        return Counters({"forward_46": two}, {"pods": {46: two}}, traffic)
 
     def _may_fail(self, where: str, desired: Desired) -> None:
         if where in self.fail:

@@ -108,6 +108,16 @@ def test_status_counters_teardown(client: httpx.Client) -> None:
     assert client.get("/v1/counters").json() == {
         "reasons": {"forward_46": {"packets": 2, "bytes": 80}},
         "prefixes": {"pods": {"46": {"packets": 2, "bytes": 80}}},
+        "traffic": [
+            {
+                "prefix": "pods",
+                "direction": "46",
+                "protocol": "udp",
+                "reason": "forward_46",
+                "packets": 2,
+                "bytes": 80,
+            }
+        ],
     }
     assert client.post("/v1/teardown").json() == {
         "lost": ["gateway lost something", "dns64 lost something"]

@@ -28,6 +28,12 @@ class Numbers:
         return {
             "reasons": dict.fromkeys(reasons, count),
             "prefixes": {"pods": {"46": count, "64": {"packets": 1, "bytes": 60}}},
+            "traffic": [
+                {"prefix": "pods", "direction": "46", "protocol": "udp", "reason": "forward_46"}
+                | count,
+                {"prefix": None, "direction": "64", "protocol": "tcp", "reason": "pass_not_ours"}
+                | count,
+            ],
         }
 
     def metrics(self) -> Metrics:
@@ -68,6 +74,10 @@ def test_every_number_is_told() -> None:
     assert told[("sixlane_passes_total", "pass_not_ours")] == 3
     assert told[("sixlane_drops_total", "drop_ttl_expired")] == 3
     assert told[("sixlane_icmp_errors_total", "icmp_error_sent")] == 3
+    kind = ("46", "pods", "udp", "forward_46")
+    assert told[("sixlane_traffic_packets_total", *kind)] == 3
+    assert told[("sixlane_traffic_bytes_total", *kind)] == 180
+    assert told[("sixlane_traffic_packets_total", "64", "", "tcp", "pass_not_ours")] == 3
     assert told[("sixlane_revision",)] == 7
     assert told[("sixlane_generation",)] == 9
     assert [told[("sixlane_device_up", name)] for name in ("wan0", "lan0")] == [1, 0]

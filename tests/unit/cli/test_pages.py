@@ -2,6 +2,7 @@
 """Man pages, reference and completion scripts: current, complete, and readable by their readers."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,10 +68,17 @@ def test_examples_are_commands_that_exist() -> None:
     for path, command in walk(cli, ("sixlane",)):
         for line, meaning in getattr(command, "examples", ()):
             assert meaning, path
-            for part in re.split(r" \|\|? | > |\$\(", line.removeprefix('eval "').rstrip('")')):
-                words = part.split()
+            for part in re.split(r" \|\|? | > |\$\(", line.removeprefix('eval "')):
+                words = _words(part)
                 if words[:1] == ["sixlane"]:
                     _parse(words[1:])
+
+
+def _words(part: str) -> list[str]:
+    try:
+        return shlex.split(part)
+    except ValueError:  # it ends within the quotes that it was cut out of
+        return part.rstrip('")').split()
 
 
 def test_examples_name_reasons_that_there_are() -> None:

@@ -22,12 +22,15 @@ def test_the_types_of_the_maps_tell_all_that_another_version_looks_up() -> None:
     assert reasons == set(layout.Reason.__members__)
     directions = [one.name for one in types.find(Enum, "direction").values]
     assert directions == ["DIRECTION_46", "DIRECTION_64", "DIRECTION_COUNT"]
+    protocols = [one.name for one in types.find(Enum, "protocol").values]
+    assert protocols == [*(f"PROTOCOL_{one}" for one in ("OTHER", "TCP", "UDP", "ICMP", "COUNT"))]
     for name, fields in (
         ("gateway", {"prefix_count", "prefixes", "names"}),
         ("prefix", {"id"}),
         ("label", {"text"}),
         ("counter", {"pkts", "bytes"}),
         ("past_reason", {"reason", "map"}),
-        ("past_prefix", {"id", "direction", "map"}),
+        ("prefix_counter", {"reasons"}),
+        ("past_prefix", {"prefix", "direction", "protocol", "reason", "map"}),
     ):
         assert fields <= {member.name for member in types.find(Struct, name).members}, name

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The short way: plain packets of TCP and UDP between two addresses that are remembered. A packet
+ * with anything else about it, and each that is not to be sent on, takes the long way: the short
+ * one knows no reasons.
+ */
+#ifndef SIXLANE_KNOWN_H
+#define SIXLANE_KNOWN_H
+
+#include "sixlane/pair.h"
+#include "sixlane/translate.h"
+
+/* The pair of a parsed packet, if its frame is for us and nothing but its transport header is left
+ * to be looked at. */
+static __always_inline struct pair *pair_of(struct ctx c, const struct pkt *p, __u32 generation)
+{
+	if (p->is_jumbo || p->ttl <= 1 || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+		return NULL;
+
+	struct pair *pair = pair_find(&p->src, &p->dst, generation);
+
+	if (!pair || (c.entry == ENTRY_XDP && pair->own_mac != ctx_own_mac(c)))
+		return NULL;
+	return pair;
+}
+
+static __always_inline struct mapping pair_mapping(const struct pair *pair)
+{
+	return (struct mapping){
+		.src = pair->new_src, .dst = pair->new_dst, .prefix = pair->prefix, .sum = pair->sum
+	};
+}
+
+static __always_inline int known_46(struct ctx c, const struct tables *t, struct pkt *p)
+{
+	if (parse_ipv4(c, p) || p->header_bytes != sizeof(struct iphdr) || p->is_fragment)
+		return VERDICT_LONG_WAY;
+
+	struct pair *pair = pair_of(c, p, t->generation);
+
+	if (!pair || check_ipv4(c, p))
+		return VERDICT_LONG_WAY;
+
+	struct mapping m = pair_mapping(pair);
+
+	p->counter_prefix = pair->counter_prefix;
+	struct l4_change l4 = {};
+
+	if (plan_l4(c, p, &m, &l4))
+		return VERDICT_LONG_WAY;
+
+	__u32 size = wire_bytes(c, p, &l4, sizeof(struct ipv6hdr));
+
+	if (size > pair->hop.mtu_bytes || (p->may_fragment && size > t->gw->lowest_ipv6_mtu_bytes))
+		return VERDICT_LONG_WAY;
+	p->tos = tos_of(t->gw, p);
+	return translate_46(c, t->gw, p, &m, &l4, &pair->hop);
+}
+
+static __always_inline int known_64(struct ctx c, const struct tables *t, struct pkt *p)
+{
+	if (parse_ipv6(c, p))
+		return VERDICT_LONG_WAY;
+
+	struct pair *pair = pair_of(c, p, t->generation);
+
+	if (!pair || !ctx_holds(c, p->l4 + p->payload_bytes))
+		return VERDICT_LONG_WAY;
+
+	struct mapping m = pair_mapping(pair);
+
+	p->counter_prefix = pair->counter_prefix;
+	struct l4_change l4 = {};
+
+	if (plan_l4(c, p, &m, &l4))
+		return VERDICT_LONG_WAY;
+
+	__u32 size = wire_bytes(c, p, &l4, sizeof(struct iphdr));
+
+	if (size > pair->hop.mtu_bytes)
+		return VERDICT_LONG_WAY;
+	p->tos = tos_of(t->gw, p);
+	return translate_64(c, t->gw, p, &m, &l4, &pair->hop, size, pair->ipv4_id++);
+}
+
+static __always_inline int forward_known(struct ctx c)
+{
+	struct tables t = {};
+	struct pkt p = { .l3 = ETH_HLEN };
+
+	if (dry_run || tables_read(&t) || (c.entry == ENTRY_TC && ctx_is_for_other_host(c, t.gw)))
+		return VERDICT_LONG_WAY;
+	ctx_pull(c, PULL_BYTES);
+
+	struct ethhdr *eth = ctx_at(c, 0, ETH_HLEN);
+
+	if (!eth)
+		return VERDICT_LONG_WAY;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		p.family = FAMILY_INET;
+		return known_46(c, &t, &p);
+	}
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		p.family = FAMILY_INET6;
+		return known_64(c, &t, &p);
+	}
+	return VERDICT_LONG_WAY;
+}
+
+__noinline int xdp_known(struct xdp_md *raw)
+{
+	return forward_known((struct ctx){ raw, ENTRY_XDP });
+}
+
+__noinline int tc_known(struct __sk_buff *raw)
+{
+	return forward_known((struct ctx){ raw, ENTRY_TC });
+}
+
+#endif

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each reason means, for people; docs/reference/counters.md says more."""
+
+MEANINGS = {
+    "forward_46": "translated, IPv4 to IPv6",
+    "forward_64": "translated, IPv6 to IPv4",
+    "forward_hairpin": "sent from a node inside to a node inside, by its IPv4 address",
+    "forward_native": "sent on by the kernel, which sees to the neighbour",
+    "forward_slow_path": "sent to be cut; each piece comes back",
+    "pass_not_configured": "there are no tables",
+    "pass_not_ip": "neither IPv4 nor IPv6",
+    "pass_other_host": "the frame is not addressed to this machine",
+    "pass_not_ours": "the destination is neither served nor in pool6 nor a remote mapping, "
+    "or a more specific route leads to it",
+    "pass_native": "the destination is in pool6, and is the own address of a node inside "
+    "or has a more specific route",
+    "drop_truncated": "less is there than the headers say",
+    "drop_malformed": "wrong version, impossible lengths or fragment offsets",
+    "drop_bad_header_checksum": "the checksum of the IPv4 header is wrong",
+    "drop_protocol": "a protocol number that means something else in the other family",
+    "drop_extension_headers": "too many extension headers, or some behind a Fragment header",
+    "drop_source_route": "a source route that has not come to its end",
+    "drop_icmp_fragment": "a fragment of an ICMP message",
+    "drop_icmp_type": "an ICMP type or code without a counterpart",
+    "drop_icmp_nested": "an ICMP error that quotes an ICMP error",
+    "drop_illegal_source": "a source that nobody has",
+    "drop_not_global": "an IPv4 address that is not globally reachable, under 64:ff9b::/96",
+    "drop_source_not_allowed": "the source is not in loadBalancerSourceRanges",
+    "drop_source_not_mappable": "the source has no IPv4 address that a prefix serves",
+    "drop_destination_not_mappable": "the quoted packet's destination has no IPv4 form",
+    "drop_ttl_expired": "TTL or hop limit of 1 or 0",
+    "drop_udp_zero_checksum": "UDP without a checksum",
+    "drop_no_route": "the kernel routes the translated packet nowhere, or to this machine itself",
+    "drop_blackhole": "a blackhole route",
+    "drop_forwarding_off": "forwarding is off for the family in which the packet leaves",
+    "drop_too_big": "larger than the next hop's MTU, and not to be fragmented",
+    "drop_no_slow_path": "must be cut or lacks a neighbour, and there is no slow path for it",
+    "drop_resize_failed": "the kernel refused to change the packet's size",
+    "icmp_error_sent": "an ICMP error answers it",
+    "icmp_error_limited": "the ICMP error that was due is over the rate",
+    "icmp_error_failed": "the ICMP error that was due cannot be sent",
+    "event_limited": "not told of: over the rate",
+    "event_lost": "not told of: nobody had read the ones before",
+}
+"""By enum reason in lower case."""
