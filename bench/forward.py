@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traffic from client through gateway to server: sixlane, and others, beside plain forwarding.
 
-    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT]
+    python -m bench.forward [--rounds N] [--seconds S] [--only TEXT] [--out FILE]
 
 Each kind of gateway has three network namespaces to itself, all at the same time. Each load is put
 on all of them once a round, for some seconds each, in another order each round; ratios are of the
@@ -9,10 +9,10 @@ same round. The server's programs run on one CPU, the client's on another one, w
 does most of the gateway's work; Tayga runs where it likes. Needs root and
 `packaging/install-deps bench`.
 
-CPU time is that of the programs which send, receive, and translate (Tayga). It holds what the
-kernel does for the packets, at the gateway as well: on veth that happens within the sender's calls,
-and counts as its time unless the kernel was built with CONFIG_IRQ_TIME_ACCOUNTING. Whatever else
-runs on the machine is not in it.
+CPU time is that of the program which sends, and of Tayga; it ends where the server's socket has the
+packet. It holds what the kernel does for the packet at the gateway: on veth that happens within the
+sender's calls, and counts as its time unless the kernel was built with CONFIG_IRQ_TIME_ACCOUNTING.
+Whatever else runs on the machine is not in it.
 """
 
 import argparse
@@ -31,8 +31,11 @@ from bench.apart import go_apart
 from bench.gateways import BIG_VARIANTS, VARIANTS, Variant, raise_variant
 from bench.loads import Tools
 from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
+from bench.report import write
 from bench.rounds import measure_several
 from bench.rows import Row, table
+from sixlane.errors import SixlaneError
+from tests.vm.errors import Failed
 
 _UDP_SOURCE = Path(__file__).with_name("udp.c")
 
@@ -100,14 +103,21 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--seconds", type=int, default=2, help="for each single run")
     options.add_argument("--only", default="", help="figures with that text in their names")
+    options.add_argument("--out", type=Path, help="a file for all values")
     given = options.parse_args()
     go_apart("bench.forward")
-    with ExitStack() as stack:
-        measured = rows(stack, given.rounds, given.seconds, given.only)
-    for name, value in settings(given.rounds, given.seconds).items():
+    try:
+        with ExitStack() as stack:
+            measured = rows(stack, given.rounds, given.seconds, given.only)
+    except (Failed, SixlaneError) as error:
+        sys.exit(f"bench.forward: {error}")
+    behind = settings(given.rounds, given.seconds)
+    for name, value in behind.items():
         print(f"{name}: {value}")
     for line in table(measured):
         print(line)
+    if given.out is not None:
+        write(given.out, measured, behind)
 
 
 def settings(rounds: int, seconds: int) -> dict[str, str]:
@@ -116,6 +126,7 @@ def settings(rounds: int, seconds: int) -> dict[str, str]:
         "kernel": os.uname().release,
         "rounds": f"{rounds}, of {seconds} s for each run",
         "CPUs": f"server {SERVER_CPU}, client {CLIENT_CPU}, of {os.cpu_count()}",
+        "TCP": loads.CONGESTION_CONTROL,
     }
 
 

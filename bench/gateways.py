@@ -16,6 +16,7 @@ from bench.network import (
     Network,
     raise_network,
     set_big_tcp,
+    set_routes,
     suit_xdp,
 )
 from sixlane.datapath import Datapath
@@ -107,9 +108,7 @@ def _big_tcp(network: Network) -> None:
 
 def _shorter_segments(network: Network) -> None:
     """Without them BIG TCP collapses where the kernel forwards it; sixlane sees to that itself."""
-    for at, to, via in network.addresses.routes:
-        with netns.inside(network.namespaces[at]):
-            spaces.command("ip", "route", "replace", to, "via", via, "advmss", str(_BIG_SEGMENT))
+    set_routes(network, "advmss", str(_BIG_SEGMENT))
 
 
 VARIANTS = (

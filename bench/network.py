@@ -9,9 +9,11 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import ip_interface
 from pathlib import Path
 
 from sixlane.lab import programs
+from sixlane.net import address as net_address
 from sixlane.net import ethtool, gso, link, netns, sysctl
 from tests.netns import spaces
 from tests.netns.edge import Hosts
@@ -125,23 +127,26 @@ def raise_network(stack: ExitStack, prefix: str, addresses: Addresses) -> Networ
         stack.callback(netns.remove, namespace, missing_ok=True)
         with netns.inside(namespace):
             sysctl.set("net.ipv6.conf.default.accept_dad", "0")
+            sysctl.set("net.ipv4.tcp_no_metrics_save", "1")  # each flow begins as the first one
             link.set_up("lo")
     link.create_veth("eth0", "lan0", netns_a=hosts.client, netns_b=hosts.gateway, up=True)
     link.create_veth("eth0", "wan0", netns_a=hosts.server, netns_b=hosts.gateway, up=True)
     with netns.inside(hosts.gateway):
         sysctl.set("net.ipv4.ip_forward", "1")
         sysctl.set("net.ipv6.conf.all.forwarding", "1")
-        _add_address("lan0", addresses.lan)
-        _add_address("wan0", addresses.wan)
-    with netns.inside(hosts.server):
-        _add_address("eth0", addresses.server)
-    with netns.inside(hosts.client):
-        for address in addresses.client:
-            _add_address("eth0", address)
-    for at, to, via in addresses.routes:
-        with netns.inside(network.namespaces[at]):
-            spaces.command("ip", "route", "replace", to, "via", via)
+    _add_addresses(hosts.client, "eth0", *addresses.client)
+    _add_addresses(hosts.gateway, "lan0", addresses.lan)
+    _add_addresses(hosts.gateway, "wan0", addresses.wan)
+    _add_addresses(hosts.server, "eth0", addresses.server)
+    set_routes(network)
     return network
+
+
+def set_routes(network: Network, *options: str) -> None:
+    """All routes of its addresses; `options` as `ip route` has them, for each."""
+    for at, to, via in network.addresses.routes:
+        with netns.inside(network.namespaces[at]):
+            spaces.command("ip", "route", "replace", to, "via", via, *options)
 
 
 def set_big_tcp(network: Network, size: int) -> None:
@@ -158,9 +163,10 @@ def suit_xdp(network: Network) -> None:
             ethtool.set_features(device, {"tx-checksum-ip-generic": False, "rx-gro": True})
 
 
-def _add_address(device: str, address: str) -> None:
-    duplicates = ("nodad",) if ":" in address else ()
-    spaces.command("ip", "address", "add", address, "dev", device, *duplicates)
+def _add_addresses(namespace: str, device: str, *addresses: str) -> None:
+    with netns.inside(namespace):
+        for address in addresses:
+            net_address.add(device, ip_interface(address))
 
 
 def _listens(port: int) -> bool:

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.apart import take_turn
 from bench.frames import FLOWS, KINDS, Frames, Kind, frames_of
 from bench.rounds import Figures, measure
 from bench.rows import Row, table
@@ -132,6 +133,7 @@ def main() -> None:
     options.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)))
     options.add_argument("--only", default="", help="what has that text in its name")
     given = options.parse_args()
+    take_turn()
     with ExitStack() as stack:
         measured = rows(stack, given.rounds, given.cpu, given.only)
     for line in table(measured):

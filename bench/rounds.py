@@ -20,6 +20,10 @@ class Figures:
         return min(self.values)
 
     @property
+    def most(self) -> float:
+        return max(self.values)
+
+    @property
     def median(self) -> float:
         return statistics.median(self.values)
 

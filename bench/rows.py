@@ -25,17 +25,17 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     """One line for each, with the ratio to its baseline and the 95 % interval of that."""
     by_name = {row.name: Figures(row.values) for row in rows}
     wide = max(len(row.name) for row in rows)
-    yield f"{'':{wide}} {'min':>10} {'median':>10} {'':10} {'ratio':>6}"
+    yield f"{'':{wide}} {'min':>8} {'median':>8} {'max':>8} {'':10} {'ratio':>6}"
     for row in rows:
         figures = by_name[row.name]
         compared = ""
         if row.baseline is not None:
             low, middle, high = ratio(row.values, by_name[row.baseline].values)
             compared = f"{middle:6.2f} [{low:.2f}..{high:.2f}]"
-        line = f"{row.name:{wide}} {_short(figures.least)} {_short(figures.median)} {row.unit:10}"
-        yield f"{line} {compared}".rstrip()
+        shown = " ".join(map(_short, (figures.least, figures.median, figures.most)))
+        yield f"{row.name:{wide}} {shown} {row.unit:10} {compared}".rstrip()
 
 
 def _short(value: float) -> str:
     """Four digits at least."""
-    return f"{value:10,.0f}" if value >= 1_000 else f"{value:10.4g}"
+    return f"{value:8,.0f}" if value >= 1_000 else f"{value:8.4g}"
