@@ -79,7 +79,11 @@ def _paced(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
 _KB = f"{loads.TRANSACTION_BYTES // 1000} kB there and back"
 LOADS = (
     Load(_stream, (Figure("gbps", "one TCP flow", "Gbit/s", "higher"),), big=True),
-    Load(_stream_back, (Figure("gbps", "one TCP flow to the client", "Gbit/s", "higher"),)),
+    Load(
+        _stream_back,
+        (Figure("gbps", "one TCP flow to the client", "Gbit/s", "higher"),),
+        big=True,
+    ),
     Load(_flood, (Figure("kpps", "UDP, 64 bytes, received", "kpackets/s", "higher"),)),
     Load(
         loads.transactions,
