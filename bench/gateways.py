@@ -121,5 +121,5 @@ VARIANTS = (
 )
 BIG_VARIANTS = (
     Variant("plain, BIG TCP", PLAIN, IPV6, _nothing, (_big_tcp, _shorter_segments)),
-    Variant("sixlane tc, BIG TCP", "sixlane tc", NAT64, _sixlane("tc"), (_big_tcp,)),
+    Variant("sixlane tc, BIG TCP", PLAIN, NAT64, _sixlane("tc"), (_big_tcp,)),
 )

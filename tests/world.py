@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 from sixlane.bpf import SkBuff, XdpMd
 from sixlane.datapath import Datapath, SlowPath, Written
+from sixlane.datapath.counters import read_reasons
+from sixlane.datapath.layout import Reason
 from sixlane.datapath.tables import Tables
 from sixlane.model import Gateway, parse_resource
 from sixlane.nat64.observe import Device, Observed
@@ -137,7 +139,9 @@ class World:
         }
 
     def _count(self) -> dict[str, int]:
-        return {name: counter.packets for name, counter in self.datapath.counters().reasons.items()}
+        """Of the present maps alone, and not by prefix: that takes longer than all the rest."""
+        reasons = read_reasons(self.datapath.maps()["counters"])
+        return {reason.name.lower(): reasons[reason].packets for reason in Reason}
 
 
 @contextmanager

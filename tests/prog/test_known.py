@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is remembered between two addresses: that it is used, and when it is not."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,13 +37,17 @@ def edge(
 
 
 @pytest.fixture
-def ready(world: World) -> World:
-    """Nothing is remembered yet, and no neighbour is due to be asked."""
+def ready(world: World) -> Iterator[World]:
+    """Nothing is remembered yet, no neighbour is due to be asked, and all is on one CPU: each
+    remembers for itself."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
     world.configure(edge())
     for packet in (ip4() / udp(), ip6() / udp()):
         world.send(bytes(packet), "tc")
     world.configure(edge())
-    return world
+    yield world
+    os.sched_setaffinity(0, everywhere)
 
 
 def pairs(world: World) -> Iterator[tuple[bytes, layout.Pair]]:
