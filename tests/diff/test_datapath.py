@@ -20,8 +20,8 @@ from tests.world import Entry, Seen, World, raise_world
 
 pytestmark = [pytest.mark.diff, needs.root]
 
-SEEDS = int(os.environ.get("SEEDS", 700))
-"""For each configuration and entry, and each twice: 28,000 in all, beside those of hypothesis."""
+SEEDS = int(os.environ.get("SEEDS", 500))
+"""For each configuration and entry, and each twice: 20,000 in all, beside those of hypothesis."""
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,19 @@ pytestmark = [
 REFUSED = 5
 
 
-@pytest.fixture(params=["tc", "xdp"])
-def agent(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
+BOTH = pytest.mark.parametrize("attach_by", ["tc", "xdp"], indirect=True)
+"""Where it matters how the programs are attached."""
+
+
+@pytest.fixture
+def attach_by(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "tc")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, attach_by: str) -> Iterator[Agent]:
     """Running, with a Gateway in force that brings pings through."""
-    devices = [{"name": name, "attach": request.param} for name in ("wan0", "lan0")]
+    devices = [{"name": name, "attach": attach_by} for name in ("wan0", "lan0")]
     with agents.world(tmp_path) as (agent, internet, pod):
         for place, route in (
             (agent.namespace, "64:ff9b::192.175.48.0/120 via 2001:db8:64::2"),
@@ -42,7 +51,7 @@ def agent(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
         ):
             netns.run(place, ["ip", "route", "add", *route.split()])
         netns.run(pod, ["ip", "address", "add", "64:ff9b::192.175.48.2/128", "dev", "lo"])
-        if request.param == "xdp":
+        if attach_by == "xdp":
             for place in (internet, pod):
                 netns.run(place, ["ethtool", "-K", "up0", "tx", "off", "gro", "on"])
         agent.start()
@@ -86,6 +95,7 @@ def _dumped(file: Path, *filter: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@BOTH
 def test_pings_as_they_come_and_as_they_leave(agent: Agent, tmp_path: Path) -> None:
     file = tmp_path / "pings.pcapng"
     usual = _attached(agent)
@@ -142,6 +152,7 @@ def test_an_apply_meanwhile(agent: Agent) -> None:
     assert len(out.splitlines()) == 2
 
 
+@BOTH
 def test_killed_while_it_captures(agent: Agent) -> None:
     """Forwarding goes on, and the next agent puts the usual programs back."""
     usual = _attached(agent)

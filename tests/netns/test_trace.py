@@ -23,10 +23,15 @@ REFUSED, USAGE = 5, 2
 FLOW = "192.31.196.53 -> 192.175.48.2 udp/53"
 
 
-@pytest.fixture(params=["tc", "xdp"])
-def agent(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
+@pytest.fixture
+def attach_by(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "tc")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, attach_by: str) -> Iterator[Agent]:
     """Running, with a Gateway in force."""
-    devices = [{"name": name, "attach": request.param} for name in ("wan0", "lan0")]
+    devices = [{"name": name, "attach": attach_by} for name in ("wan0", "lan0")]
     with agents.world(tmp_path) as (agent, internet, pod):
         for place, route in (
             (agent.namespace, "64:ff9b::192.175.48.0/120 via 2001:db8:64::2"),
@@ -46,6 +51,7 @@ def traced(agent: Agent, *argv: str) -> dict[str, Any]:
     return first
 
 
+@pytest.mark.parametrize("attach_by", ["tc", "xdp"], indirect=True)
 def test_a_packet_in_words(agent: Agent) -> None:
     said = agent.sixlane("trace", FLOW).splitlines()
     assert said[0].startswith("comes in by wan0 (")

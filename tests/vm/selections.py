@@ -26,6 +26,11 @@ _COMPILES = "--deselect=tests/prog/test_digests.py"
 _LONG = (
     "--deselect=tests/prog/test_tables.py::test_a_long_list",
     "--deselect=tests/prog/test_events.py::test_an_event_for_each_drop_and_for_nothing_else",
+    "--deselect=tests/prog/test_known.py::test_more_pairs_than_there_is_room_for",
+    "--deselect=tests/prog/test_known.py::test_more_destinations_than_there_are_sets",
+    "--deselect=tests/prog/test_known.py::test_an_odd_packet_fares_alike_between_known_addresses",
+    "--deselect=tests/prog/test_trace.py::test_what_cannot_be_asked",
+    "--deselect=tests/prog/test_capture.py::test_nobody_reads",
 )
 _ON_6_1 = ("no TCX here",)
 
