@@ -25,7 +25,7 @@ from tests.netns.agents import GATEWAY, Agent
 
 pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("ip")]
 
-STREAMS = ["watch", "watchDrops"]  # have no end that could be waited for; see test_watch
+STREAMS = ["watch", "watchDrops", "capture"]  # have no end that could be waited for; see test_watch
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,

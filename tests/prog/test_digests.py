@@ -29,7 +29,7 @@ CHANGED = {
     "two reasons in each other's place": (
         "\tDROP_TRUNCATED,\n\tDROP_MALFORMED,\n",
         "\tDROP_MALFORMED,\n\tDROP_TRUNCATED,\n",
-        {"counters", "past_counters", "prefix_counters", "past_prefixes", "events"},
+        {"counters", "past_counters", "prefix_counters", "past_prefixes", "events", "captures"},
     ),
     "what is remembered of a next hop": (
         "struct next_hop {\n",
