@@ -190,6 +190,17 @@ class Agent:
         return self._process is None or self._process.poll() is not None
 
 
+def route_both_ways(agent: Agent) -> None:
+    """The pod is 192.175.48.2 to the internet, and gets what is sent there."""
+    for place, route in (
+        (agent.namespace, "64:ff9b::192.175.48.0/120 via 2001:db8:64::2"),
+        (agent.pod, "64:ff9b::/96 via 2001:db8:64::1"),
+        (agent.internet, "192.175.48.0/24 via 192.31.196.1"),
+    ):
+        netns.run(place, ["ip", "route", "add", *route.split()])
+    netns.run(agent.pod, ["ip", "address", "add", "64:ff9b::192.175.48.2/128", "dev", "lo"])
+
+
 @contextlib.contextmanager
 def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, str, str]]:
     """A gateway with an agent that is not started yet, and the namespaces at its two ends.

@@ -32,14 +32,8 @@ def attach_by(request: pytest.FixtureRequest) -> str:
 def agent(tmp_path: Path, attach_by: str) -> Iterator[Agent]:
     """Running, with a Gateway in force."""
     devices = [{"name": name, "attach": attach_by} for name in ("wan0", "lan0")]
-    with agents.world(tmp_path) as (agent, internet, pod):
-        for place, route in (
-            (agent.namespace, "64:ff9b::192.175.48.0/120 via 2001:db8:64::2"),
-            (pod, "64:ff9b::/96 via 2001:db8:64::1"),
-            (internet, "192.175.48.0/24 via 192.31.196.1"),
-        ):
-            netns.run(place, ["ip", "route", "add", *route.split()])
-        netns.run(pod, ["ip", "address", "add", "64:ff9b::192.175.48.2/128", "dev", "lo"])
+    with agents.world(tmp_path) as (agent, _, _):
+        agents.route_both_ways(agent)
         agent.start()
         agent.apply(changed(GATEWAY, devices=devices))
         yield agent

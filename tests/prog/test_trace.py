@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`trace`: the data path's answer without its effects, in words."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
@@ -18,7 +17,7 @@ from sixlane.nat64.headers import fields
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
 from tests import needs
 from tests.packets import ip4, ip6, tcp, udp
-from tests.world import Entry, World, raise_world, tables_for
+from tests.world import Entry, World, tables_for
 
 pytestmark = [pytest.mark.prog, needs.root]
 
@@ -53,12 +52,6 @@ class Tracer:
             patch.setattr(self._datapath, "attachments", lambda: self._attached)
             [answer] = tracing(self._datapath, [asked], given.get("device"))
         return answer
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with raise_world() as raised:
-        yield raised
 
 
 @pytest.fixture

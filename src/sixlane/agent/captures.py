@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sixlane.agent.drops import device_name, rfc3339
+from sixlane.agent.drops import rfc3339
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath.capturing import Captured, CaptureReader, Rule
 from sixlane.nat64.headers import layer3, summary
+from sixlane.net import link
 
 _BATCH = 256
 _TOP_LEVEL = re.compile(r"\band\b|&&")
@@ -77,7 +78,7 @@ def as_data(one: Captured) -> Told:
     """A packet as the API tells it."""
     return {
         "time": rfc3339(one.time_ns),
-        "device": device_name(one.ifindex),
+        "device": link.name_or_number(one.ifindex),
         "entry": one.entry,
         "outcome": one.outcome,
         "reasons": [reason.name.lower() for reason in one.reasons],

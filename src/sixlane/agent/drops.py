@@ -4,7 +4,6 @@
 import logging
 import os
 import select
-import socket
 import threading
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from sixlane.agent import threads
 from sixlane.agent.log import fields
 from sixlane.datapath.events import DropEvent, EventReader, Missed
 from sixlane.errors import SixlaneError
+from sixlane.net import link
 
 _log = logging.getLogger("sixlane.drops")
 
@@ -166,7 +166,7 @@ def as_data(event: DropEvent) -> Told:
     data: Told = {
         "time": rfc3339(event.time_ns),
         "reason": event.reason.name.lower(),
-        "device": device_name(event.ifindex),
+        "device": link.name_or_number(event.ifindex),
         "entry": event.entry,
         "bytes": event.l3_bytes,
         "src": _text(event.src),
@@ -210,13 +210,6 @@ def _protocol(number: int) -> str:
 
 def _text(address: IPv4Address | IPv6Address | None) -> str | None:
     return None if address is None else str(address)
-
-
-def device_name(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:  # gone since
-        return f"#{ifindex}"
 
 
 def rfc3339(time_ns: int) -> str:

@@ -33,6 +33,7 @@ from sixlane.nat64 import (
     Trouble,
     Use,
     apply_gateway,
+    attached_one,
     bindings,
     choose_devices,
     device_troubles,
@@ -217,7 +218,8 @@ class GatewayPart:
                 if self._capture is not None and not self._capture.ended:
                     raise ConfigError("somebody captures already", "one at a time; wait, or end it")
                 if asked.device is not None:
-                    rule = replace(rule, ifindex=self._attached(asked.device))
+                    device = attached_one(self._datapath.attached(), asked.device)
+                    rule = replace(rule, ifindex=device.ifindex)
                 reader = self._datapath.begin_capture(rule)
                 captured = self._capture = Capture(reader, filter)
             try:
@@ -228,15 +230,6 @@ class GatewayPart:
                         self._capture = None
                         if self._datapath is not None:
                             self._datapath.end_capture()
-
-    def _attached(self, device: str) -> int:
-        assert self._datapath is not None
-        there = {one.device: one.ifindex for one in self._datapath.attachments() if one.device}
-        if device not in there:
-            raise ConfigError(
-                f"device {device} has no program attached", f"there are: {', '.join(there)}"
-            )
-        return there[device]
 
     def trace(self, packets: Sequence[Mapping[str, str]], device: str | None) -> list[Any]:
         """See `sixlane.nat64.trace`. ConfigError: there is no data path."""

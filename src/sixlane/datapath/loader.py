@@ -186,6 +186,10 @@ class Datapath:
     def attachments(self) -> list[Attachment]:
         return list(attach.attachments(self._pins.links))
 
+    def attached(self) -> dict[str, Attachment]:
+        """By the name of the device, where it is still there."""
+        return {one.device: one for one in self.attachments() if one.device}
+
     def attach(self, ifindex: int, entry: Entry) -> Mode:
         """Puts the pipeline on a device of this network namespace."""
         xdp, tc = self._programs["uplink_xdp"], self._programs["uplink_tc"]

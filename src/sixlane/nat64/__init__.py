@@ -10,7 +10,7 @@ from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.plan import Plan, plan_gateway
 from sixlane.nat64.slowpath import remove_slow_path
 from sixlane.nat64.status import device_troubles, gateway_status, unsettled_troubles
-from sixlane.nat64.trace import trace
+from sixlane.nat64.trace import attached_one, trace
 
 __all__ = [
     "Chosen",
@@ -23,6 +23,7 @@ __all__ = [
     "Trouble",
     "Use",
     "apply_gateway",
+    "attached_one",
     "bindings",
     "choose_devices",
     "device_troubles",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What would become of a packet, step by step in words: the data path's own answer, explained."""
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -31,7 +30,7 @@ def trace(datapath: Datapath, asked: Sequence[Mapping[str, str]], device: str | 
     `device`: that it comes in by; None: by which the kernel would answer it. ConfigError: a packet
     cannot be read, or there is no such device with a program.
     """
-    attached = {one.device: one for one in datapath.attachments() if one.device}
+    attached = datapath.attached()
     if not attached:
         raise ConfigError("no device has a program attached", "sixlane status tells why")
     frames = [_frame(one) for one in asked]
@@ -44,6 +43,15 @@ def trace(datapath: Datapath, asked: Sequence[Mapping[str, str]], device: str | 
                     told = _one(simulator, datapath, place, header, packet)
                     answers.append({"number": number, **told})
     return sorted(answers, key=lambda one: one["number"])
+
+
+def attached_one(attached: Mapping[str, Attachment], device: str) -> Attachment:
+    """ConfigError: that device has no program."""
+    if device not in attached:
+        raise ConfigError(
+            f"device {device} has no program attached", f"there are: {', '.join(attached)}"
+        )
+    return attached[device]
 
 
 def _frame(asked: Mapping[str, str]) -> tuple[bytes | None, bytes]:
@@ -68,12 +76,7 @@ def _frame(asked: Mapping[str, str]) -> tuple[bytes | None, bytes]:
 def _place(attached: Mapping[str, Attachment], device: str | None, packet: bytes) -> Attachment:
     """Where a packet comes in."""
     if device is not None:
-        found = attached.get(device)
-        if found is None:
-            raise ConfigError(
-                f"device {device} has no program attached", f"there are: {', '.join(attached)}"
-            )
-        return found
+        return attached_one(attached, device)
     source = fields(packet).get("source")
     way = route.lookup(ip_address(source)) if source else None
     by_index = {one.ifindex: one for one in attached.values()}
@@ -181,7 +184,9 @@ def _by(old: Address, new: Address, simulated: Simulated, pool6: IPv6Network | N
 def _hop_words(simulated: Simulated) -> str:
     hop = simulated.hop
     assert hop is not None
-    way = f"the kernel routes {hop.destination} by {_device(hop.ifindex)}, MTU {hop.mtu}"
+    way = (
+        f"the kernel routes {hop.destination} by {link.name_or_number(hop.ifindex)}, MTU {hop.mtu}"
+    )
     if not hop.resolved:
         return f"{way}; the neighbour is not known yet, the kernel asks for it"
     return f"{way}, next hop {_mac(hop.dst_mac)}"
@@ -219,19 +224,12 @@ def _end_words(simulated: Simulated, datapath: Datapath, new: bytes) -> str:
             return f"goes to {_SLOW} to be cut"
         case _:
             hop = simulated.hop
-            device = f" by {_device(hop.ifindex)}" if hop else ""
+            device = f" by {link.name_or_number(hop.ifindex)}" if hop else ""
             return f"leaves{device}: {summary(_cut(new))}"
 
 
 def _name(reason: Reason) -> str:
     return reason.name.lower()
-
-
-def _device(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:
-        return f"#{ifindex}"
 
 
 def _mac(mac: bytes) -> str:

@@ -57,6 +57,14 @@ def get(device: Device) -> Link:
     return found
 
 
+def name_or_number(ifindex: int) -> str:
+    """The name of a device; `#` and its index if there is none (any more)."""
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return f"#{ifindex}"
+
+
 def get_by_index(ifindex: int) -> Link:
     """The device with this index. Raises `ConfigError` if there is none."""
     return get(ifindex)
