@@ -12,7 +12,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import forward, live, packet
+from bench import forward, live, netperf, packet
 from bench.apart import go_apart
 from bench.report import about, write
 from bench.rows import table
@@ -30,6 +30,7 @@ def main() -> None:
         "--quick", action="store_true", help="3 rounds of 1 s: to see that it runs"
     )
     given = options.parse_args()
+    netperf.get()  # while there is a network to get it from
     go_apart("bench")
     rounds, seconds = (3, 1) if given.quick else (given.rounds, given.seconds)
     everywhere = os.sched_getaffinity(0)

@@ -109,8 +109,9 @@ def main() -> None:
     options.add_argument("--only", default="", help="figures with that text in their names")
     options.add_argument("--out", type=Path, help="a file for all values")
     given = options.parse_args()
-    go_apart("bench.forward")
     try:
+        netperf.get()  # while there is a network to get it from
+        go_apart("bench.forward")
         with ExitStack() as stack:
             measured = rows(stack, given.rounds, given.seconds, given.only)
     except (Failed, SixlaneError) as error:
