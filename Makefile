@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
-TESTS := test-networks-a-c test-other-kernels test-networks-h-n test-networks-d-g test-programs \
+TESTS := test-networks-a-c test-programs test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
 .PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-live bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
@@ -23,10 +23,10 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	packaging/install-deps vm
-	$(MAKE) --no-print-directory --jobs=3 $(TESTS)
+	$(MAKE) --no-print-directory --jobs=4 $(TESTS)
 endif
 
-# Three at once: some compute, some wait. Each has its mounts and its directory to itself.
+# Four at once: some compute, some wait. Each has its mounts and its directory to itself.
 test-programs := tests/unit tests/prog tests/diff
 test-networks-a-c := tests/netns/test_[a-c]*.py
 test-networks-d-g := tests/netns/test_[d-g]*.py
