@@ -59,15 +59,19 @@ def judge(mutant: Mutant | None, seeds: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="sixlane-mutant-") as directory:
         try:
             objects = build(mutant, Path(directory, "bpf"))
-            failed = _failing(objects, Path(directory, "tests"), seeds)
+            first = mutant.first if mutant else ""
+            failed = _failing(objects, Path(directory, "tests"), seeds, first)
             outcome, told = ("caught", failed) if failed else ("SURVIVED", "no test fails")
         except Unusable as why:
             outcome, told = "UNUSABLE", str(why)
     return Result(outcome, told, time.monotonic() - began)
 
 
-def _failing(objects: Path, directory: Path, seeds: int) -> str | None:
+def _failing(objects: Path, directory: Path, seeds: int, first: str) -> str | None:
     """The first test that fails, and fails again by itself: others were disturbed, not right."""
+    failed = _first(objects, directory, seeds, first) if first else None
+    if failed and _first(objects, directory, seeds, failed):
+        return failed
     disturbed: list[str] = []
     while failed := _first(objects, directory, seeds, *_SUITES, *_NOT_THESE, *disturbed):
         if _first(objects, directory, seeds, failed):
