@@ -72,7 +72,9 @@ def _row(line: Line, chapter: Chapter, proofs: Proofs) -> str:
 def _state(tests: Mapping[str, int], later: bool) -> str:
     if not tests:
         return "not built yet" if later else "no test of its own"
-    count = f"proved by {len(tests)} test{'s' * (len(tests) > 1)}"
+    in_reference = all(test.startswith("unit/") for test in tests)
+    who = "in the reference alone: " if later and in_reference else ""
+    count = f"{who}proved by {len(tests)} test{'s' * (len(tests) > 1)}"
     names = [
         f"`{test}`" + (f", {cases} cases" if cases > 1 else "")
         for test, cases in sorted(tests.items())

@@ -26,9 +26,13 @@ def test_a_mark_without_a_line_is_a_fault() -> None:
 
 def test_states() -> None:
     proofs = PROVED | {1: {"unit/test_x.py::test_y": 1, "prog/test_z.py::test_w": 3}}
+    proofs |= {73: {"unit/test_x.py::test_y": 1}}
     rows = {row.split(" | ")[0]: row for row in page(proofs).splitlines()}
     assert rows["| 1"].endswith(
         "proved by 2 tests:<br>`prog/test_z.py::test_w`, 3 cases<br>`unit/test_x.py::test_y` |"
     )
-    assert rows["| 73"].endswith("| not built yet |")
+    assert rows["| 73"].endswith(
+        "| in the reference alone: proved by 1 test:<br>`unit/test_x.py::test_y` |"
+    )
+    assert rows["| 74"].endswith("| not built yet |")
     assert rows["| 104"].endswith("| no test of its own |")
