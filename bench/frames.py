@@ -14,6 +14,8 @@ from tests.world import LAN_PEER_MAC, WAN_PEER_MAC, World
 FLOWS = 4_096
 """As many as packet.bpf.c has room for, of each family."""
 
+CLIENT_PORT, NODE_PORT = 40_000, 443
+
 
 @dataclass(frozen=True)
 class Ends:
@@ -23,6 +25,11 @@ class Ends:
     node4: IPv4Address
     client6: IPv6Address
     node6: IPv6Address
+    node_port: int = NODE_PORT
+    """The node's, as the client knows it."""
+
+
+_Upper = Callable[[Ends], Packet]
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Kind:
     program may change, in bytes."""
 
     name: str
-    upper4: Callable[[IPv4Address, IPv4Address], Packet]
-    upper6: Callable[[IPv6Address, IPv6Address], Packet]
+    upper4: _Upper
+    upper6: _Upper
     head4: int
     head6: int
 
@@ -45,28 +52,37 @@ class Frames:
     ipv6: list[bytes]
 
 
-def _udp(size: int) -> Packet:
-    return UDP(sport=40_000, dport=443) / Raw(bytes(size))
+def _udp(size: int, source: int = CLIENT_PORT, destination: int = NODE_PORT) -> Packet:
+    return UDP(sport=source, dport=destination) / Raw(bytes(size))
 
 
-def _tcp(size: int) -> Packet:
-    return TCP(sport=40_000, dport=443, flags="A") / Raw(bytes(size))
+def _tcp(size: int, source: int = CLIENT_PORT, destination: int = NODE_PORT) -> Packet:
+    return TCP(sport=source, dport=destination, flags="A") / Raw(bytes(size))
 
 
-def _error4(source: IPv4Address, destination: IPv4Address) -> Packet:
-    quote = IP(src=str(destination), dst=str(source), ttl=1) / _udp(64)
+def _error4(ends: Ends) -> Packet:
+    quote = IP(src=str(ends.node4), dst=str(ends.client4), ttl=1) / _udp(64)
     return ICMP(type=11, code=0) / quote
 
 
-def _error6(source: IPv6Address, destination: IPv6Address) -> Packet:
-    return ICMPv6TimeExceeded() / IPv6(src=str(destination), dst=str(source), hlim=1) / _udp(64)
+def _error6(ends: Ends) -> Packet:
+    quote = IPv6(src=str(ends.client6), dst=str(ends.node6), hlim=1) / _udp(64)
+    return ICMPv6TimeExceeded() / quote
+
+
+def _plain(layer: Callable[[int, int, int], Packet], size: int) -> tuple[_Upper, _Upper]:
+    """From client to node, and back."""
+    return (
+        lambda ends: layer(size, CLIENT_PORT, ends.node_port),
+        lambda ends: layer(size, NODE_PORT, CLIENT_PORT),
+    )
 
 
 # Frames of 64 bytes of IPv4, without the check sequence, and what they are in IPv6.
 KINDS = (
-    Kind("UDP, 64 bytes", lambda *_: _udp(22), lambda *_: _udp(22), 64, 64),
-    Kind("TCP, 64 bytes", lambda *_: _tcp(10), lambda *_: _tcp(10), 64, 80),
-    Kind("TCP, 1,500 bytes", lambda *_: _tcp(1420), lambda *_: _tcp(1420), 64, 80),
+    Kind("UDP, 64 bytes", *_plain(_udp, 22), 64, 64),
+    Kind("TCP, 64 bytes", *_plain(_tcp, 10), 64, 80),
+    Kind("TCP, 1,500 bytes", *_plain(_tcp, 1420), 64, 80),
     Kind("ICMP error", _error4, _error6, 128, 128),
 )
 
@@ -75,10 +91,16 @@ def frames_of(kind: Kind, flows: Sequence[Ends], world: World) -> Frames:
     """A frame of that kind for each flow and family."""
     frames = Frames([], [])
     for ends in flows:
-        upper4 = kind.upper4(ends.client4, ends.node4)
-        upper6 = kind.upper6(ends.node6, ends.client6)
-        ip4 = IP(src=str(ends.client4), dst=str(ends.node4), flags="DF") / upper4
-        ip6 = IPv6(src=str(ends.node6), dst=str(ends.client6)) / upper6
-        frames.ipv4.append(world.wan.mac + WAN_PEER_MAC + b"\x08\x00" + bytes(ip4))
-        frames.ipv6.append(world.lan.mac + LAN_PEER_MAC + b"\x86\xdd" + bytes(ip6))
+        frames.ipv4.append(frame4(kind, ends, world))
+        frames.ipv6.append(frame6(kind, ends, world))
     return frames
+
+
+def frame4(kind: Kind, ends: Ends, world: World) -> bytes:
+    packet = IP(src=str(ends.client4), dst=str(ends.node4), flags="DF") / kind.upper4(ends)
+    return world.wan.mac + WAN_PEER_MAC + b"\x08\x00" + bytes(packet)
+
+
+def frame6(kind: Kind, ends: Ends, world: World) -> bytes:
+    packet = IPv6(src=str(ends.node6), dst=str(ends.client6)) / kind.upper6(ends)
+    return world.lan.mac + LAN_PEER_MAC + b"\x86\xdd" + bytes(packet)

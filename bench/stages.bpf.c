@@ -51,7 +51,7 @@ static __always_inline int short_way(struct xdp_md *raw, const enum stage last)
 	if (last == PARSE)
 		return stop(p.src.lo + p.dst.lo + p.payload_bytes + p.proto + p.tos);
 
-	struct pair *pair = pair_of(c, &p, t.generation);
+	struct pair *pair = pair_of(c, &t, &p);
 
 	if (!pair) {
 		missed++;

@@ -4,13 +4,19 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from bench.frames import FLOWS, Ends
+from scapy.layers.inet import IP, UDP
+
+from bench.frames import FLOWS, KINDS, Ends, frame6
+from sixlane.datapath.layout import Lifetime, SessionProtocol
+from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
+from sixlane.model import RangeList
+from sixlane.nat64.known import ranges_table
 from sixlane.rfc import rfc6052
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
-from tests.world import World, raise_world
+from tests.world import World, raise_world, tables_for
 
 _WELL_KNOWN = IPv6Network("64:ff9b::/96")
 _CLIENTS = IPv4Network("192.31.192.0/20")
@@ -19,6 +25,12 @@ _MAPPED = IPv4Network("193.0.64.0/18")
 _PODS = IPv6Network("2001:db8:100::/64")
 _FORWARDED = ("forward_46", "forward_64")
 _SEED = 1
+_POOL = IPv4Network("193.0.128.0/28")
+_PORTS = dict.fromkeys(
+    (SessionProtocol.SESSION_TCP, SessionProtocol.SESSION_UDP, SessionProtocol.SESSION_ICMP),
+    (1024, 65535),
+)
+_ROOM = Room(sessions=1 << 20, bindings=1 << 20, clients=1 << 14, addresses=16)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ def scenes(stack: ExitStack) -> list[Scene]:
         Scene("", usual, ends, (1, FLOWS), all_kinds=True, stages=True),
         Scene("not for us, UDP", usual, list(_of_others()), (1, FLOWS), ("pass_not_ours",)),
     ]
+    found.append(_sessions(stack))
     for count in (1, 10_000):
         mappings = list(_mappings(count))
         name = f"{count:,} EAM entr{'ies' if count > 1 else 'y'}, random"
@@ -54,6 +67,34 @@ def scenes(stack: ExitStack) -> list[Scene]:
         world = _world(stack, [_prefix("nodes", (_NODES,), sources=tuple(ranges))])
         found.append(Scene(name, world, list(_from_ranges(ranges)), (FLOWS,)))
     return found
+
+
+def _sessions(stack: ExitStack) -> Scene:
+    """Flows of pods through pool4: each has a session by the time that it is measured."""
+    world = stack.enter_context(raise_world(_ROOM))
+    own4, own6 = IPv4Address("193.0.14.1"), IPv6Address("2001:db8::1")
+    usual = tables_for(Translator(tuple(_ten_prefixes()), own4, own6), world.wan, world.lan)
+    pool = PoolEntry(
+        "pods", 0, _PODS.supernet(new_prefix=32), [PoolRange(_POOL[0], 16, 0)], _PORTS, 256, 8
+    )
+    lifetimes: dict[Lifetime, int] = {
+        which: 7_440 for which in Lifetime if which != Lifetime.LIFETIME_COUNT
+    }
+    stateful = Stateful([pool], lifetimes)
+    ranges = ranges_table([], RangeList(), [], RangeList.of([_POOL]))
+    world.commit(replace(usual, stateful=stateful, ranges=ranges))
+    ends = [_opened(world, number) for number in range(FLOWS)]
+    return Scene("session, UDP, 64 bytes", world, ends, (1, FLOWS))
+
+
+def _opened(world: World, number: int) -> Ends:
+    """What a pod's flow looks like from outside: 64 pods on each of 64 nodes."""
+    client = _CLIENTS[number]
+    pod = IPv6Address(int(_PODS[0]) + (number // 64 << 64) + number % 64 + 1)
+    inside = Ends(client, _POOL[0], rfc6052.embed(_WELL_KNOWN, client), pod)
+    seen = world.send(frame6(KINDS[0], inside, world)[14:], "tc")
+    sent = IP(seen.packet)
+    return replace(inside, node4=IPv4Address(sent.src), node_port=sent[UDP].sport)
 
 
 def _world(stack: ExitStack, prefixes: Sequence[Prefix]) -> World:

@@ -10,18 +10,15 @@
 #include <bpf/bpf_helpers.h>
 
 #include "sixlane/capture.h"
+#include "sixlane/established.h"
 #include "sixlane/event.h"
+#include "sixlane/fragment.h"
 #include "sixlane/hairpin.h"
 #include "sixlane/known.h"
 #include "sixlane/pass.h"
 #include "sixlane/quote.h"
+#include "sixlane/stateful.h"
 #include "sixlane/udp_sum.h"
-
-/* What becomes of a packet beside its header. */
-struct translation {
-	struct mapping m;
-	struct l4_change l4;
-};
 
 static __always_inline int forward_46(struct ctx c, struct gateway *gw, const struct pkt *p,
 				      const struct translation *tr, struct hop *hop)
@@ -98,12 +95,33 @@ __noinline int tc_forward_64(struct __sk_buff *raw, struct gateway *gw, const st
 	return gw && p && tr && hop ? forward_64(c, gw, p, tr, hop) : ctx_drop(c);
 }
 
+/* All is known but where it goes. */
+static __always_inline int forward_mapped(struct ctx c, const struct tables *t, struct pkt *p,
+					  const struct translation *tr)
+{
+	const bool is_46 = p->family == FAMILY_INET;
+	struct next_hop *next;
+	enum reason why;
+
+	p->tos = tos_of(t->gw, p);
+	why = is_46 ? next_hop(c, t->gw, &tr->m.src, &tr->m.dst, FAMILY_INET6, p->tos, &next)
+		    : next_hop(c, t->gw, &tr->m.src, &tr->m.dst, FAMILY_INET, p->tos, &next);
+	if (why)
+		return leave(c, p, why, 0, pkt_l3_bytes(p));
+	if (!dry_run && !tr->m.stateful)
+		remember(ctx_own_mac(c), t->generation, p, &tr->m, next);
+	if (c.entry == ENTRY_XDP)
+		return is_46 ? xdp_forward_46(ctx_xdp(c), t->gw, p, tr, &next->hop)
+			     : xdp_forward_64(ctx_xdp(c), t->gw, p, tr, &next->hop);
+	return is_46 ? tc_forward_46(ctx_skb(c), t->gw, p, tr, &next->hop)
+		     : tc_forward_64(ctx_skb(c), t->gw, p, tr, &next->hop);
+}
+
 static __always_inline int forward(struct ctx c)
 {
 	struct tables t;
 	struct pkt p = {};
 	struct translation tr = {};
-	struct next_hop *next;
 	enum reason why = receive(c, &t, &p, &tr.m);
 
 	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, t.gw))
@@ -121,7 +139,11 @@ static __always_inline int forward(struct ctx c)
 	if (class == ICMP_IS_ERROR)
 		return VERDICT_ERROR;
 
+	if (tr.m.stateful || (p.family == FAMILY_INET6 && tr.m.dst_word & RANGE_POOL4))
+		return VERDICT_STATEFUL;
 	why = map(c, &t, &p, &tr.m, false);
+	if (why == DROP_SOURCE_NOT_MAPPABLE && t.gw->flags & GATEWAY_STATEFUL)
+		return VERDICT_STATEFUL;
 	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &tr.m, &p.src))
 		why = DROP_SOURCE_NOT_ALLOWED;
 	if (!why && p.ttl <= 1)
@@ -136,21 +158,74 @@ static __always_inline int forward(struct ctx c)
 	if (why)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
 
-	p.tos = tos_of(t.gw, &p);
+	return forward_mapped(c, &t, &p, &tr);
+}
 
-	const bool is_46 = p.family == FAMILY_INET;
+/* All but the first of a packet. */
+static __always_inline int other_fragment(struct ctx c, const struct tables *t,
+					  struct stateful_work *work)
+{
+	struct pkt *p = &work->p;
+	enum reason why = fragment_map(t, work);
 
-	why = is_46 ? next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET6, p.tos, &next)
-		    : next_hop(c, t.gw, &tr.m.src, &tr.m.dst, FAMILY_INET, p.tos, &next);
 	if (why)
-		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
-	if (!dry_run)
-		remember(ctx_own_mac(c), t.generation, &p, &tr.m, next);
-	if (c.entry == ENTRY_XDP)
-		return is_46 ? xdp_forward_46(ctx_xdp(c), t.gw, &p, &tr, &next->hop)
-			     : xdp_forward_64(ctx_xdp(c), t.gw, &p, &tr, &next->hop);
-	return is_46 ? tc_forward_46(ctx_skb(c), t.gw, &p, &tr, &next->hop)
-		     : tc_forward_64(ctx_skb(c), t.gw, &p, &tr, &next->hop);
+		return leave(c, p, why, 0, pkt_l3_bytes(p));
+	return work->tr.m.hairpin ? forward_66(c, t, p, &work->tr.m, &work->tr.l4)
+				  : forward_mapped(c, t, p, &work->tr);
+}
+
+/* What needs a session or makes one. */
+static __always_inline int stateful(struct ctx c)
+{
+	struct stateful_work *work = stateful_work();
+
+	if (!work)
+		return ctx_drop(c);
+
+	struct tables tables, *t = &tables; /* a map would keep no pointers */
+	struct pkt *p = &work->p;
+	struct translation *tr = &work->tr;
+	enum icmp_class class;
+	__be16 far_port = 0;
+	enum reason why = receive(c, t, p, &tr->m);
+	const bool hairpin = !why && p->family == FAMILY_INET6 && tr->m.dst_word & RANGE_POOL4;
+
+	if (!why)
+		why = check_upper(c, p, false, &class);
+	if (!why && p->ttl <= 1)
+		why = DROP_TTL_EXPIRED;
+	if (!why && p->is_fragment && !is_from_slow_path(c, t->gw))
+		return slow_path_order(c, t->gw, p);
+	if (!why && !pkt_has_l4_header(p))
+		return other_fragment(c, t, work);
+	if (!why)
+		why = p->family == FAMILY_INET ? stateful_46(c, t, work) : stateful_64(c, t, work);
+	if (!why && hairpin)
+		why = stateful_66(t, work, &far_port);
+	if (!why && p->is_fragment)
+		fragment_note(t, work);
+	if (!why) {
+		tr->m.sum = csum_to32(csum_delta_addresses(p, &tr->m));
+		why = plan_l4(c, p, &tr->m, &tr->l4);
+	}
+	if (why)
+		return leave(c, p, why, 0, pkt_l3_bytes(p));
+	plan_port(c, p, &tr->m, &tr->l4);
+	if (!hairpin)
+		return forward_mapped(c, t, p, tr);
+	if (work->f.protocol != SESSION_ICMP)
+		plan_far_port(c, tr->m.dst_port, far_port, &tr->l4);
+	return forward_66(c, t, p, &tr->m, &tr->l4);
+}
+
+__noinline int xdp_stateful(struct xdp_md *ctx)
+{
+	return stateful((struct ctx){ ctx, ENTRY_XDP });
+}
+
+__noinline int tc_stateful(struct __sk_buff *ctx)
+{
+	return stateful((struct ctx){ ctx, ENTRY_TC });
 }
 
 __noinline int xdp_forward(struct xdp_md *ctx)
@@ -167,8 +242,12 @@ static __always_inline int handle_xdp(struct xdp_md *ctx)
 {
 	int verdict = xdp_known(ctx);
 
+	if (verdict == VERDICT_SESSION)
+		verdict = xdp_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
 		verdict = xdp_forward(ctx);
+	if (verdict == VERDICT_STATEFUL)
+		verdict = xdp_stateful(ctx);
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = xdp_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
@@ -195,8 +274,12 @@ static __always_inline int handle_tc(struct __sk_buff *ctx)
 {
 	int verdict = tc_known(ctx);
 
+	if (verdict == VERDICT_SESSION)
+		verdict = tc_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
 		verdict = tc_forward(ctx);
+	if (verdict == VERDICT_STATEFUL)
+		verdict = tc_stateful(ctx);
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = tc_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
@@ -243,6 +326,36 @@ int uplink_tc(struct __sk_buff *ctx)
 	if (capture)
 		tc_capture_after(ctx, verdict);
 	return verdict;
+}
+
+static long sweep_slot(__u32 i, void *data)
+{
+	struct sweep *sweep = data;
+	struct tables t;
+
+	if (tables_read(&t))
+		return 1;
+	sweep->ended += session_end(t.gw, sweep->first + i, sweep->now);
+	return 0;
+}
+
+/*
+ * Takes out sessions that have ended, of `count` slots from `first` on; `ended`: how many. For the
+ * agent, which is noted to be there. Without any slots it tells what time it is, and no more.
+ */
+SEC("syscall")
+int sweep_sessions(struct sweep *sweep)
+{
+	struct sweep work = { .first = sweep->first, .count = sweep->count, .now = now() };
+	__u32 zero = 0;
+	struct sweeping *sweeping = bpf_map_lookup_elem(&sweepings, &zero);
+
+	if (sweeping && work.count)
+		sweeping->by_agent_jiffies = bpf_jiffies64();
+	bpf_loop(work.count, sweep_slot, &work, 0);
+	sweep->ended = work.ended;
+	sweep->now = work.now;
+	return 0;
 }
 
 /*

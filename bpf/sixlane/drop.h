@@ -78,6 +78,8 @@ __noinline int count_rare(const struct pkt *p, __u32 why, __u32 bytes)
  */
 enum verdict {
 	VERDICT_LONG_WAY = 1 << 19, /* more is to be looked at */
+	VERDICT_SESSION = 1 << 23,  /* there may be a session */
+	VERDICT_STATEFUL = 1 << 24, /* by a session */
 	VERDICT_HAIRPIN = 1 << 25,  /* from inside to inside */
 	VERDICT_UDP_SUM = 1 << 26,  /* a datagram that needs a checksum first */
 	VERDICT_ERROR = 1 << 27,    /* an ICMP error, to be translated */

@@ -16,11 +16,6 @@ static __always_inline bool proto_has_ports(__u8 proto)
 	       proto == IPPROTO_DCCP || proto == IPPROTO_UDPLITE;
 }
 
-struct ports {
-	__be16 src;
-	__be16 dst;
-};
-
 /* Ports, or ICMP type and code, if they are there to be read. */
 static __always_inline void event_l4(struct ctx c, const struct pkt *p, struct drop_event *e)
 {

@@ -36,10 +36,13 @@ static __always_inline struct next_hop *dry_next_hop(void)
 }
 
 /* Neighbouring addresses, which are what a network has, never share a slot: the last bits count
- * most (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). */
+ * most (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). Those
+ * of neighbouring networks seldom do. */
 static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 {
-	__u64 mixed = (bpf_be64_to_cpu(dst->hi) ^ bpf_be64_to_cpu(dst->lo)) * 0x9e3779b97f4a7c15ULL;
+	__u64 mixed =
+		(bpf_be64_to_cpu(dst->lo) + bpf_be64_to_cpu(dst->hi) * 0xc2b2ae3d27d4eb4fULL) *
+		0x9e3779b97f4a7c15ULL;
 	__u32 slot = mixed >> (64 - NEXT_HOP_SLOT_BITS);
 
 	return dry_run ? dry_next_hop() : bpf_map_lookup_elem(&next_hops, &slot);

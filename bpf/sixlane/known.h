@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The short way: plain packets of TCP and UDP between two addresses that are remembered. A packet
+ * The short way: plain packets of TCP and UDP between two addresses that are remembered, or of a
+ * session. A packet
  * with anything else about it, and each that is not to be sent on, takes the long way: the short
  * one knows no reasons.
  */
@@ -12,16 +13,55 @@
 
 /* The pair of a parsed packet, if its frame is for us and nothing but its transport header is left
  * to be looked at. */
-static __always_inline struct pair *pair_of(struct ctx c, const struct pkt *p, __u32 generation)
+static __always_inline struct pair *pair_of(struct ctx c, const struct tables *t,
+					    const struct pkt *p)
 {
+	__u64 own_mac = ctx_own_mac(c);
+	struct pair *pair = NULL;
+
 	if (p->is_jumbo || p->ttl <= 1 || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return NULL;
+	if (t->gw->flags & GATEWAY_STATEFUL) {
+		struct ports *ports = ctx_at(c, p->l4, sizeof(*ports));
 
-	struct pair *pair = pair_find(&p->src, &p->dst, generation);
+		if (!ports)
+			return NULL;
 
-	if (!pair || (c.entry == ENTRY_XDP && pair->own_mac != ctx_own_mac(c)))
-		return NULL;
+		struct ends e = ends_of_session(p, own_mac, ports->src, ports->dst);
+
+		pair = pair_find(&e, t->generation);
+	}
+	if (!pair) {
+		struct ends e = ends_of(p, own_mac);
+
+		pair = pair_find(&e, t->generation);
+	}
 	return pair;
+}
+
+/* Whether a packet tells the state machine nothing that it does not know. */
+static __always_inline bool is_plain_tcp(struct ctx c, const struct pkt *p)
+{
+	struct tcphdr *tcp = ctx_at(c, p->l4, sizeof(*tcp));
+
+	return tcp && !(tcp->syn | tcp->fin | tcp->rst);
+}
+
+/* What becomes of the transport header; false: the long way. */
+static __always_inline bool plan_known(struct ctx c, const struct pkt *p, const struct pair *pair,
+				       struct mapping *m, struct l4_change *l4)
+{
+	if (pair->protocol == IPPROTO_TCP && !is_plain_tcp(c, p))
+		return false;
+	if (plan_l4(c, p, m, l4))
+		return false;
+	if (pair->protocol) {
+		m->src_port = pair->to_and_from >> 48;
+		m->dst_port = pair->dst_port;
+		m->new_port = pair->new_port;
+		plan_port(c, p, m, l4);
+	}
+	return true;
 }
 
 static __always_inline struct mapping pair_mapping(const struct pair *pair)
@@ -31,14 +71,21 @@ static __always_inline struct mapping pair_mapping(const struct pair *pair)
 	};
 }
 
+static __always_inline int no_pair(const struct tables *t)
+{
+	return t->gw->flags & GATEWAY_STATEFUL ? VERDICT_SESSION : VERDICT_LONG_WAY;
+}
+
 static __always_inline int known_46(struct ctx c, const struct tables *t, struct pkt *p)
 {
 	if (parse_ipv4(c, p) || p->header_bytes != sizeof(struct iphdr) || p->is_fragment)
 		return VERDICT_LONG_WAY;
 
-	struct pair *pair = pair_of(c, p, t->generation);
+	struct pair *pair = pair_of(c, t, p);
 
-	if (!pair || check_ipv4(c, p))
+	if (!pair)
+		return no_pair(t);
+	if (check_ipv4(c, p))
 		return VERDICT_LONG_WAY;
 
 	struct mapping m = pair_mapping(pair);
@@ -46,7 +93,7 @@ static __always_inline int known_46(struct ctx c, const struct tables *t, struct
 	p->counter_prefix = pair->counter_prefix;
 	struct l4_change l4 = {};
 
-	if (plan_l4(c, p, &m, &l4))
+	if (!plan_known(c, p, pair, &m, &l4))
 		return VERDICT_LONG_WAY;
 
 	__u32 size = wire_bytes(c, p, &l4, sizeof(struct ipv6hdr));
@@ -62,9 +109,11 @@ static __always_inline int known_64(struct ctx c, const struct tables *t, struct
 	if (parse_ipv6(c, p))
 		return VERDICT_LONG_WAY;
 
-	struct pair *pair = pair_of(c, p, t->generation);
+	struct pair *pair = pair_of(c, t, p);
 
-	if (!pair || !ctx_holds(c, p->l4 + p->payload_bytes))
+	if (!pair)
+		return no_pair(t);
+	if (!ctx_holds(c, p->l4 + p->payload_bytes))
 		return VERDICT_LONG_WAY;
 
 	struct mapping m = pair_mapping(pair);
@@ -72,7 +121,7 @@ static __always_inline int known_64(struct ctx c, const struct tables *t, struct
 	p->counter_prefix = pair->counter_prefix;
 	struct l4_change l4 = {};
 
-	if (plan_l4(c, p, &m, &l4))
+	if (!plan_known(c, p, pair, &m, &l4))
 		return VERDICT_LONG_WAY;
 
 	__u32 size = wire_bytes(c, p, &l4, sizeof(struct iphdr));

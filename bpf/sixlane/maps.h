@@ -186,6 +186,120 @@ struct {
 	__type(value, __u32);
 } next_hop_epoch SEC(".maps");
 
+/*
+ * Sessions and bindings of stateful NAT64: arrays of records, and what finds them. They stand
+ * outside of generations; the loader gives them their sizes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* also for whole cache lines */
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct session);
+} sessions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct session6_key);
+	__type(value, struct slot_ref);
+} sessions6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct session4_key);
+	__type(value, struct slot_ref);
+} sessions4 SEC(".maps");
+
+/* With address-dependent filtering: how many sessions each peer has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct filter4_key);
+	__type(value, __u32);
+} filters4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct binding);
+} bindings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct binding6_key);
+	__type(value, struct slot_ref);
+} bindings6 SEC(".maps");
+
+/* The binding of each port of pool4, its slot + 1: index (address * SESSION_PROTOCOLS + protocol)
+ * * 65,536 + port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, __u32);
+} ports4 SEC(".maps");
+
+/* Which ports are taken, 64 to a word: index (address * SESSION_PROTOCOLS + protocol) * PORT_WORDS
+ * + port / 64. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, __u64);
+} used4 SEC(".maps");
+
+/* Blocks, each at its first word: index address * PORT_WORDS + word. How many of its ports are
+ * taken, with BLOCK_GIVEN; 0: it is nobody's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, __u32);
+} blocks4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct addr);
+	__type(value, struct client);
+} clients SEC(".maps");
+
+/* LRU, as a flood of first fragments must not keep others from passing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS_COUNT);
+	__type(key, __u32);
+	__type(value, struct slots);
+} free_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sweeping);
+} sweepings SEC(".maps");
+
+/* What tests add to the clock, in jiffies. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} clock_offset SEC(".maps");
+
 /* What the packet at hand met. Of each object its own, never pinned. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -61,7 +61,7 @@ static __always_inline int clamp_mss(struct ctx c, __u32 l4, __u32 end, __u32 mo
 	if (bpf_ntohs(offered) <= most)
 		return 0;
 	return ctx_replace16(c, offset, l4 + offsetof(struct tcphdr, check), offered,
-			     bpf_htons(most), (offset - l4) & 1);
+			     bpf_htons(most), (offset - l4) & 1, false);
 }
 
 __noinline int xdp_clamp_mss(struct xdp_md *raw, __u32 l4, __u32 end, __u32 most)

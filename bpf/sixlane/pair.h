@@ -14,26 +14,54 @@
 _Static_assert(PAIR_WAYS << PAIR_SET_BITS == PAIR_SLOTS, "a set for each hash");
 _Static_assert(sizeof(struct pair) == 128, "two cache lines");
 
+/* The ends of a packet, as they stand in a pair: of a session with ports and protocol, else
+ * without. */
+struct ends {
+	const struct addr *src;
+	const struct addr *dst;
+	__u64 to_and_from;
+	__be16 dst_port;
+	__u8 protocol;
+};
+
+static __always_inline struct ends ends_of(const struct pkt *p, __u64 own_mac)
+{
+	return (struct ends){ .src = &p->src, .dst = &p->dst, .to_and_from = own_mac };
+}
+
+static __always_inline struct ends ends_of_session(const struct pkt *p, __u64 own_mac,
+						   __be16 src_port, __be16 dst_port)
+{
+	return (struct ends){ .src = &p->src,
+			      .dst = &p->dst,
+			      .to_and_from = own_mac | (__u64)src_port << 48,
+			      .dst_port = dst_port,
+			      .protocol = p->proto };
+}
+
 /* Index of the first slot of a set. Networks have addresses that follow each other, often on both
  * sides at once: the shift keeps steps of one from being those of the other. */
-static __always_inline __u32 pair_set(const struct addr *src, const struct addr *dst)
+static __always_inline __u32 pair_set(const struct ends *e)
 {
-	__u64 mixed =
-		(bpf_be64_to_cpu(src->lo) + bpf_be64_to_cpu(src->hi) * 0xc2b2ae3d27d4eb4fULL) *
-		0x9e3779b97f4a7c15ULL;
+	__u64 mixed = (bpf_be64_to_cpu(e->src->lo) +
+		       bpf_be64_to_cpu(e->src->hi) * 0xc2b2ae3d27d4eb4fULL) *
+		      0x9e3779b97f4a7c15ULL;
 
 	mixed ^= mixed >> 32;
-	mixed += bpf_be64_to_cpu(dst->lo) + bpf_be64_to_cpu(dst->hi) * 0xc2b2ae3d27d4eb4fULL;
+	mixed += bpf_be64_to_cpu(e->dst->lo) + bpf_be64_to_cpu(e->dst->hi) * 0xc2b2ae3d27d4eb4fULL;
+	if (e->protocol)
+		mixed += (__u64)e->dst_port << 16 | e->to_and_from >> 48;
 	mixed *= 0x9e3779b97f4a7c15ULL;
 	return bpf_get_smp_processor_id() * PAIR_SLOTS +
 	       (mixed >> (64 - PAIR_SET_BITS)) * PAIR_WAYS;
 }
 
-static __always_inline bool pair_is(const struct pair *pair, const struct addr *src,
-				    const struct addr *dst)
+static __always_inline bool pair_is(const struct pair *pair, const struct ends *e)
 {
-	return ((pair->src.hi ^ src->hi) | (pair->src.lo ^ src->lo) | (pair->dst.hi ^ dst->hi) |
-		(pair->dst.lo ^ dst->lo)) == 0;
+	return ((pair->src.hi ^ e->src->hi) | (pair->src.lo ^ e->src->lo) |
+		(pair->dst.hi ^ e->dst->hi) | (pair->dst.lo ^ e->dst->lo) |
+		(pair->to_and_from ^ e->to_and_from) | (pair->dst_port ^ e->dst_port) |
+		(pair->protocol ^ e->protocol)) == 0;
 }
 
 /* Whether a pair is what the tables and the FIB would say. */
@@ -43,10 +71,9 @@ static __always_inline bool pair_holds(const struct pair *pair, __u32 generation
 	       pair->epoch == epoch;
 }
 
-static __always_inline struct pair *pair_find(const struct addr *src, const struct addr *dst,
-					      __u32 generation)
+static __always_inline struct pair *pair_find(const struct ends *e, __u32 generation)
 {
-	__u32 zero = 0, set = pair_set(src, dst);
+	__u32 zero = 0, set = pair_set(e);
 	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
 
 	if (!epoch)
@@ -56,23 +83,22 @@ static __always_inline struct pair *pair_find(const struct addr *src, const stru
 		__u32 slot = set + way;
 		struct pair *pair = bpf_map_lookup_elem(&pairs, &slot);
 
-		if (pair && pair_is(pair, src, dst))
+		if (pair && pair_is(pair, e))
 			return pair_holds(pair, generation, *epoch) ? pair : NULL;
 	}
 	return NULL;
 }
 
 /* The slot for a pair: its own, else a free one, else either. */
-static __always_inline struct pair *pair_slot(const struct addr *src, const struct addr *dst,
-					      __u64 now)
+static __always_inline struct pair *pair_slot(const struct ends *e, __u64 now)
 {
-	__u32 slot = pair_set(src, dst), other = slot + 1;
+	__u32 slot = pair_set(e), other = slot + 1;
 	struct pair *first = bpf_map_lookup_elem(&pairs, &slot);
 	struct pair *second = bpf_map_lookup_elem(&pairs, &other);
 
-	if (!first || !second || pair_is(first, src, dst))
+	if (!first || !second || pair_is(first, e))
 		return first;
-	if (pair_is(second, src, dst) || second->expires_jiffies <= now)
+	if (pair_is(second, e) || second->expires_jiffies <= now)
 		return second;
 	return first->expires_jiffies <= now || now & 1 ? first : second;
 }
@@ -82,24 +108,33 @@ __noinline int remember(__u64 own_mac, __u32 generation, const struct pkt *p,
 			const struct mapping *m, const struct next_hop *next)
 {
 	__u64 now = bpf_jiffies64();
-	struct pair *pair = p ? pair_slot(&p->src, &p->dst, now) : NULL;
 
-	if (!pair || !m || !next || next->expires_jiffies <= now)
+	if (!p || !m || !next || next->expires_jiffies <= now)
+		return -1;
+
+	struct ends e = m->stateful ? ends_of_session(p, own_mac, m->src_port, m->dst_port)
+				    : ends_of(p, own_mac);
+	struct pair *pair = pair_slot(&e, now);
+
+	if (!pair)
 		return -1;
 	pair->src = p->src;
 	pair->dst = p->dst;
-	pair->expires_jiffies = next->expires_jiffies;
-	pair->own_mac = own_mac;
-	pair->generation = generation;
-	pair->epoch = next->epoch;
-	pair->sum = m->sum;
+	pair->to_and_from = e.to_and_from;
+	pair->dst_port = e.dst_port;
+	pair->protocol = e.protocol;
 	pair->prefix = m->prefix;
-	pair->ipv4_id = bpf_get_prandom_u32();
+	pair->generation = generation;
+	pair->expires_jiffies = next->expires_jiffies;
 	pair->new_src = m->src;
 	pair->new_dst = m->dst;
 	pair->hop = next->hop;
 	pair->hop.by_kernel = 0;
+	pair->epoch = next->epoch;
+	pair->sum = csum_fold(m->sum);
 	pair->counter_prefix = p->counter_prefix;
+	pair->new_port = m->new_port;
+	pair->ipv4_id = bpf_get_prandom_u32();
 	return 0;
 }
 

@@ -59,6 +59,12 @@ struct pkt {
 	bool no_error;		  /* nobody is to be told of a drop */
 };
 
+/* What TCP, UDP and others begin with. */
+struct ports {
+	__be16 src;
+	__be16 dst;
+};
+
 static __always_inline __u32 pkt_l3_bytes(const struct pkt *p)
 {
 	return p->l4 - p->l3 + p->payload_bytes;

@@ -7,6 +7,7 @@
 #include "sixlane/extension.h"
 #include "sixlane/fib.h"
 #include "sixlane/receive.h"
+#include "sixlane/session.h"
 
 #define ERROR_BYTES_MAX	 2000 /* of layer 3; RFCs 1812 and 4443 allow 576 and 1,280 */
 #define PULL_BYTES_ERROR (LINK_BYTES_MAX + ERROR_BYTES_MAX)
@@ -89,14 +90,18 @@ static __always_inline enum reason map_hairpin_quote(const struct tables *t, str
 }
 
 /* What happens to the quoted transport header: two bytes at `offset` become `value`, an echo
- * changes its type. */
+ * changes its type, the port or identifier of a session changes. */
 struct quote_change {
 	__u64 delta; /* to the sum over the quote */
 	__u32 offset;
 	__u16 value;
 	__u8 icmp_type;
+	__u8 port_offset;
+	__be16 old_port;
+	__be16 new_port;
 	bool has_value;
 	bool has_type;
+	bool has_port;
 };
 
 /* Quotes that no translator could have sent out. An echo is noted in *q. */
@@ -129,6 +134,7 @@ static __always_inline void plan_quote_l4(struct ctx c, const struct pkt *in,
 					  const struct mapping *m, __u32 end, bool hairpin,
 					  struct quote_change *q)
 {
+	__u64 port_delta = q->has_port ? (__u64)q->new_port + (__u16)~q->old_port : 0;
 	__u64 delta;
 
 	if (!pkt_has_l4_header(in))
@@ -151,11 +157,12 @@ static __always_inline void plan_quote_l4(struct ctx c, const struct pkt *in,
 
 	__u16 *field = ctx_at(c, in->l4 + q->offset, sizeof(*field));
 
+	q->delta += port_delta;
 	if (!field || in->l4 + q->offset + sizeof(*field) > end ||
 	    (in->proto == IPPROTO_UDP && !*field))
 		return;
 	q->has_value = true;
-	q->value = csum_updated(*field, delta, in->proto == IPPROTO_UDP);
+	q->value = csum_updated(*field, delta + port_delta, in->proto == IPPROTO_UDP);
 	q->delta += q->value + (__u16) ~*field;
 }
 
@@ -200,6 +207,8 @@ struct {
 static __always_inline int rewrite_quote_l4(struct ctx c, __u32 l4, const struct quote_change *q)
 {
 	if (q->has_type && ctx_store(c, l4, &q->icmp_type, sizeof(q->icmp_type)))
+		return -1;
+	if (q->has_port && ctx_store(c, l4 + q->port_offset, &q->new_port, sizeof(q->new_port)))
 		return -1;
 	if (q->has_value && ctx_store(c, l4 + q->offset, &q->value, sizeof(q->value)))
 		return -1;
@@ -422,10 +431,104 @@ static __always_inline struct addr pick_source(const struct gateway *gw)
 	return addr_from_v4(0);
 }
 
+/* The session of a quoted packet, which had passed us on its way (RFC 6146 3.4, 3.6.1); NULL: it
+ * has none. Its state is not touched. */
+static __always_inline struct session *quote_session(struct ctx c, const struct tables *t,
+						     struct error_work *w)
+{
+	const struct pkt *in = &w->in;
+	const bool v4 = in->family == FAMILY_INET;
+	const bool query = in->proto == icmp_proto(in->family);
+	__u32 bytes = query ? ICMP_HEADER_BYTES : sizeof(struct ports);
+	__be16 *half = ctx_at(c, in->l4, ICMP_HEADER_BYTES); /* a quote has as much (RFC 792) */
+	__u32 protocol = protocol_of(in->proto), index;
+
+	if (protocol == PROTOCOL_OTHER || !pkt_has_l4_header(in) || !half ||
+	    in->l4 + bytes > w->tail.quote_end)
+		return NULL;
+
+	/* As the quoted packet names them: its source is inside if it is of IPv4. */
+	__be16 source = query ? half[2] : half[0], destination = query ? 0 : half[1];
+	struct session *s;
+
+	w->q.port_offset = query ? offsetof(struct icmp_header, rest) : v4 ? 0 : sizeof(__be16);
+	if (v4) {
+		struct session4_key key = { .pool = bpf_htonl(addr_to_v4(in->src)),
+					    .remote = bpf_htonl(addr_to_v4(in->dst)),
+					    .pool_port = source,
+					    .remote_port = destination,
+					    .protocol = protocol - PROTOCOL_TCP };
+
+		s = session_find4(&key);
+	} else {
+		index = pool6_find(t->gw, &in->src);
+		if (index >= MAX_PREFIXES)
+			return NULL;
+
+		const struct prefix *px = prefix_at(t->gw, index);
+		struct session6_key key = { .inside = in->dst,
+					    .remote = bpf_htonl(rfc6052_extract(px, &in->src)),
+					    .inside_port = query ? source : destination,
+					    .remote_port = query ? 0 : source,
+					    .protocol = protocol - PROTOCOL_TCP,
+					    .prefix = px->id };
+
+		s = session_find6(&key);
+	}
+	return s && word_is_alive(s->word, now()) ? s : NULL;
+}
+
+/* Both pairs of addresses of an error about a session's packet, and the quoted port. Who sent it
+ * has no binding of its own: to the outside it is the session's address that tells. */
+static __always_inline enum reason map_session_error(struct tables *t, struct error_work *w,
+						     const struct session *s)
+{
+	struct mapping *m = &w->m, *mq = &w->mq;
+	const bool v4 = w->p.family == FAMILY_INET;
+	struct addr pool = addr_from_v4(bpf_ntohl(s->pool));
+
+	m->prefix = t->gw->prefix_indices[s->prefix & (MAX_PREFIXES - 1)];
+	if (m->prefix >= MAX_PREFIXES)
+		return DROP_NO_SESSION;
+
+	const struct prefix *px = prefix_at(t->gw, m->prefix);
+
+	/* An error is for whom it quotes, and for nobody else (RFC 6146 3.4). */
+	if (addr_to_v4(v4 ? w->p.dst : m->dst) != bpf_ntohl(v4 ? s->pool : s->remote))
+		return DROP_NO_SESSION;
+	if (v4) {
+		m->dst = s->inside;
+		m->src = rfc6052_embed(px, addr_to_v4(w->p.src));
+		if (range_breaks_well_known(px, range_of(t->slot, addr_to_v4(w->p.src))))
+			return DROP_NOT_GLOBAL;
+		mq->src = s->inside;
+		mq->dst = rfc6052_embed(px, bpf_ntohl(s->remote));
+	} else {
+		m->src = pool;
+		mq->src = addr_from_v4(bpf_ntohl(s->remote));
+		mq->dst = pool;
+	}
+	w->q.has_port = true;
+	w->q.old_port = v4 ? s->pool_port : s->inside_port;
+	w->q.new_port = v4 ? s->inside_port : s->pool_port;
+	count_for(t->gw, &w->p, m);
+	return REASON_NONE;
+}
+
 /* Both pairs of addresses. */
 static __always_inline enum reason map_error(struct ctx c, struct tables *t, struct error_work *w)
 {
 	struct mapping *m = &w->m, *mq = &w->mq;
+
+	if (t->gw->flags & GATEWAY_STATEFUL && !m->hairpin) {
+		struct session *s = quote_session(c, t, w);
+
+		if (s)
+			return map_session_error(t, w, s);
+		if (m->stateful)
+			return DROP_NO_SESSION;
+	}
+
 	enum reason why = map(c, t, &w->p, m, true);
 	bool foreign = why == DROP_SOURCE_NOT_MAPPABLE && (m->hairpin || t->gw->icmp_pool_count);
 

@@ -42,7 +42,8 @@ static __always_inline enum reason receive(struct ctx c, struct tables *t, struc
 		if (!why)
 			why = classify_46(t, p, m);
 		if (!why) {
-			count_for(t->gw, p, m);
+			if (!m->stateful)
+				count_for(t->gw, p, m);
 			if (p->header_bytes > sizeof(struct iphdr))
 				ctx_pull(c, PULL_BYTES + 40);
 			why = check_ipv4(c, p);

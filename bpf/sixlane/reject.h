@@ -43,6 +43,17 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_PKT_TOOBIG;
 		error->code = v4 ? ICMP_FRAG_NEEDED : 0;
 		return true;
+	case DROP_NO_PORT: /* RFC 6146 3.5.1.1 */
+	case DROP_TOO_MANY_SESSIONS:
+	case DROP_TABLE_FULL:
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
+		error->code = v4 ? ICMP_HOST_UNREACH : ICMPV6_ADDR_UNREACH;
+		return true;
+	case DROP_NO_SESSION_PROTOCOL: /* RFC 6146 3.4 */
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
+		error->code = v4 ? ICMP_PROT_UNREACH : ICMPV6_PORT_UNREACH;
+		return true;
+	case DROP_FILTERED: /* RFC 6146 3.5.1.2 */
 	case DROP_PROTOCOL:
 	case DROP_ICMP_FRAGMENT:
 	case DROP_NOT_GLOBAL:

@@ -27,6 +27,12 @@ enum limit {
 	VISIT_EAMS = 4,
 	CAPTURE_BYTES_MAX = 2048, /* of each frame */
 	CAPTURE_RING_BYTES = 1 << 22,
+	MAX_POOLS = 16,
+	MAX_POOL_RANGES = 32,
+	CLIENT_BLOCKS = 8,
+	BLOCK_WORDS = 16,      /* at most, of 64 ports each */
+	PORT_WORDS = 1024,     /* of each protocol and pool4 address */
+	ROOM_UNLESS_ASKED = 1, /* of tables that the loader makes as large as they are to be */
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -71,12 +77,60 @@ enum gateway_flag {
 	GATEWAY_HAIRPIN_SIMPLE = 32,	 /* by the rules of 4.2.1, else by those of 4.2.2 */
 	GATEWAY_ICMP_ORIGIN = 64,	 /* `icmp_pool` is told with the origin (RFC 5837) */
 	GATEWAY_ICMP_UNLIMITED = 128,	 /* icmp_errors_per_second is no matter */
+	GATEWAY_STATEFUL = 256,		 /* has pool4 */
+	GATEWAY_FILTER_ADDRESS = 512,	 /* address-dependent filtering (RFC 6146 3.5) */
+	GATEWAY_NO_SYN_46 = 1024,	 /* TCP is not opened from outside */
 };
 
 /* IPv4 addresses that follow each other. */
 struct range4 {
 	__u32 first; /* host order */
 	__u32 count;
+};
+
+/* Of pool4: IPv4 addresses that follow each other, the first of which has that index in `used4` and
+ * the other tables by address. */
+struct pool_range {
+	__u32 first; /* host order */
+	__u32 count;
+	__u32 index;
+};
+
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+enum session_protocol {
+	SESSION_TCP,
+	SESSION_UDP,
+	SESSION_ICMP, /* queries; the identifier is its port (RFC 6146 2) */
+	SESSION_PROTOCOLS,
+};
+
+/* An entry of pool4. Entries are sorted by falling length of `clients`. */
+struct pool {
+	struct addr clients; /* who is translated by it */
+	struct addr mask;
+	__u16 first_range; /* into pool_ranges */
+	__u16 range_count;
+	__u32 addresses; /* in its ranges */
+	struct port_range ports[SESSION_PROTOCOLS];
+	__u16 block_words;  /* of 64 ports each */
+	__u16 blocks;	    /* at most, of each client */
+	__u32 max_sessions; /* of each client; 0: any number */
+	__u32 id;	    /* stays with the name across generations */
+	__u32 pad;
+};
+
+/* How long sessions live without packets (RFC 6146 4), in seconds. */
+enum lifetime {
+	LIFETIME_UDP,
+	LIFETIME_ICMP,
+	LIFETIME_TCP_ESTABLISHED,
+	LIFETIME_TCP_TRANSITORY,
+	LIFETIME_TCP_INCOMING_SYN,
+	LIFETIME_COUNT,
 };
 
 /* All small configuration of one generation: one look-up a packet. */
@@ -105,6 +159,13 @@ struct gateway {
 	struct addr icmp_source6;
 	__u8 eam4_lens[MAX_EAM_LENGTHS]; /* in use, falling */
 	__u8 eam6_lens[MAX_EAM_LENGTHS];
+	__u8 prefix_indices[MAX_PREFIXES]; /* into prefixes, by id; 0xff: there is none */
+	__u32 lifetimes_seconds[LIFETIME_COUNT];
+	__u32 pool_count;
+	__u32 pool_range_count;
+	__u32 client_bits; /* whose addresses begin alike is one client */
+	struct pool pools[MAX_POOLS];
+	struct pool_range pool_ranges[MAX_POOL_RANGES];
 	__u64 macs[MAX_DEVICES]; /* our devices' addresses, as the low 48 bits, first byte lowest */
 	struct prefix prefixes[MAX_PREFIXES];
 	struct label names[MAX_PREFIXES];
@@ -123,6 +184,7 @@ enum range_word {
 	RANGE_BLOCK = 1 << 30,
 	RANGE_NOT_GLOBAL = 1 << 29,
 	RANGE_ILLEGAL_SOURCE = 1 << 28,
+	RANGE_POOL4 = 1 << 27,
 	RANGE_NATIVE_SHIFT = 8,
 	RANGE_NATIVE_MASK = 0x7f << RANGE_NATIVE_SHIFT,
 	RANGE_SERVED_MASK = 0xff, /* index of the serving prefix + 1 */
@@ -229,6 +291,14 @@ enum reason {
 	DROP_TOO_BIG,
 	DROP_NO_SLOW_PATH,
 	DROP_RESIZE_FAILED,
+	DROP_FROM_POOL6,
+	DROP_NO_SESSION_PROTOCOL,
+	DROP_NO_BINDING,
+	DROP_NO_SESSION,
+	DROP_FILTERED,
+	DROP_NO_PORT,
+	DROP_TOO_MANY_SESSIONS,
+	DROP_TABLE_FULL,
 	/* beside a drop: what became of the ICMP error */
 	ICMP_ERROR_SENT,
 	ICMP_ERROR_LIMITED,
@@ -291,9 +361,10 @@ struct hop {
 	__u32 mtu_bytes;
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
-	__u32 resolved;	 /* 0: the neighbour is not known yet, and neither are the MACs */
-	__u32 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
-			  */
+	__u8 resolved;	/* 0: the neighbour is not known yet, and neither are the MACs */
+	__u8 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
+			 */
+	__u16 pad;
 };
 
 /* What was found on one packet's way; written with `dry_run` or `capture` alone. */
@@ -402,23 +473,182 @@ struct next_hop {
 };
 
 /*
- * What is remembered of packets between two addresses: all that was decided by these alone. Two
- * cache lines; the first one tells whether it is what is looked for.
+ * What is remembered of packets between two addresses, or, of a session, between two ports there:
+ * all that was decided by these alone. Two cache lines; the first one tells whether it is what is
+ * looked for.
  */
 struct pair {
 	struct addr src; /* as received */
 	struct addr dst;
-	__u64 expires_jiffies;
-	__u64 own_mac; /* XDP: that frames came to, as in struct gateway */
+	__u64 to_and_from; /* XDP: the MAC that frames came to, as in struct gateway; above it the
+			      source port */
+	__be16 dst_port;
+	__u8 protocol; /* of a session, as in the IP header; else 0, as the ports are */
+	__u8 prefix;   /* index of the entry that serves the inside address */
 	__u32 generation;
-	__u32 epoch;
-	__u32 sum;     /* what the new addresses do to a transport checksum */
-	__u16 prefix;  /* index of the entry that serves the inside address */
-	__u16 ipv4_id; /* of the next packet */
+	__u64 expires_jiffies;
 	struct addr new_src;
 	struct addr new_dst;
 	struct hop hop;
-	__u32 counter_prefix; /* as in `prefix_counters` */
+	__u32 epoch;
+	__u16 sum;	      /* what the new addresses do to a transport checksum */
+	__u16 counter_prefix; /* as in `prefix_counters` */
+	__be16 new_port;
+	__u16 ipv4_id; /* of the next packet */
+};
+
+/*
+ * Sessions of stateful NAT64 (RFC 6146). Ports are those of the wire; of ICMP queries, the
+ * identifier. Keys are hashed: padding is zero.
+ */
+struct session6_key {
+	struct addr inside;
+	__be32 remote;
+	__be16 inside_port;
+	__be16 remote_port;
+	__u8 protocol; /* enum session_protocol */
+	__u8 prefix;   /* id of the pool6 prefix under which the remote address was called */
+	__u8 pad[6];
+};
+
+struct session4_key {
+	__be32 pool;
+	__be32 remote;
+	__be16 pool_port;
+	__be16 remote_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Whom the node behind a port of pool4 has talked to, whatever their port. */
+struct filter4_key {
+	__be32 pool;
+	__be32 remote;
+	__be16 pool_port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+struct binding6_key {
+	struct addr inside;
+	__be16 inside_port;
+	__u8 protocol;
+	__u8 pad[5];
+};
+
+/* Where a record is. Another serial number there: it is another one's by now. */
+struct slot_ref {
+	__u32 slot;
+	__u32 serial;
+};
+
+enum session_state {
+	SESSION_FREE,
+	SESSION_OPEN, /* UDP, ICMP */
+	SESSION_V4_INIT,
+	SESSION_V6_INIT,
+	SESSION_ESTABLISHED,
+	SESSION_V4_FIN,
+	SESSION_V6_FIN,
+	SESSION_BOTH_FIN,
+	SESSION_TRANS,
+	SESSION_STATE_BITS = 4,
+	SESSION_STATE_MASK = 15,
+};
+
+/* One cache line. */
+struct session {
+	__u64 word; /* enum session_state; above SESSION_STATE_BITS the jiffy that it lives until */
+	struct addr inside;
+	__be32 pool;
+	__be32 remote;
+	__be16 inside_port;
+	__be16 pool_port;
+	__be16 remote_port;
+	__u8 protocol;
+	__u8 prefix;
+	__u32 serial;
+	__u32 binding;	   /* its slot */
+	__u32 generation6; /* of the tables that packets from inside were last checked against */
+	__u32 generation4; /* and those from outside */
+	__u32 next;	   /* while free: slot + 1 of the next free one */
+	__u32 filtered;	   /* it is counted in `filters4` */
+};
+
+/* An entry of a BIB (RFC 6146 3.1). */
+struct binding {
+	struct addr inside;
+	__u32 sessions; /* that hold it, or GONE */
+	__be32 pool;
+	__be16 inside_port;
+	__be16 pool_port;
+	__u8 protocol;
+	__u8 prefix;	  /* as of its first session: for those that are opened from outside */
+	__u8 address;	  /* index of `pool` */
+	__u8 client_bits; /* as of when its client was found */
+	__u32 serial;
+	__u32 next;	     /* as in struct session */
+	__u32 until_seconds; /* that its sessions live; in jiffies, by the second */
+	__u32 pad;
+};
+
+/* Whoever has the same first bits: address and port blocks in pool4. */
+struct client {
+	__u16 address; /* index */
+	__u16 block_words;
+	__u32 pool;	/* id */
+	__u32 bindings; /* or GONE */
+	__u32 sessions;
+	__u32 blocks[CLIENT_BLOCKS / 2]; /* two in each: number of the first word + 1; 0: none */
+};
+
+enum count_mark {
+	GONE = 1 << 31,	       /* in place of a count: nothing may be added any more */
+	BLOCK_GIVEN = 1 << 30, /* in `blocks4`: it is a client's */
+};
+
+/* Fragments of one packet of a session: what its first one has found. */
+struct fragment_key {
+	struct addr src;
+	struct addr dst;
+	__u32 id;
+	__u8 protocol; /* as in the IP header */
+	__u8 pad[3];
+};
+
+struct fragment {
+	struct addr new_src;
+	struct addr new_dst;
+	__u32 prefix; /* id */
+	__u32 hairpin;
+	__u64 until_jiffies;
+};
+
+/* Free slots of an array: a list of those given back, and how many were ever used. */
+struct slots {
+	__u64 freed; /* slot + 1; above 32 bits a count of changes */
+	__u64 fresh;
+};
+
+/* Who looks for sessions that have ended, and how far it has come. */
+struct sweeping {
+	__u64 by_agent_jiffies; /* when it last did */
+	__u64 next;		/* slot, in rounds */
+};
+
+enum slots_index {
+	SLOTS_SESSIONS,
+	SLOTS_BINDINGS,
+	SLOTS_COUNT,
+};
+
+/* What a sweep looks at, and what it did. */
+struct sweep {
+	__u32 first; /* slot */
+	__u32 count;
+	__u64 now;   /* in jiffies; out */
+	__u32 ended; /* out */
+	__u32 pad;
 };
 
 #endif

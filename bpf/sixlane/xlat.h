@@ -21,16 +21,21 @@ struct mapping {
 	__u32 dst_word;
 	__u32 dst_pool6; /* 64: the pool6 prefix that the destination is in, or MAX_PREFIXES */
 	bool dst_by_eam;
-	bool hairpin; /* IPv6 to IPv6: the destination is inside, too */
+	bool hairpin;  /* IPv6 to IPv6: the destination is inside, too */
+	bool stateful; /* by a session, between these ports; the inside's becomes new_port */
+	__be16 src_port;
+	__be16 dst_port;
+	__be16 new_port;
 };
 
-/* Is this IPv4 packet ours? Its destination is served by a prefix. */
+/* Is this IPv4 packet ours? Its destination is served by a prefix, or in pool4. */
 static __always_inline enum reason classify_46(const struct tables *t, const struct pkt *p,
 					       struct mapping *m)
 {
 	m->dst_word = range_of(t->slot, addr_to_v4(p->dst));
 	m->prefix = range_server(m->dst_word);
-	return m->prefix < MAX_PREFIXES ? REASON_NONE : PASS_NOT_OURS;
+	m->stateful = m->dst_word & RANGE_POOL4;
+	return m->prefix < MAX_PREFIXES || m->stateful ? REASON_NONE : PASS_NOT_OURS;
 }
 
 /* One IPv4 address to IPv6 by RFC 6052. */

@@ -491,8 +491,8 @@ _WAY = (
     Mutant(
         "mangled-zero",
         "ctx.h",
-        "(udp ? BPF_F_MARK_MANGLED_0 : 0)",
-        "0",
+        "BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0)",
+        "BPF_F_PSEUDO_HDR",
         "UDP's zero means no checksum, in tc",
     ),
     Mutant("odd-byte", "ctx.h", "bpf_htons((__u16)*last << 8)", "bpf_htons(*last)", "its place"),
@@ -801,8 +801,8 @@ _MSS = (
     Mutant(
         "mss-odd",
         "mss.h",
-        "(offset - l4) & 1)",
-        "0)",
+        "(offset - l4) & 1, false)",
+        "0, false)",
         "an option at an odd offset is summed at an even one",
     ),
     Mutant(
@@ -1099,11 +1099,17 @@ _REMEMBERED = (
     Mutant(
         "pair-tag",
         "pair.h",
-        "(pair->dst.hi ^ dst->hi) |\n\t\t(pair->dst.lo ^ dst->lo)) == 0",
-        "(pair->dst.hi ^ dst->hi)) == 0",
+        "(pair->dst.hi ^ e->dst->hi) | (pair->dst.lo ^ e->dst->lo) |",
+        "(pair->dst.hi ^ e->dst->hi) |",
         "half of the destination is not compared",
     ),
-    Mutant("pair-sum", "pair.h", "pair->sum = m->sum;", "pair->sum = 0;", "no checksum follows"),
+    Mutant(
+        "pair-sum",
+        "pair.h",
+        "pair->sum = csum_fold(m->sum);",
+        "pair->sum = 0;",
+        "no checksum follows",
+    ),
     Mutant(
         "pair-counter",
         "pair.h",
@@ -1121,9 +1127,9 @@ _REMEMBERED = (
     Mutant("known-hop", "known.h", "p->ttl <= 1", "p->ttl < 1", "off by one"),
     Mutant(
         "known-mac",
-        "known.h",
-        "c.entry == ENTRY_XDP && pair->own_mac != ctx_own_mac(c)",
-        "0",
+        "pair.h",
+        "(pair->to_and_from ^ e->to_and_from) | (pair->dst_port",
+        "(pair->dst_port",
         "a frame for somebody else is taken",
     ),
     Mutant(
@@ -1147,12 +1153,18 @@ _REMEMBERED = (
         "p->header_bytes != sizeof(struct iphdr)",
         "fragments are taken for whole packets",
     ),
-    Mutant("known-check", "known.h", "!pair || check_ipv4(c, p)", "!pair", "nothing is checked"),
+    Mutant(
+        "known-check",
+        "known.h",
+        "if (check_ipv4(c, p))",
+        "if (0)",
+        "nothing is checked",
+    ),
     Mutant(
         "known-length",
         "known.h",
-        "!pair || !ctx_holds(c, p->l4 + p->payload_bytes)",
-        "!pair",
+        "if (!ctx_holds(c, p->l4 + p->payload_bytes))",
+        "if (0)",
         "truncated packets pass",
     ),
     Mutant(
@@ -1180,6 +1192,156 @@ _REMEMBERED = (
 
 _KNOWN = tuple(replace(one, first="tests/prog/test_known.py") for one in _REMEMBERED)
 
+_TOLD_BY_SESSIONS = (
+    Mutant(
+        "session-key",
+        "stateful.h",
+        "work->key6.remote_port = f->dst_port;",
+        "",
+        "a session is that of any port of the peer",
+    ),
+    Mutant(
+        "session-count",
+        "session.h",
+        "no_slot:\n\tsession_count_down(ref->slot, &inside);",
+        "no_slot:",
+        "sessions that could not be made count against a client's limit",
+    ),
+    Mutant(
+        "session-deadline",
+        "session.h",
+        "return word_until(word) > when;",
+        "return true;",
+        "sessions never end",
+    ),
+    Mutant(
+        "session-refresh",
+        "session.h",
+        "if (to.state == word_state(seen) && until - word_until(seen) < jiffies_per_second)",
+        "if (to.state == word_state(seen))",
+        "packets do not keep a session alive",
+    ),
+    Mutant(
+        "session-fin",
+        "session.h",
+        "v6 == (state == SESSION_V6_FIN)",
+        "v6 != (state == SESSION_V6_FIN)",
+        "a second FIN of one end closes",
+    ),
+    Mutant(
+        "binding-release",
+        "session.h",
+        "binding_release(gw, s->binding);\n\ts->serial++;",
+        "s->serial++;",
+        "bindings outlive their last session",
+    ),
+    Mutant(
+        "binding-protocol",
+        "stateful.h",
+        "bkey->protocol = key->protocol;",
+        "",
+        "protocols share a binding",
+    ),
+    Mutant(
+        "port-parity",
+        "pool4.h",
+        "return port & 1 ? ~EVEN_PORTS : EVEN_PORTS;",
+        "return EVEN_PORTS;",
+        "odd ports become even",
+    ),
+    Mutant(
+        "port-given-up",
+        "pool4.h",
+        "__sync_fetch_and_and(used, ~(1ULL << (port & 63)));",
+        "",
+        "ports are never free again",
+    ),
+    Mutant(
+        "client-mask",
+        "binding.h",
+        "bpf_cpu_to_be64(mask64(bits - high))",
+        "~0ULL",
+        "each address is a client",
+    ),
+    Mutant(
+        "filter-remote",
+        "session.h",
+        ".remote = key->remote,\n\t\t\t\t     .pool_port = key->pool_port,\n\t\t\t\t     .protocol",
+        ".pool_port = key->pool_port,\n\t\t\t\t     .protocol",
+        "whoever is talked to lets everybody in",
+    ),
+    Mutant(
+        "quote-port",
+        "quote.h",
+        "w->q.new_port = v4 ? s->inside_port : s->pool_port;",
+        "w->q.new_port = w->q.old_port;",
+        "the quoted port stays",
+    ),
+    Mutant(
+        "hairpin-far-port",
+        "hairpin.h",
+        "(l4->has_far_port && rewrite_far_port(c, p->l4, l4))",
+        "0",
+        "the called port of a hairpin stays",
+    ),
+    Mutant(
+        "session-fragment",
+        "fragment.h",
+        "key->id = p->fragment_id;",
+        "",
+        "fragments of two packets are mixed",
+    ),
+    Mutant(
+        "port-delta",
+        "l4.h",
+        "l4->delta += (__u64)l4->new_port + (__u16)~l4->old_port;",
+        "",
+        "the port is in no checksum, in XDP",
+    ),
+    Mutant(
+        "session-sign",
+        "known.h",
+        "if (pair->protocol == IPPROTO_TCP && !is_plain_tcp(c, p))",
+        "if (0)",
+        "the state machine sees no FIN between known ports",
+    ),
+)
+
+_SESSIONS = tuple(replace(one, first="tests/prog/test_sessions.py") for one in _TOLD_BY_SESSIONS)
+
+_TOLD_BY_VIEWS = (
+    Mutant(
+        "sweep-unnoted",
+        "../uplink.bpf.c",
+        "\tif (sweeping && work.count)\n",
+        "\tif (sweeping && !work.count)\n",
+        "the data path does not learn that an agent sweeps",
+    ),
+    Mutant(
+        "sweep-by-looking",
+        "../uplink.bpf.c",
+        "\tif (sweeping && work.count)\n",
+        "\tif (sweeping)\n",
+        "whoever only asks what time it is keeps packets from sweeping",
+    ),
+    Mutant(
+        "sweep-first",
+        "../uplink.bpf.c",
+        "sweep->first + i, sweep->now",
+        "i, sweep->now",
+        "each chunk is the first one",
+    ),
+    Mutant(
+        "sweep-clock",
+        "../uplink.bpf.c",
+        ".count = sweep->count, .now = now() };",
+        ".count = sweep->count, .now = bpf_jiffies64() };",
+        "by another clock than packets",
+    ),
+)
+
+_SWEEP = tuple(replace(one, first="tests/prog/test_session_views.py") for one in _TOLD_BY_VIEWS)
+
 MUTANTS = (
     *_ADDR,
     *_CSUM,
@@ -1196,4 +1358,6 @@ MUTANTS = (
     *_EXTENSION,
     *_SETTINGS,
     *_KNOWN,
+    *_SESSIONS,
+    *_SWEEP,
 )

@@ -89,6 +89,19 @@ int mark(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
+struct numbers {
+	__u32 a;
+	__u32 b;
+	__u32 sum;
+};
+
+SEC("syscall")
+int add(struct numbers *numbers)
+{
+	numbers->sum = numbers->a + numbers->b;
+	return numbers->a;
+}
+
 SEC("?xdp")
 int reckless(struct xdp_md *ctx)
 {

@@ -96,7 +96,7 @@ def refused(number: int) -> AbstractContextManager[object]:
 class TestObject:
     def test_names_its_maps_programs_and_sections(self, opened: Object) -> None:
         assert {"pairs", "counters", "generations", "shared", ".rodata", ".bss"} == set(opened.maps)
-        assert {"answer", "shrink", "mark", "reckless"} == set(opened.programs)
+        assert {"answer", "shrink", "mark", "add", "reckless"} == set(opened.programs)
         assert opened.programs["mark"].section == "tc"
         assert not opened.programs["reckless"].autoload
 
@@ -275,6 +275,10 @@ class TestMap:
             assert numbers.update_batch(wanted.items()) == count
             found = dict(numbers.items())
             assert found == wanted or (type == MapType.ARRAY and count == 0)
+            rows = list(numbers.rows())
+            assert b"".join(keys for keys, _ in rows) == b"".join(found)
+            assert b"".join(values for _, values in rows) == b"".join(found.values())
+            assert len(rows) <= -(-count // 1024) + 1, "many at once"
 
     def test_batches_of_a_prefix_tree(self) -> None:
         wanted = {struct.pack("=I4B", 24, 192, 0, n, 0): u32(n) for n in range(200)}
@@ -288,6 +292,7 @@ class TestMap:
         ) as trie:
             trie.update_batch(wanted.items())
             assert dict(trie.items()) == wanted
+            assert sum(len(keys) for keys, _ in trie.rows()) == 8 * len(wanted)
 
     def test_a_batch_that_does_not_fit(self) -> None:
         with hash_map(max_entries=3) as numbers, refused(errno.E2BIG):
@@ -400,6 +405,14 @@ class TestProgram:
     def test_too_little_room_for_the_result(self, loaded: Object) -> None:
         with refused(errno.ENOSPC):
             loaded.programs["answer"].run(PACKET, data_out_size=20)
+
+    def test_a_program_of_syscalls_is_called(self, loaded: Object) -> None:
+        given = struct.pack("=3I", 5, 7, 0)
+        returned, told = loaded.programs["add"].call(given)
+        assert (returned, struct.unpack("=3I", told)) == (5, (5, 7, 12))
+        assert given == struct.pack("=3I", 5, 7, 0), "what was given stays"
+        with refused(errno.EINVAL):
+            loaded.programs["add"].call(given[:8])
 
     def test_raw_instructions(self, bpffs: Path) -> None:
         with Program.load(ProgramType.XDP, "returns_3", returning(XDP_TX)) as program:

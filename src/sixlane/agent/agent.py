@@ -23,14 +23,16 @@ from sixlane.agent.metrics import Metrics
 from sixlane.agent.part import Part
 from sixlane.agent.problems import not_found
 from sixlane.agent.reconcile import Reconciler
-from sixlane.agent.report import counters_data, status_data
+from sixlane.agent.report import counters_data, session_count_data, status_data
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
 from sixlane.agent.standings import Standings
 from sixlane.agent.store import Store
+from sixlane.agent.sweeper import Sweeper
 from sixlane.agent.ticker import Ticker
 from sixlane.agent.transaction import Applied, Transaction, View
 from sixlane.agent.watch import Entry, Hub, Watch
+from sixlane.datapath.sessions import ANY, Binding, Client, ClientOrder, Session, Wanted
 from sixlane.dns64 import Direct, Place, Units
 from sixlane.errors import SixlaneError
 from sixlane.model import Key, ResourceError
@@ -62,6 +64,7 @@ class Agent:
         )
         self._follower: Follower | None = None
         self._ticker: Ticker | None = None
+        self._sweeper: Sweeper | None = None
         self._standings.look()
 
     @classmethod
@@ -91,6 +94,7 @@ class Agent:
             agent._follower = Follower(gateway.heard, agent._on_change, gateway.is_native)
             agent._applier.do(agent._reconciler.reconcile)
             agent._ticker = Ticker(agent._look)
+            agent._sweeper = Sweeper(gateway)
             stack.pop_all()
         return agent
 
@@ -186,6 +190,27 @@ class Agent:
         """Packets and bytes by reason, and by prefix and direction."""
         return counters_data(self._gateway.counters())
 
+    def sessions(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Session]]:
+        """Those that live, in blocks, as they are read; none without a pool4."""
+        records = self._gateway.session_records()
+        return records.sessions(wanted, limit) if records else iter(())
+
+    def bindings(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Binding]]:
+        """As `sessions`."""
+        records = self._gateway.session_records()
+        return records.bindings(wanted, limit) if records else iter(())
+
+    def clients(
+        self, wanted: Wanted = ANY, limit: int | None = None, order: ClientOrder | None = None
+    ) -> Iterator[list[Client]]:
+        """As `sessions`; `order`: those with the most first."""
+        records = self._gateway.session_records(clients=True)
+        return records.clients(wanted, limit, order) if records else iter(())
+
+    def session_count(self, wanted: Wanted = ANY) -> dict[str, Any]:
+        """How many sessions live, and how full the tables and pool4 are."""
+        return session_count_data(self._gateway.session_records(clients=True, pools=True), wanted)
+
     def trace(self, packets: Sequence[Mapping[str, str]], device: str | None) -> list[Any]:
         """What would become of packets: see `sixlane.nat64.trace`."""
         return self._gateway.trace(packets, device)
@@ -202,6 +227,7 @@ class Agent:
     def metrics(self) -> Metrics:
         snapshot, desired = self._hub.snapshot, self._present.state.resources()
         gateway = self._gateway.status(desired) or {"generation": None, "devices": ()}
+        records = self._gateway.session_records(clients=True, pools=True)
         return Metrics(
             snapshot.revision,
             gateway["generation"],
@@ -211,7 +237,9 @@ class Agent:
             self._changes.took.seen(),
             len(snapshot.entries),
             sum(entry.standing.ready for entry in snapshot.entries.values()),
-            self._gateway.fill(desired),
+            {**self._gateway.fill(desired), **(records.fill() if records else {})},
+            records.count() if records else {},
+            records.pool_use() if records else [],
         )
 
     # ---- what happens by itself ----
@@ -240,6 +268,8 @@ class Agent:
             self._follower.close()
         if self._ticker is not None:
             self._ticker.close()
+        if self._sweeper is not None:
+            self._sweeper.close()
         self._applier.close()
 
     # ---- data ----

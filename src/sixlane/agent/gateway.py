@@ -22,6 +22,7 @@ from sixlane.agent.part import Desired
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath import Counters, Datapath
 from sixlane.datapath.layout import Limit
+from sixlane.datapath.sessions import SessionRecords
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
@@ -90,6 +91,7 @@ class GatewayPart:
         self._looks = Pace(_REST)
         self._resets = Backoff()
         self._next_reset = 0.0
+        self._pool_names: dict[int, str] = {}  # of pool4's entries, by their ids
         self._closing = threading.Lock()  # held by who uses the data path without the other lock
 
     def open(self) -> None:
@@ -201,6 +203,27 @@ class GatewayPart:
         with self._lock:
             return self._datapath.counters() if self._datapath is not None else None
 
+    def session_records(
+        self, *, clients: bool = False, pools: bool = False
+    ) -> SessionRecords | None:
+        """See `Datapath.session_records`; None while there is no data path, or no pool4."""
+        with self._closing:  # an apply may take long
+            if self._datapath is None:
+                return None
+            return self._datapath.session_records(self._pool_names, clients=clients, pools=pools)
+
+    def session_slots(self) -> int:
+        """How many slots there are to sweep; 0 also while there is no data path."""
+        with self._closing:
+            return self._datapath.session_slots() if self._datapath is not None else 0
+
+    def sweep_sessions(self, first: int, count: int) -> int:
+        """See `Datapath.sweep_sessions`."""
+        with self._closing:
+            if self._datapath is None:
+                return 0
+            return self._datapath.sweep_sessions(first, count)
+
     @contextmanager
     def capture(self, asked: Asked) -> Iterator[Capture]:
         """Packets from now on, while the context is open. One at a time: a second one is refused.
@@ -306,6 +329,8 @@ class GatewayPart:
 
     def _apply(self, plan: Plan) -> Done:
         done = apply_gateway(self._open(), plan, self._originals)
+        stateful = plan.tables.stateful if plan.tables else None
+        self._pool_names = {pool.id: pool.name for pool in stateful.pools} if stateful else {}
         self._used = plan.used
         self._bound = bindings(self._originals)
         self._failed, self._unsettled = done.failed, []

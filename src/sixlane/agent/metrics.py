@@ -2,8 +2,10 @@
 """Numbers about the agent itself."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
+
+from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName
 
 BOUNDS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -39,7 +41,8 @@ class Metrics:
 
     `generation`: of the data path; None: there is none. `devices`: by name, whether one is up and
     has a program attached. `apply_s`: how long those took that succeeded. `fill`: by what there is
-    room for, how much of it is taken, and how much there is.
+    room for, how much of it is taken, and how much there is. `sessions`: that live, by protocol and
+    state; `pools`: each address of pool4.
     """
 
     revision: int
@@ -51,3 +54,5 @@ class Metrics:
     resources: int
     ready: int
     fill: dict[str, tuple[int, int]]
+    sessions: dict[tuple[ProtocolName, StateName], int] = field(default_factory=dict)
+    pools: list[PoolUse] = field(default_factory=list)

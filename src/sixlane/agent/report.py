@@ -9,6 +9,7 @@ from typing import Any
 import sixlane
 from sixlane.agent.watch import Snapshot
 from sixlane.datapath import Counters
+from sixlane.datapath.sessions import SessionRecords, Use, Wanted
 from sixlane.errors import SixlaneError
 
 _STARTED_S = time.monotonic()
@@ -88,3 +89,30 @@ def counters_data(counters: Counters | None) -> dict[str, Any]:
             for kind, count in counters.traffic.items()
         ],
     }
+
+
+def session_count_data(records: SessionRecords | None, wanted: Wanted) -> dict[str, Any]:
+    """Sessions that live by protocol and state, and the fill of what has a limit; None: there is no
+    pool4.
+    """
+    if records is None:
+        return {"sessions": [], "tables": {}, "pool4": []}
+    return {
+        "sessions": [
+            {"protocol": protocol, "state": state, "sessions": number}
+            for (protocol, state), number in records.count(wanted).items()
+        ],
+        "tables": {name: _use(use) for name, use in records.fill().items()},
+        "pool4": [
+            {
+                "address": str(one.address),
+                "ports": {protocol: _use(use) for protocol, use in one.ports.items()},
+                "blocks": _use(one.blocks),
+            }
+            for one in records.pool_use()
+        ],
+    }
+
+
+def _use(use: Use) -> dict[str, int]:
+    return {"used": use.used, "room": use.room}

@@ -10,6 +10,7 @@ from sixlane.api import (
     prefixes,
     problem,
     resources,
+    sessions,
     streams,
     system,
     trace,
@@ -31,11 +32,13 @@ def make_app(agent: Agent, open_streams: Streams | None = None) -> FastAPI:
         dependencies=[Depends(refuse_unknown)],
     )
     problem.install(app)
+    open_streams = open_streams or Streams()
     for router in (
         resources.routes(agent),
         prefixes.routes(agent),
         transactions.routes(agent),
-        streams.routes(agent, open_streams or Streams()),
+        streams.routes(agent, open_streams),
+        sessions.routes(agent, open_streams),
         system.routes(agent),
         trace.routes(agent),
     ):

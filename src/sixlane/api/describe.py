@@ -86,6 +86,17 @@ def event_stream(name: str, *statuses: int) -> Responses:
     }
 
 
+def json_lines(name: str, *statuses: int) -> Responses:
+    """One JSON object of one shape a line."""
+    return {
+        200: {
+            "description": f"JSON, a {name}, on each line.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        **problems(*statuses, 503),
+    }
+
+
 def metrics_responses() -> Responses:
     return {
         200: {

@@ -119,7 +119,9 @@ def _families(agent: Source) -> Iterator[Metric]:
     yield from _of_prefixes(counters["prefixes"])
     yield from _of_reasons(counters["reasons"])
     yield from _of_traffic(counters["traffic"])
-    yield from _of_agent(agent.metrics())
+    metrics = agent.metrics()
+    yield from _of_agent(metrics)
+    yield from _of_sessions(metrics)
     yield from _of_resources(agent.resources())
 
 
@@ -204,6 +206,40 @@ def _of_agent(metrics: Metrics) -> Iterator[Metric]:
         room.add_metric([name], most)
     yield taken
     yield room
+
+
+def _of_sessions(metrics: Metrics) -> Iterator[Metric]:
+    sessions = GaugeMetricFamily(
+        "sixlane_sessions",
+        "Sessions of stateful NAT64 that live, by protocol and state (RFC 6146 3.5.2.2).",
+        labels=["protocol", "state"],
+    )
+    for (protocol, state), number in metrics.sessions.items():
+        sessions.add_metric([protocol, state], number)
+    yield sessions
+    labels = ["address", "protocol"]
+    ports = GaugeMetricFamily(
+        "sixlane_pool4_ports", "Ports of an address of pool4 that are taken.", labels=labels
+    )
+    ports_room = GaugeMetricFamily(
+        "sixlane_pool4_max_ports", "Ports of the address that there are.", labels=labels
+    )
+    blocks = GaugeMetricFamily(
+        "sixlane_pool4_blocks",
+        "Port blocks of an address of pool4 that clients have.",
+        labels=labels[:1],
+    )
+    blocks_room = GaugeMetricFamily(
+        "sixlane_pool4_max_blocks", "Port blocks of the address that there are.", labels=labels[:1]
+    )
+    for one in metrics.pools:
+        address = str(one.address)
+        for protocol, use in one.ports.items():
+            ports.add_metric([address, protocol], use.used)
+            ports_room.add_metric([address, protocol], use.room)
+        blocks.add_metric([address], one.blocks.used)
+        blocks_room.add_metric([address], one.blocks.room)
+    yield from (ports, ports_room, blocks, blocks_room)
 
 
 def _of_resources(views: Iterable[dict[str, Any]]) -> Iterator[Metric]:

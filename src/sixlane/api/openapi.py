@@ -34,6 +34,7 @@ _TAGS = {
     "resources": "What is desired of the machine, and how it does.",
     "prefixes": "Prefixes and explicit address mappings of a Gateway, one by one.",
     "transactions": "Many resources at once, the history, the way back.",
+    "sessions": "Sessions, bindings and clients of stateful NAT64 (RFC 6146).",
     "streams": "Server-sent events.",
     "system": "What the agent and the machine are doing.",
 }

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in the URLs."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Path, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator
 
@@ -36,11 +38,19 @@ Ipv4Length = Annotated[
 ]
 
 
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    """Those of a route, and of what it depends on."""
+    for parameter in dependant.query_params:
+        yield parameter.alias
+    for one in dependant.dependencies:
+        yield from _query_parameters(one)
+
+
 async def refuse_unknown(request: Request) -> None:
     """A dependency of every route: `?dryrun=true` must not do what it was meant to try."""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
-    known = {parameter.alias for parameter in route.dependant.query_params}
+    known = set(_query_parameters(route.dependant))
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:

@@ -207,6 +207,110 @@ class Counters(Shape):
     traffic: list[Traffic]
 
 
+_Protocol = Literal["tcp", "udp", "icmp"]
+_Port = Annotated[int, Field(ge=0, le=65535)]
+_Inside = Annotated[str, Field(description="IPv6 address.", examples=["2001:db8:64:1::7"])]
+_PoolAddress = Annotated[str, Field(description="Of pool4.", examples=["192.31.197.8"])]
+_State = Annotated[
+    Literal[
+        "OPEN",
+        "V4 INIT",
+        "V6 INIT",
+        "ESTABLISHED",
+        "V4 FIN RCV",
+        "V6 FIN RCV",
+        "V4 FIN + V6 FIN RCV",
+        "TRANS",
+    ],
+    Field(description="As RFC 6146 3.5.2.2 names it; OPEN: UDP and ICMP, which have none there."),
+]
+
+
+class Session(Shape):
+    """A session that lives. Of ICMP queries, ports are identifiers and `remotePort` is 0."""
+
+    protocol: _Protocol
+    inside: _Inside
+    inside_port: _Port
+    pool: _PoolAddress
+    pool_port: _Port
+    remote: Annotated[str, Field(description="IPv4 address.", examples=["192.31.196.53"])]
+    remote_port: _Port
+    prefix: Annotated[
+        str | None,
+        Field(description="Of pool6, under which the remote end is called; null: it is gone."),
+    ]
+    state: _State
+    remaining_seconds: Annotated[float, Field(description="That it lives without a packet.")]
+
+
+class Binding(Shape):
+    """An entry of a BIB (RFC 6146 3.1)."""
+
+    protocol: _Protocol
+    inside: _Inside
+    inside_port: _Port
+    pool: _PoolAddress
+    pool_port: _Port
+    sessions: Annotated[int, Field(ge=0, description="That live.")]
+    static: Annotated[bool, Field(description="It stays without any session.")]
+
+
+class PoolClient(Shape):
+    """Whoever shares the first bits of an address: with one address and port blocks in pool4."""
+
+    prefix: Annotated[str, Field(examples=["2001:db8:64:1::/64"])]
+    pool: Annotated[str, Field(description="Name of the entry of pool4.")]
+    address: _PoolAddress
+    blocks: Annotated[
+        list[str], Field(description="First and last port of each.", examples=[["1024-1087"]])
+    ]
+    bindings: Annotated[
+        int, Field(ge=0, description="A port each. What has ended counts until it is swept.")
+    ]
+    sessions: Annotated[int, Field(ge=0, description="As with bindings.")]
+
+
+class SessionsOfKind(Shape):
+    """Sessions that are counted together."""
+
+    protocol: _Protocol
+    state: _State
+    sessions: Annotated[int, Field(ge=1)]
+
+
+class Use(Shape):
+    """Of what has a limit."""
+
+    used: Annotated[int, Field(ge=0)]
+    room: Annotated[int, Field(ge=0)]
+
+
+class ProtocolPorts(Shape):
+    """Ports that are taken."""
+
+    tcp: Use
+    udp: Use
+    icmp: Annotated[Use, Field(description="Identifiers.")]
+
+
+class PoolUse(Shape):
+    """An address of pool4."""
+
+    address: _PoolAddress
+    ports: ProtocolPorts
+    blocks: Annotated[Use, Field(description="That clients have.")]
+
+
+class SessionCount(Shape):
+    """`sessions`: those that live; what there is none of is left out. `tables`: by name, also with
+    what has ended and is not swept yet. All of it is empty without a pool4."""
+
+    sessions: list[SessionsOfKind]
+    tables: dict[str, Use]
+    pool4: list[PoolUse]
+
+
 class Drop(Shape):
     """A dropped packet; or with `lost` alone, how many more there were."""
 

@@ -159,6 +159,14 @@ class Map(Handle):
         self._refuse_per_cpu()
         return self._items()
 
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """The same in blocks of a thousand: keys, and values, one behind the other.
+
+        For what makes no object of each element. Not for per-CPU maps.
+        """
+        self._refuse_per_cpu()
+        return self._blocks()
+
     def items_per_cpu(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """All keys with their values on each possible CPU."""
         return ((key, self._split(slot)) for key, slot in self._items())
@@ -264,7 +272,17 @@ class Map(Handle):
         self._check(libbpf().bpf_map_update_elem(self.fd, self._key(key), slot, flags), "update")
 
     def _items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs of key and slot, by batches, or one by one where the map type has none."""
+        """Pairs of key and slot."""
+        key_size, slot_size = self.info.key_size, self._slot_size
+        for keys, slots in self._blocks():
+            for index in range(len(keys) // key_size):
+                yield (
+                    keys[index * key_size : (index + 1) * key_size],
+                    slots[index * slot_size : (index + 1) * slot_size],
+                )
+
+    def _blocks(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and slots, many a time, or one where the map type has no batches."""
         key_size, slot_size = self.info.key_size, self._slot_size
         room = min(_BATCH, self.info.max_entries)
         position, size = ffi.NULL, max(key_size, 4)
@@ -283,11 +301,10 @@ class Map(Handle):
                 room *= 2
                 continue
             more = self._found(result, "read")
-            key_bytes, value_bytes = ffi.buffer(keys), ffi.buffer(values)
-            for index in range(count[0]):
+            if count[0]:
                 yield (
-                    bytes(key_bytes[index * key_size : (index + 1) * key_size]),
-                    bytes(value_bytes[index * slot_size : (index + 1) * slot_size]),
+                    bytes(ffi.buffer(keys, count[0] * key_size)),
+                    bytes(ffi.buffer(values, count[0] * slot_size)),
                 )
             if not more:
                 return

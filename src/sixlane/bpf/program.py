@@ -148,6 +148,18 @@ class Program(Handle):
             duration_ns=opts.duration,
         )
 
+    def call(self, ctx: "Buffer") -> tuple[int, bytes]:
+        """Runs a program of type syscall once: its return value, and the context as it left it.
+
+        `ctx`: of the size that the program was verified for, or more. Such programs have neither a
+        packet nor rounds, and the kernel writes the context back in place.
+        """
+        size = memoryview(ctx).nbytes
+        memory = ffi.new("char[]", bytes(ctx))  # a NUL behind it does no harm
+        opts = options("bpf_test_run_opts", ctx_in=memory, ctx_size_in=size)
+        check(libbpf().bpf_prog_test_run_opts(self.fd, opts), f"call the program {self.name}")
+        return opts.retval, bytes(ffi.buffer(memory, size))
+
     @cached_property
     def name(self) -> str:
         """The program's name, cut to 15 characters by the kernel."""

@@ -8,6 +8,7 @@ import click
 import sixlane
 from sixlane.cli.apply import apply
 from sixlane.cli.bench import bench
+from sixlane.cli.bib import bib
 from sixlane.cli.capture import capture
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
@@ -24,6 +25,7 @@ from sixlane.cli.history import history, rollback
 from sixlane.cli.monitor import monitor
 from sixlane.cli.prefix import prefix
 from sixlane.cli.session import DEFAULT_SOCKET, Session
+from sixlane.cli.session_table import session
 from sixlane.cli.status import status
 from sixlane.cli.sysdump import sysdump
 from sixlane.cli.teardown import teardown
@@ -67,6 +69,7 @@ def version() -> None:
 for _command in (
     apply,
     bench,
+    bib,
     capture,
     completion,
     counters,
@@ -83,6 +86,7 @@ for _command in (
     monitor,
     prefix,
     rollback,
+    session,
     status,
     sysdump,
     teardown,

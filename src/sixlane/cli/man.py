@@ -18,8 +18,8 @@ _FILES = (
 _OUTPUT = (
     "Results go to standard output, everything else to standard error. A failure is one line: "
     "what, where, and in brackets how to mend it.",
-    "Most commands take -o. The formats json, yaml and ndjson are for programs: they hold "
-    "everything, and their keys stay. The formats table and wide are for people.",
+    "Most commands take -o. The formats json, yaml and ndjson are for programs, as is csv of long "
+    "lists: they hold everything, and their keys stay. The formats table and wide are for people.",
 )
 _ENVIRONMENT = (
     ("SIXLANE_SOCKET", "Where the agent listens, if --socket does not say it."),

@@ -13,9 +13,9 @@ Made from the commands themselves by `python -m sixlane.cli.pages`: change them,
 The same stands in `man sixlane`, `man sixlaned`, and in `--help` of each command.
 
 Results go to stdout, and everything else to stderr. A failure is one line: what, where, and in
-brackets how to mend it. `-o json`, `yaml` and `ndjson` are for programs: they hold everything, and
-their keys stay. Tables are for people. Colours appear on terminals only, and never if `NO_COLOR` is
-set.
+brackets how to mend it. `-o json`, `yaml` and `ndjson` are for programs, as is `csv` of long lists:
+they hold everything, and their keys stay. Tables are for people. Colours appear on terminals only,
+and never if `NO_COLOR` is set.
 """
 
 

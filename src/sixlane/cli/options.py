@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options and arguments that many commands have, each told in one place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -11,7 +11,7 @@ import click
 
 from sixlane.cli import completing
 from sixlane.cli.kinds import KindType, NameArgument
-from sixlane.cli.output import FORMATS, Output
+from sixlane.cli.output import FORMATS, LIST_FORMATS, Format, Output
 
 if TYPE_CHECKING:
     from sixlane.agent.settings import Settings
@@ -33,24 +33,31 @@ def several(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
+def _output(formats: Sequence[Format]) -> Decorator[Any]:
     """-o and --no-headers; the command gets an `Output` as `out`."""
 
-    @click.option(
-        "-o",
-        "--output",
-        "format",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help="How to show the result.",
-    )
-    @click.option("--no-headers", is_flag=True, help="Tables without their first line.")
-    @wraps(command)
-    def with_out(*args: Any, format: Any, no_headers: bool, **more: Any) -> Any:
-        return command(*args, out=Output(format, not no_headers), **more)
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option(
+            "-o",
+            "--output",
+            "format",
+            type=click.Choice(formats),
+            default="table",
+            show_default=True,
+            help="How to show the result.",
+        )
+        @click.option("--no-headers", is_flag=True, help="Tables without their first line.")
+        @wraps(command)
+        def with_out(*args: Any, format: Any, no_headers: bool, **more: Any) -> Any:
+            return command(*args, out=Output(format, not no_headers), **more)
 
-    return with_out
+        return with_out
+
+    return decorate
+
+
+with_output = _output(FORMATS)
+with_list_output = _output(LIST_FORMATS)
 
 
 def files(*, required: bool) -> Decorator[Any]:

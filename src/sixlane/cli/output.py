@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 import click
 
-Format = Literal["table", "wide", "json", "yaml", "ndjson"]
+Format = Literal["table", "wide", "json", "yaml", "csv", "ndjson"]
 FORMATS: tuple[Format, ...] = ("table", "wide", "json", "yaml", "ndjson")
+LIST_FORMATS: tuple[Format, ...] = ("table", "wide", "json", "yaml", "csv", "ndjson")
+"""Of long lists, see `sixlane.cli.long`."""
 
 Row = Sequence[object]
 
@@ -36,6 +38,10 @@ class Output:
         self._format = format
         self.headers = headers
         self._tables = 0
+
+    @property
+    def format(self) -> Format:
+        return self._format
 
     @property
     def wide(self) -> bool:

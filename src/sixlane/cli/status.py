@@ -73,6 +73,8 @@ def _show(out: Output, status: dict[str, Any]) -> None:
         gateway = status["gateway"] or {}
         _show_devices(out, gateway)
         _show_prefixes(out, gateway)
+        if gateway.get("pool4"):
+            _show_pools(out, gateway["pool4"])
         _show_native(out, gateway)
         _show_resolvers(out, status["dns64"])
         out.lines("")
@@ -116,6 +118,25 @@ def _show_prefixes(out: Output, gateway: dict[str, Any]) -> None:
         for prefix in gateway.get("prefixes", ())
     ]
     out.table(columns, rows)
+
+
+def _show_pools(out: Output, pools: list[dict[str, Any]]) -> None:
+    columns = ("POOL4", "IPV4", "CLIENTS", "PORTS", "BLOCKS")
+    rows = [
+        (
+            pool["name"],
+            listed(pool["ipv4"], out.wide),
+            listed(pool["clients"], out.wide),
+            _used(pool["ports"]),
+            _used(pool["blocks"]),
+        )
+        for pool in pools
+    ]
+    out.table(columns, rows)
+
+
+def _used(part: dict[str, int]) -> str:
+    return f"{part['used']}/{part['total']}"
 
 
 def _show_native(out: Output, gateway: dict[str, Any]) -> None:

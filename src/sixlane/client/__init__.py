@@ -14,18 +14,22 @@ from sixlane.client.errors import Conflict, NotFound, Problem, Unreachable
 
 if TYPE_CHECKING:
     from sixlane.client.async_client import AsyncClient
+    from sixlane.client.async_rows import AsyncRowReader
     from sixlane.client.async_stream import AsyncStream
+    from sixlane.client.rows import RowReader
     from sixlane.client.stream import Stream
 
 __all__ = [
     "ABSENT",
     "SOCKET",
     "AsyncClient",
+    "AsyncRowReader",
     "AsyncStream",
     "Client",
     "Conflict",
     "NotFound",
     "Problem",
+    "RowReader",
     "Stream",
     "Unreachable",
 ]
@@ -33,7 +37,9 @@ __all__ = [
 
 _LATER = {
     "AsyncClient": "sixlane.client.async_client",
+    "AsyncRowReader": "sixlane.client.async_rows",
     "AsyncStream": "sixlane.client.async_stream",
+    "RowReader": "sixlane.client.rows",
     "Stream": "sixlane.client.stream",
 }
 

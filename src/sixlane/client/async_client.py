@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 import httpx
 
 from sixlane.client import calls
+from sixlane.client.async_rows import AsyncRowReader
 from sixlane.client.async_stream import AsyncStream, unreachable
 from sixlane.client.calls import ANSWER_S, CONNECT_S, SOCKET, Answer, Call
 from sixlane.client.errors import Conflict
 from sixlane.client.retry import changed_in_place, pauses_s
 from sixlane.client.types import (
     Applied,
+    Binding,
     Counters,
     Drop,
     Eam,
@@ -22,10 +24,13 @@ from sixlane.client.types import (
     Event,
     Listing,
     Packet,
+    PoolClient,
     Prefix,
     PrefixListing,
     Reference,
     Revision,
+    Session,
+    SessionCount,
     Trace,
     View,
 )
@@ -34,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class AsyncClient:
-    """As `Client`; each method is a coroutine function, but `watch` and `drops`.
+    """As `Client`; each method is a coroutine function, but those that return an iterator.
 
     To be closed, or used as an asynchronous context.
     """
@@ -226,6 +231,81 @@ class AsyncClient:
     async def counters(self) -> Counters:
         """As `Client.counters`."""
         return await self._do(calls.counters())
+
+    def sessions(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        remote: str | None = None,
+        port: int | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncRowReader[Session]:
+        """As `Client.sessions`."""
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "remote": remote,
+            "port": port,
+            "state": state,
+            "limit": limit,
+        }
+        return AsyncRowReader(self._http, self._path, calls.sessions(wanted))
+
+    async def session_count(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        remote: str | None = None,
+        port: int | None = None,
+        state: str | None = None,
+    ) -> SessionCount:
+        """As `Client.session_count`."""
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "remote": remote,
+            "port": port,
+            "state": state,
+        }
+        return await self._do(calls.session_count(wanted))
+
+    def bindings(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        port: int | None = None,
+        limit: int | None = None,
+    ) -> AsyncRowReader[Binding]:
+        """As `Client.bindings`."""
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "port": port,
+            "limit": limit,
+        }
+        return AsyncRowReader(self._http, self._path, calls.bindings(wanted))
+
+    def clients(
+        self,
+        *,
+        inside: str | None = None,
+        pool: str | None = None,
+        limit: int | None = None,
+        order: str | None = None,
+    ) -> AsyncRowReader[PoolClient]:
+        """As `Client.clients`."""
+        wanted = {"inside": inside, "pool": pool, "limit": limit, "order": order}
+        return AsyncRowReader(self._http, self._path, calls.clients(wanted))
 
     async def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None

@@ -11,6 +11,7 @@ from sixlane.client.errors import Problem, problem_of
 from sixlane.client.sse import Message
 from sixlane.client.types import (
     Applied,
+    Binding,
     Counters,
     Drop,
     Eam,
@@ -18,10 +19,13 @@ from sixlane.client.types import (
     Event,
     Listing,
     Packet,
+    PoolClient,
     Prefix,
     PrefixListing,
     Reference,
     Revision,
+    Session,
+    SessionCount,
     Trace,
     View,
 )
@@ -64,6 +68,12 @@ class Listen(NamedTuple, Generic[_T]):
     read: Callable[[Message], _T]
     endless: bool
     headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Rows(NamedTuple, Generic[_T]):
+    """A long list: JSON objects of one shape, one a line."""
+
+    path: str
 
 
 def resources(kind: str | None) -> Call[Listing]:
@@ -188,9 +198,8 @@ def watch(since: int | None) -> "Listen[Event]":
 
 
 def drops(seconds: float | None, limit: int | None) -> "Listen[Drop]":
-    asked = {"seconds": seconds, "limit": limit}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
-    return Listen(f"/v1/drops?{query}", lambda message: message.data, endless=not query)
+    path = _asking("/v1/drops", {"seconds": seconds, "limit": limit})
+    return Listen(path, lambda message: message.data, endless="?" not in path)
 
 
 def capture(
@@ -215,6 +224,37 @@ def capture(
     ]
     path = f"/v1/capture?{urlencode(asked)}"
     return Listen(path, lambda message: message.data, endless=False)
+
+
+def sessions(wanted: Mapping[str, Any]) -> "Rows[Session]":
+    return Rows(_asking("/v1/sessions", wanted))
+
+
+def session_count(wanted: Mapping[str, Any]) -> Call[SessionCount]:
+    return Call("GET", _asking("/v1/sessions/count", wanted), _data)
+
+
+def bindings(wanted: Mapping[str, Any]) -> "Rows[Binding]":
+    return Rows(_asking("/v1/bindings", wanted))
+
+
+def clients(wanted: Mapping[str, Any]) -> "Rows[PoolClient]":
+    return Rows(_asking("/v1/clients", wanted))
+
+
+def parse_lines(lines: bytes) -> list[Any]:
+    """The object of each line; at once is quicker than one by one."""
+    try:
+        found: list[Any] = json.loads(b"[" + lines.rstrip().replace(b"\n", b",") + b"]")
+    except ValueError:
+        raise Problem(500, "the agent sent a line that is not JSON") from None
+    return found
+
+
+def _asking(path: str, wanted: Mapping[str, Any]) -> str:
+    """None: it is not asked for."""
+    query = urlencode({name: value for name, value in wanted.items() if value is not None})
+    return f"{path}?{query}" if query else path
 
 
 def _change(

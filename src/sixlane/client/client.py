@@ -14,6 +14,7 @@ from sixlane.client.errors import Conflict
 from sixlane.client.retry import changed_in_place, pauses_s
 from sixlane.client.types import (
     Applied,
+    Binding,
     Counters,
     Drop,
     Eam,
@@ -21,15 +22,19 @@ from sixlane.client.types import (
     Event,
     Listing,
     Packet,
+    PoolClient,
     Prefix,
     PrefixListing,
     Reference,
     Revision,
+    Session,
+    SessionCount,
     Trace,
     View,
 )
 
 if TYPE_CHECKING:
+    from sixlane.client.rows import RowReader
     from sixlane.client.stream import Stream
 
 _T = TypeVar("_T")
@@ -222,6 +227,89 @@ class Client:
     def counters(self) -> Counters:
         """Packets and bytes since the data path was loaded."""
         return self._do(calls.counters())
+
+    def sessions(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        remote: str | None = None,
+        port: int | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> "RowReader[Session]":
+        """Sessions that live and are all that is given: `inside` and `remote` are prefixes or
+        addresses, `port` is that of any end, `state` is named as in RFC 6146.
+        """
+        from sixlane.client.rows import RowReader
+
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "remote": remote,
+            "port": port,
+            "state": state,
+            "limit": limit,
+        }
+        return RowReader(self._path, calls.sessions(wanted))
+
+    def session_count(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        remote: str | None = None,
+        port: int | None = None,
+        state: str | None = None,
+    ) -> SessionCount:
+        """How many sessions live, as for `sessions`; how full the tables and pool4 are."""
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "remote": remote,
+            "port": port,
+            "state": state,
+        }
+        return self._do(calls.session_count(wanted))
+
+    def bindings(
+        self,
+        *,
+        protocol: str | None = None,
+        inside: str | None = None,
+        pool: str | None = None,
+        port: int | None = None,
+        limit: int | None = None,
+    ) -> "RowReader[Binding]":
+        """Entries of the BIB, as `sessions`."""
+        from sixlane.client.rows import RowReader
+
+        wanted = {
+            "protocol": protocol,
+            "inside": inside,
+            "pool": pool,
+            "port": port,
+            "limit": limit,
+        }
+        return RowReader(self._path, calls.bindings(wanted))
+
+    def clients(
+        self,
+        *,
+        inside: str | None = None,
+        pool: str | None = None,
+        limit: int | None = None,
+        order: str | None = None,
+    ) -> "RowReader[PoolClient]":
+        """Clients of pool4; `order`: those with the most sessions or bindings first."""
+        from sixlane.client.rows import RowReader
+
+        wanted = {"inside": inside, "pool": pool, "limit": limit, "order": order}
+        return RowReader(self._path, calls.clients(wanted))
 
     def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None

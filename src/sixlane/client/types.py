@@ -225,6 +225,80 @@ class Trace(TypedDict):
     after: TracedPacket | None
 
 
+class Session(TypedDict):
+    """A session of stateful NAT64 that lives (RFC 6146). `inside` is an IPv6 address, `pool` one of
+    pool4, `remote` the IPv4 node's, that is called under the prefix of that name (None: it is
+    gone). Of ICMP queries, ports are identifiers and `remotePort` is 0.
+    """
+
+    protocol: str
+    inside: str
+    insidePort: int
+    pool: str
+    poolPort: int
+    remote: str
+    remotePort: int
+    prefix: str | None
+    state: str
+    remainingSeconds: float
+
+
+class Binding(TypedDict):
+    """An entry of a BIB. `sessions`: that live; `static`: it stays without any."""
+
+    protocol: str
+    inside: str
+    insidePort: int
+    pool: str
+    poolPort: int
+    sessions: int
+    static: bool
+
+
+class PoolClient(TypedDict):
+    """Whoever shares `prefix`: its address in the entry `pool` of pool4, and its port blocks there,
+    as "first-last". What has ended counts until it is swept.
+    """
+
+    prefix: str
+    pool: str
+    address: str
+    blocks: list[str]
+    bindings: int
+    sessions: int
+
+
+class SessionsOfKind(TypedDict):
+    """Sessions that are counted together."""
+
+    protocol: str
+    state: str
+    sessions: int
+
+
+class Use(TypedDict):
+    """Of what has a limit: how much is taken, and the limit."""
+
+    used: int
+    room: int
+
+
+class PoolUse(TypedDict):
+    """An address of pool4: its ports by protocol, and the blocks that clients have."""
+
+    address: str
+    ports: dict[str, Use]
+    blocks: Use
+
+
+class SessionCount(TypedDict):
+    """Sessions that live, by protocol and state; how full the tables and pool4 are."""
+
+    sessions: list[SessionsOfKind]
+    tables: dict[str, Use]
+    pool4: list[PoolUse]
+
+
 class Traffic(TypedDict):
     """Packets that are counted together. `prefix`: None where they leave before it is known which
     one serves them; `direction`: "46" or "64"; `protocol`: tcp, udp, icmp or other."""

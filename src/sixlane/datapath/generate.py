@@ -184,6 +184,11 @@ _TOGETHER = (
     ("generation", *_INNER),
     ("counters", "past_counters"),
     ("prefix_counters", "past_prefixes"),
+    (  # one names a slot of another; pairs are remembered of sessions, too
+        *("sessions", "sessions6", "sessions4", "filters4"),
+        *("bindings", "bindings6", "ports4", "used4", "blocks4", "clients"),
+        *("free_slots", "sweepings", "fragments", "pairs"),
+    ),
 )
 
 

@@ -45,6 +45,12 @@ class Limit(IntEnum):
     VISIT_EAMS = 4
     CAPTURE_BYTES_MAX = 2048
     CAPTURE_RING_BYTES = 4194304
+    MAX_POOLS = 16
+    MAX_POOL_RANGES = 32
+    CLIENT_BLOCKS = 8
+    BLOCK_WORDS = 16
+    PORT_WORDS = 1024
+    ROOM_UNLESS_ASKED = 1
 
 
 class PrefixFlag(IntEnum):
@@ -61,12 +67,16 @@ class GatewayFlag(IntEnum):
     GATEWAY_HAIRPIN_SIMPLE = 32
     GATEWAY_ICMP_ORIGIN = 64
     GATEWAY_ICMP_UNLIMITED = 128
+    GATEWAY_STATEFUL = 256
+    GATEWAY_FILTER_ADDRESS = 512
+    GATEWAY_NO_SYN_46 = 1024
 
 
 class RangeWord(IntEnum):
     RANGE_BLOCK = 1073741824
     RANGE_NOT_GLOBAL = 536870912
     RANGE_ILLEGAL_SOURCE = 268435456
+    RANGE_POOL4 = 134217728
     RANGE_NATIVE_SHIFT = 8
     RANGE_NATIVE_MASK = 32512
     RANGE_SERVED_MASK = 255
@@ -125,14 +135,22 @@ class Reason(IntEnum):
     DROP_TOO_BIG = 30
     DROP_NO_SLOW_PATH = 31
     DROP_RESIZE_FAILED = 32
-    ICMP_ERROR_SENT = 33
-    ICMP_ERROR_LIMITED = 34
-    ICMP_ERROR_FAILED = 35
-    EVENT_LIMITED = 36
-    EVENT_LOST = 37
-    CAPTURE_LIMITED = 38
-    CAPTURE_LOST = 39
-    REASON_COUNT = 40
+    DROP_FROM_POOL6 = 33
+    DROP_NO_SESSION_PROTOCOL = 34
+    DROP_NO_BINDING = 35
+    DROP_NO_SESSION = 36
+    DROP_FILTERED = 37
+    DROP_NO_PORT = 38
+    DROP_TOO_MANY_SESSIONS = 39
+    DROP_TABLE_FULL = 40
+    ICMP_ERROR_SENT = 41
+    ICMP_ERROR_LIMITED = 42
+    ICMP_ERROR_FAILED = 43
+    EVENT_LIMITED = 44
+    EVENT_LOST = 45
+    CAPTURE_LIMITED = 46
+    CAPTURE_LOST = 47
+    REASON_COUNT = 48
 
 
 class BucketIndex(IntEnum):
@@ -158,6 +176,47 @@ class EventFlag(IntEnum):
     EVENT_PORTS = 2
     EVENT_ICMP = 4
     EVENT_FRAGMENT = 8
+
+
+class SessionProtocol(IntEnum):
+    SESSION_TCP = 0
+    SESSION_UDP = 1
+    SESSION_ICMP = 2
+    SESSION_PROTOCOLS = 3
+
+
+class SessionState(IntEnum):
+    SESSION_FREE = 0
+    SESSION_OPEN = 1
+    SESSION_V4_INIT = 2
+    SESSION_V6_INIT = 3
+    SESSION_ESTABLISHED = 4
+    SESSION_V4_FIN = 5
+    SESSION_V6_FIN = 6
+    SESSION_BOTH_FIN = 7
+    SESSION_TRANS = 8
+    SESSION_STATE_BITS = 4
+    SESSION_STATE_MASK = 15
+
+
+class Lifetime(IntEnum):
+    LIFETIME_UDP = 0
+    LIFETIME_ICMP = 1
+    LIFETIME_TCP_ESTABLISHED = 2
+    LIFETIME_TCP_TRANSITORY = 3
+    LIFETIME_TCP_INCOMING_SYN = 4
+    LIFETIME_COUNT = 5
+
+
+class CountMark(IntEnum):
+    GONE = 2147483648
+    BLOCK_GIVEN = 1073741824
+
+
+class SlotsIndex(IntEnum):
+    SLOTS_SESSIONS = 0
+    SLOTS_BINDINGS = 1
+    SLOTS_COUNT = 2
 
 
 class Range4(ctypes.Structure):
@@ -196,6 +255,62 @@ class Addr(ctypes.Structure):
 
 
 assert ctypes.sizeof(Addr) == 16
+
+
+class PortRange(ctypes.Structure):
+    _fields_ = (
+        ("first", ctypes.c_uint16),
+        ("last", ctypes.c_uint16),
+    )
+    first: int
+    last: int
+
+
+assert ctypes.sizeof(PortRange) == 4
+
+
+class Pool(ctypes.Structure):
+    _fields_ = (
+        ("clients", Addr),
+        ("mask", Addr),
+        ("first_range", ctypes.c_uint16),
+        ("range_count", ctypes.c_uint16),
+        ("addresses", ctypes.c_uint32),
+        ("ports", PortRange * 3),
+        ("block_words", ctypes.c_uint16),
+        ("blocks", ctypes.c_uint16),
+        ("max_sessions", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    clients: Addr
+    mask: Addr
+    first_range: int
+    range_count: int
+    addresses: int
+    ports: "ctypes.Array[PortRange]"
+    block_words: int
+    blocks: int
+    max_sessions: int
+    id: int
+    pad: int
+
+
+assert ctypes.sizeof(Pool) == 72
+
+
+class PoolRange(ctypes.Structure):
+    _fields_ = (
+        ("first", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("index", ctypes.c_uint32),
+    )
+    first: int
+    count: int
+    index: int
+
+
+assert ctypes.sizeof(PoolRange) == 12
 
 
 class Prefix(ctypes.Structure):
@@ -250,6 +365,13 @@ class Gateway(ctypes.Structure):
         ("icmp_source6", Addr),
         ("eam4_lens", ctypes.c_uint8 * 32),
         ("eam6_lens", ctypes.c_uint8 * 32),
+        ("prefix_indices", ctypes.c_uint8 * 64),
+        ("lifetimes_seconds", ctypes.c_uint32 * 5),
+        ("pool_count", ctypes.c_uint32),
+        ("pool_range_count", ctypes.c_uint32),
+        ("client_bits", ctypes.c_uint32),
+        ("pools", Pool * 16),
+        ("pool_ranges", PoolRange * 32),
         ("macs", ctypes.c_uint64 * 16),
         ("prefixes", Prefix * 64),
         ("names", Label * 64),
@@ -276,12 +398,19 @@ class Gateway(ctypes.Structure):
     icmp_source6: Addr
     eam4_lens: "ctypes.Array[ctypes.c_uint8]"
     eam6_lens: "ctypes.Array[ctypes.c_uint8]"
+    prefix_indices: "ctypes.Array[ctypes.c_uint8]"
+    lifetimes_seconds: "ctypes.Array[ctypes.c_uint32]"
+    pool_count: int
+    pool_range_count: int
+    client_bits: int
+    pools: "ctypes.Array[Pool]"
+    pool_ranges: "ctypes.Array[PoolRange]"
     macs: "ctypes.Array[ctypes.c_uint64]"
     prefixes: "ctypes.Array[Prefix]"
     names: "ctypes.Array[Label]"
 
 
-assert ctypes.sizeof(Gateway) == 5552
+assert ctypes.sizeof(Gateway) == 7184
 
 
 class RangeBlock(ctypes.Structure):
@@ -365,11 +494,11 @@ assert ctypes.sizeof(Counter) == 16
 
 
 class PrefixCounter(ctypes.Structure):
-    _fields_ = (("reasons", Counter * 40),)
+    _fields_ = (("reasons", Counter * 48),)
     reasons: "ctypes.Array[Counter]"
 
 
-assert ctypes.sizeof(PrefixCounter) == 640
+assert ctypes.sizeof(PrefixCounter) == 768
 
 
 class PastReason(ctypes.Structure):
@@ -486,8 +615,9 @@ class Hop(ctypes.Structure):
         ("mtu_bytes", ctypes.c_uint32),
         ("dst_mac", ctypes.c_uint8 * 6),
         ("src_mac", ctypes.c_uint8 * 6),
-        ("resolved", ctypes.c_uint32),
-        ("by_kernel", ctypes.c_uint32),
+        ("resolved", ctypes.c_uint8),
+        ("by_kernel", ctypes.c_uint8),
+        ("pad", ctypes.c_uint16),
     )
     ifindex: int
     mtu_bytes: int
@@ -495,9 +625,10 @@ class Hop(ctypes.Structure):
     src_mac: "ctypes.Array[ctypes.c_uint8]"
     resolved: int
     by_kernel: int
+    pad: int
 
 
-assert ctypes.sizeof(Hop) == 28
+assert ctypes.sizeof(Hop) == 24
 
 
 class Visit(ctypes.Structure):
@@ -525,7 +656,7 @@ class Visit(ctypes.Structure):
     hop: Hop
 
 
-assert ctypes.sizeof(Visit) == 208
+assert ctypes.sizeof(Visit) == 200
 
 
 class DropEvent(ctypes.Structure):
@@ -597,41 +728,305 @@ class NextHop(ctypes.Structure):
     pad: int
 
 
-assert ctypes.sizeof(NextHop) == 64
+assert ctypes.sizeof(NextHop) == 56
 
 
 class Pair(ctypes.Structure):
     _fields_ = (
         ("src", Addr),
         ("dst", Addr),
-        ("expires_jiffies", ctypes.c_uint64),
-        ("own_mac", ctypes.c_uint64),
+        ("to_and_from", ctypes.c_uint64),
+        ("dst_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
         ("generation", ctypes.c_uint32),
-        ("epoch", ctypes.c_uint32),
-        ("sum", ctypes.c_uint32),
-        ("prefix", ctypes.c_uint16),
-        ("ipv4_id", ctypes.c_uint16),
+        ("expires_jiffies", ctypes.c_uint64),
         ("new_src", Addr),
         ("new_dst", Addr),
         ("hop", Hop),
-        ("counter_prefix", ctypes.c_uint32),
+        ("epoch", ctypes.c_uint32),
+        ("sum", ctypes.c_uint16),
+        ("counter_prefix", ctypes.c_uint16),
+        ("new_port", ctypes.c_uint16.__ctype_be__),
+        ("ipv4_id", ctypes.c_uint16),
     )
     src: Addr
     dst: Addr
-    expires_jiffies: int
-    own_mac: int
-    generation: int
-    epoch: int
-    sum: int
+    to_and_from: int
+    dst_port: int
+    protocol: int
     prefix: int
-    ipv4_id: int
+    generation: int
+    expires_jiffies: int
     new_src: Addr
     new_dst: Addr
     hop: Hop
+    epoch: int
+    sum: int
     counter_prefix: int
+    new_port: int
+    ipv4_id: int
 
 
 assert ctypes.sizeof(Pair) == 128
+
+
+class Session6Key(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 6),
+    )
+    inside: Addr
+    remote: int
+    inside_port: int
+    remote_port: int
+    protocol: int
+    prefix: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Session6Key) == 32
+
+
+class Session4Key(ctypes.Structure):
+    _fields_ = (
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 3),
+    )
+    pool: int
+    remote: int
+    pool_port: int
+    remote_port: int
+    protocol: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Session4Key) == 16
+
+
+class Filter4Key(ctypes.Structure):
+    _fields_ = (
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
+    )
+    pool: int
+    remote: int
+    pool_port: int
+    protocol: int
+    pad: int
+
+
+assert ctypes.sizeof(Filter4Key) == 12
+
+
+class Binding6Key(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 5),
+    )
+    inside: Addr
+    inside_port: int
+    protocol: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Binding6Key) == 24
+
+
+class SlotRef(ctypes.Structure):
+    _fields_ = (
+        ("slot", ctypes.c_uint32),
+        ("serial", ctypes.c_uint32),
+    )
+    slot: int
+    serial: int
+
+
+assert ctypes.sizeof(SlotRef) == 8
+
+
+class Session(ctypes.Structure):
+    _fields_ = (
+        ("word", ctypes.c_uint64),
+        ("inside", Addr),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
+        ("serial", ctypes.c_uint32),
+        ("binding", ctypes.c_uint32),
+        ("generation6", ctypes.c_uint32),
+        ("generation4", ctypes.c_uint32),
+        ("next", ctypes.c_uint32),
+        ("filtered", ctypes.c_uint32),
+    )
+    word: int
+    inside: Addr
+    pool: int
+    remote: int
+    inside_port: int
+    pool_port: int
+    remote_port: int
+    protocol: int
+    prefix: int
+    serial: int
+    binding: int
+    generation6: int
+    generation4: int
+    next: int
+    filtered: int
+
+
+assert ctypes.sizeof(Session) == 64
+
+
+class Binding(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("sessions", ctypes.c_uint32),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
+        ("address", ctypes.c_uint8),
+        ("client_bits", ctypes.c_uint8),
+        ("serial", ctypes.c_uint32),
+        ("next", ctypes.c_uint32),
+        ("until_seconds", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    inside: Addr
+    sessions: int
+    pool: int
+    inside_port: int
+    pool_port: int
+    protocol: int
+    prefix: int
+    address: int
+    client_bits: int
+    serial: int
+    next: int
+    until_seconds: int
+    pad: int
+
+
+assert ctypes.sizeof(Binding) == 48
+
+
+class Client(ctypes.Structure):
+    _fields_ = (
+        ("address", ctypes.c_uint16),
+        ("block_words", ctypes.c_uint16),
+        ("pool", ctypes.c_uint32),
+        ("bindings", ctypes.c_uint32),
+        ("sessions", ctypes.c_uint32),
+        ("blocks", ctypes.c_uint32 * 4),
+    )
+    address: int
+    block_words: int
+    pool: int
+    bindings: int
+    sessions: int
+    blocks: "ctypes.Array[ctypes.c_uint32]"
+
+
+assert ctypes.sizeof(Client) == 32
+
+
+class Slots(ctypes.Structure):
+    _fields_ = (
+        ("freed", ctypes.c_uint64),
+        ("fresh", ctypes.c_uint64),
+    )
+    freed: int
+    fresh: int
+
+
+assert ctypes.sizeof(Slots) == 16
+
+
+class Sweep(ctypes.Structure):
+    _fields_ = (
+        ("first", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("now", ctypes.c_uint64),
+        ("ended", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    first: int
+    count: int
+    now: int
+    ended: int
+    pad: int
+
+
+assert ctypes.sizeof(Sweep) == 24
+
+
+class Sweeping(ctypes.Structure):
+    _fields_ = (
+        ("by_agent_jiffies", ctypes.c_uint64),
+        ("next", ctypes.c_uint64),
+    )
+    by_agent_jiffies: int
+    next: int
+
+
+assert ctypes.sizeof(Sweeping) == 16
+
+
+class FragmentKey(ctypes.Structure):
+    _fields_ = (
+        ("src", Addr),
+        ("dst", Addr),
+        ("id", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 3),
+    )
+    src: Addr
+    dst: Addr
+    id: int
+    protocol: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(FragmentKey) == 40
+
+
+class Fragment(ctypes.Structure):
+    _fields_ = (
+        ("new_src", Addr),
+        ("new_dst", Addr),
+        ("prefix", ctypes.c_uint32),
+        ("hairpin", ctypes.c_uint32),
+        ("until_jiffies", ctypes.c_uint64),
+    )
+    new_src: Addr
+    new_dst: Addr
+    prefix: int
+    hairpin: int
+    until_jiffies: int
+
+
+assert ctypes.sizeof(Fragment) == 48
 
 
 MAPS = {
@@ -639,52 +1034,84 @@ MAPS = {
     "sources": MapLayout(12, 4, 4, 128, 0, MapLayout(2, 4, 80, 1, 4096)),
     "eam4": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 8, 24, 1, 0)),
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
+    "sessions": MapLayout(2, 4, 64, 1, 1024),
+    "bindings": MapLayout(2, 4, 48, 1, 1024),
+    "bindings6": MapLayout(1, 24, 8, 1, 0),
+    "binding_works": MapLayout(6, 4, 80, 1, 0),
+    "clients": MapLayout(1, 16, 32, 1, 0),
+    "sessions6": MapLayout(1, 32, 8, 1, 0),
+    "sessions4": MapLayout(1, 16, 8, 1, 0),
+    "sweepings": MapLayout(2, 4, 16, 1, 0),
+    "free_slots": MapLayout(2, 4, 16, 2, 0),
     "generation": MapLayout(2, 4, 4, 1, 0),
-    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 5552, 1, 0)),
-    "counters": MapLayout(6, 4, 16, 40, 0),
-    "prefix_counters": MapLayout(6, 4, 640, 520, 0),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 7184, 1, 0)),
+    "counters": MapLayout(6, 4, 16, 48, 0),
+    "prefix_counters": MapLayout(6, 4, 768, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
     "buckets": MapLayout(6, 4, 16, 3, 0),
     "monitors": MapLayout(2, 4, 8, 1, 0),
     "events": MapLayout(27, 0, 0, 1048576, 0),
-    "next_hops": MapLayout(6, 4, 64, 4096, 0),
+    "next_hops": MapLayout(6, 4, 56, 4096, 0),
     "pairs": MapLayout(2, 4, 128, 16384, 1024),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
-    "visits": MapLayout(6, 4, 208, 1, 0),
+    "filters4": MapLayout(1, 12, 4, 1, 0),
+    "ports4": MapLayout(2, 4, 4, 1, 1024),
+    "used4": MapLayout(2, 4, 8, 1, 0),
+    "blocks4": MapLayout(2, 4, 4, 1, 0),
+    "fragments": MapLayout(9, 40, 48, 1, 0),
+    "clock_offset": MapLayout(2, 4, 8, 1, 0),
+    "visits": MapLayout(6, 4, 200, 1, 0),
     "capture_rules": MapLayout(2, 4, 24, 1, 0),
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
-    "fib_works": MapLayout(6, 4, 128, 1, 0),
-    "error_works": MapLayout(6, 4, 1616, 1, 0),
+    "fib_works": MapLayout(6, 4, 120, 1, 0),
+    "stateful_works": MapLayout(6, 4, 296, 1, 0),
+    "error_works": MapLayout(6, 4, 1632, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "27a682bd",
-    "sources": "27a682bd",
-    "eam4": "27a682bd",
-    "eam6": "27a682bd",
-    "generation": "27a682bd",
-    "gateways": "27a682bd",
-    "counters": "7bd9ffc9",
-    "prefix_counters": "55eab219",
-    "past_counters": "7bd9ffc9",
-    "past_prefixes": "55eab219",
+    "ranges": "3e06dc30",
+    "sources": "3e06dc30",
+    "eam4": "3e06dc30",
+    "eam6": "3e06dc30",
+    "sessions": "7c5ed1d0",
+    "bindings": "7c5ed1d0",
+    "bindings6": "7c5ed1d0",
+    "binding_works": "3741f3e2",
+    "clients": "7c5ed1d0",
+    "sessions6": "7c5ed1d0",
+    "sessions4": "7c5ed1d0",
+    "sweepings": "7c5ed1d0",
+    "free_slots": "7c5ed1d0",
+    "generation": "3e06dc30",
+    "gateways": "3e06dc30",
+    "counters": "4bbf3d51",
+    "prefix_counters": "3053b3c0",
+    "past_counters": "4bbf3d51",
+    "past_prefixes": "3053b3c0",
     "buckets": "fcc0f4be",
     "monitors": "47c845e4",
-    "events": "c24f1f51",
-    "next_hops": "8943de90",
-    "pairs": "f4ac56ff",
+    "events": "7d0927bd",
+    "next_hops": "6dccba05",
+    "pairs": "7c5ed1d0",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "visits": "6aeaaad1",
+    "filters4": "7c5ed1d0",
+    "ports4": "7c5ed1d0",
+    "used4": "7c5ed1d0",
+    "blocks4": "7c5ed1d0",
+    "fragments": "7c5ed1d0",
+    "clock_offset": "427dd494",
+    "visits": "5046d214",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
-    "captures": "89c43b86",
-    "fib_works": "a491c414",
-    "error_works": "d4947b81",
+    "captures": "f1d17c6e",
+    "fib_works": "13b670b1",
+    "stateful_works": "67318262",
+    "error_works": "603f9653",
     "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""

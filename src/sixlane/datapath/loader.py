@@ -3,9 +3,10 @@
 
 import logging
 import shutil
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +28,13 @@ from sixlane.datapath.commit import (
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
-from sixlane.datapath.layout import Limit
+from sixlane.datapath.layout import Limit, SlotsIndex
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
+from sixlane.datapath.pools import SESSION_TABLES, Placed, Room, Taken, taken
+from sixlane.datapath.records import Memory
+from sixlane.datapath.sessions import SessionRecords, is_stateful
 from sixlane.datapath.simulate import Simulator, set_constants, simulator
 from sixlane.datapath.tables import Tables, pool6_of, prefix_names
 from sixlane.errors import KernelError, NotSupported
@@ -38,7 +42,7 @@ from sixlane.errors import KernelError, NotSupported
 _log = logging.getLogger("sixlane.datapath")
 
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
-_PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn")
+_PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn", "sweep_sessions")
 _SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
 
 
@@ -58,13 +62,15 @@ class Datapath:
         self._programs = programs
         self._older = older
         self._replacing = False  # whether attached programs still work with other tables
+        self._sessions = threading.RLock()  # those who read or sweep, and who makes tables anew
         self._capture: ExitStack | None = None
         self._attached: Mapping[str, Program] = programs  # what belongs on devices now
         self._resources = resources
 
     @classmethod
-    def open(cls, root: Path) -> "Datapath":
-        """Adopts what is pinned below `root`, or loads it.
+    def open(cls, root: Path, room: Room | None = None) -> "Datapath":
+        """Adopts what is pinned below `root`, or loads it. `room`: of session tables if they are
+        made now; those that are there keep theirs.
 
         Attached programs of another build are replaced in place: now, if their tables are ours as
         well, else by the first commit, as until then our tables are empty. NotSupported: no bpffs,
@@ -77,7 +83,7 @@ class Datapath:
         pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
             if not _all_pinned(pins):
-                _load(path, pins, constants)
+                _load(path, pins, constants, room or _former_room(pins))
             maps = {name: resources.enter_context(Map.from_pin(pins.map(name))) for name in PINNED}
             older = Older(pins.others())
             resources.callback(older.close)
@@ -152,6 +158,20 @@ class Datapath:
         gateway = gateway_in_force(self._maps)
         return pool6_of(gateway) if gateway else []
 
+    def placed(self) -> Placed | None:
+        """Where the addresses of pool4 are in the session tables, by the tables in force."""
+        gateway = gateway_in_force(self._maps)
+        return Placed.in_force(gateway) if gateway else self._older.placed()
+
+    def room(self) -> Room:
+        """How large the session tables are."""
+        return Room.of(self._maps)
+
+    def taken(self) -> dict[int, Taken]:
+        """How much of pool4 clients have, by the index of the address."""
+        with self._sessions:
+            return taken(self._maps["blocks4"])
+
     def fill(self) -> dict[str, tuple[int, int]]:
         """Of what has a limit in the tables in force: how much is used, and the limit."""
         gateway = gateway_in_force(self._maps) or layout.Gateway()
@@ -161,15 +181,49 @@ class Datapath:
             "eam6_lens": (gateway.eam6_lens_count, int(Limit.MAX_EAM_LENGTHS)),
         }
 
-    def commit(self, tables: Tables) -> Written:
+    def commit(self, tables: Tables, room: Room | None = None) -> Written:
         """Puts tables in force between two packets, building what is not in force already.
 
         All is written aside first. An error before the flip changes nothing for any packet. What
-        another version has attached is replaced after it.
+        another version has attached is replaced after it. With `room`, session tables of that size
+        take the place of those that are there: all sessions are lost.
         """
-        written = commit(self._maps, tables, self.prefix_ids())
-        self._replace_older()
+        with ExitStack() as stack:
+            anew = stack.enter_context(_loaded_anew(self._maps, room)) if room else None
+            written = commit(self._maps, tables, self.prefix_ids())
+            # Behind the flip: what is kept in the new session tables was made by the new tables.
+            if anew is not None:
+                self._take_over(anew)
+            self._replace_older()
         return written
+
+    def _take_over(self, anew: Object) -> None:
+        """Puts programs over new session tables in the place of ours, not yet on devices.
+
+        Whoever is killed on the way leaves what the next start can tell apart: session tables that
+        are not all there go, and so do those that no attached program uses; programs are loaded
+        where none are pinned.
+        """
+        self.end_capture()  # its programs are over the tables that go
+        for name in _PROGRAMS:
+            Program.unpin(self._pins.programs / name)
+        for name in SESSION_TABLES:
+            Map.unpin(self._pins.map(name))
+        for name in SESSION_TABLES:
+            anew.maps[name].pin(self._pins.map(name))
+        for name in _PROGRAMS:
+            anew.programs[name].pin(self._pins.programs / name)
+        with self._sessions:
+            for name in SESSION_TABLES:
+                old, pinned = self._maps[name], Map.from_pin(self._pins.map(name))
+                self._maps[name] = self._resources.enter_context(pinned)
+                old.close()
+            for name in _PROGRAMS:
+                old_program = self._programs[name]
+                program = Program.from_pin(self._pins.programs / name)
+                self._programs[name] = self._resources.enter_context(program)
+                old_program.close()
+        _log.info("the session tables were made anew")
 
     def clear(self) -> None:
         """Puts no tables in force: every packet passes to the kernel."""
@@ -213,6 +267,62 @@ class Datapath:
         return read_counters(
             self._maps, self.prefix_ids(), self._older.reasons(), self._older.prefixes()
         )
+
+    def session_records(
+        self,
+        pool_names: Mapping[int, str] | None = None,
+        *,
+        clients: bool = False,
+        pools: bool = False,
+    ) -> SessionRecords | None:
+        """Sessions and bindings as they are; None without a pool4 in force.
+
+        What it returns may be used when the data path is closed. `pool_names`: of pool4's entries,
+        by their ids, which are all that the tables have. `clients`, `pools`: read these as well.
+        """
+        with self._sessions:
+            gateway = gateway_in_force(self._maps)
+            if gateway is None or not is_stateful(gateway):
+                return None
+            maps = self._maps
+            memory = Memory(
+                maps["sessions"].mmap(writable=False),
+                maps["bindings"].mmap(writable=False),
+                maps["ports4"].mmap(writable=False),
+                self._slots_used(SlotsIndex.SLOTS_SESSIONS),
+                self._slots_used(SlotsIndex.SLOTS_BINDINGS),
+                _joined(maps["clients"]) if clients else (b"", b""),
+                maps["clients"].info.max_entries,
+                _joined(maps["used4"])[1] if pools else b"",
+                _joined(maps["blocks4"])[1] if pools else b"",
+            )
+            prefixes = {id: name for name, id in prefix_names(gateway).items()}
+            now, hz = self._sweep(0, 0).now, jiffies_per_second()
+            return SessionRecords(memory, gateway, prefixes, now, hz, pool_names or {})
+
+    def session_slots(self) -> int:
+        """How many slots of sessions there are to sweep: all that were ever used; 0: no pool4."""
+        if not is_stateful(gateway_in_force(self._maps)):
+            return 0
+        with self._sessions:
+            room = self._maps["sessions"].info.max_entries
+            return min(self._slots_used(SlotsIndex.SLOTS_SESSIONS), room)
+
+    def sweep_sessions(self, first: int, count: int) -> int:
+        """Takes out what has ended in these slots, and returns how many; also tells the data path
+        that there is somebody who does.
+        """
+        with self._sessions:
+            return self._sweep(first, count).ended
+
+    def _sweep(self, first: int, count: int) -> layout.Sweep:
+        asked = layout.Sweep(first=first, count=count)
+        _, told = self._programs["sweep_sessions"].call(asked)
+        return layout.Sweep.from_buffer_copy(told)
+
+    def _slots_used(self, which: SlotsIndex) -> int:
+        value = self._maps["free_slots"].lookup(slot_key(which))
+        return layout.Slots.from_buffer_copy(value or b"").fresh
 
     def events(self, events_per_second: int = EVENTS_PER_SECOND) -> EventReader:
         """Has the data path tell of dropped packets until the reader is closed; one at a time."""
@@ -267,7 +377,7 @@ class Datapath:
         return self._maps
 
     def program(self, name: str) -> Program:
-        """uplink_xdp, uplink_tc or slow_turn; owned by the datapath."""
+        """uplink_xdp, uplink_tc, slow_turn or sweep_sessions; owned by the datapath."""
         return self._programs[name]
 
     def _replace_older(self) -> None:
@@ -309,21 +419,60 @@ def jiffies_per_second() -> int:
     return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
 
 
+def _joined(map: Map) -> tuple[bytes, bytes]:
+    """All keys one behind the other, and all values."""
+    blocks = list(map.rows())
+    return b"".join(keys for keys, _ in blocks), b"".join(values for _, values in blocks)
+
+
 def _all_pinned(pins: Pins) -> bool:
     return all(pins.map(name).exists() for name in PINNED) and all(
         (pins.programs / name).exists() for name in _PROGRAMS
     )
 
 
-def _load(path: Path, pins: Pins, constants: dict[str, int]) -> None:
+def _load(path: Path, pins: Pins, constants: dict[str, int], room: Room | None) -> None:
     """Loads the programs over the pinned maps, pinning those that are not there yet."""
     with Object.open(path) as opened:
+        _set_sizes(opened, room)
         for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
-        opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
+            if pins.map(name).exists():
+                with Map.from_pin(pins.map(name)) as pinned:
+                    opened.maps[name].resize(pinned.info.max_entries)
         set_constants(opened, constants)
         opened.load()
         for name in _PROGRAMS:
             pin = pins.programs / name
             Program.unpin(pin)
             opened.programs[name].pin(pin)
+
+
+def _former_room(pins: Pins) -> Room | None:
+    """Of session tables in another layout, which are lost; theirs is most likely to be asked for
+    again."""
+    for group in pins.others():
+        if group.keys() >= set(Room.TABLES):
+            with ExitStack() as stack:
+                return Room.of(
+                    {name: stack.enter_context(Map.from_pin(group[name])) for name in Room.TABLES}
+                )
+    return None
+
+
+@contextmanager
+def _loaded_anew(maps: Mapping[str, Map], room: Room) -> Iterator[Object]:
+    """The programs once more, over the maps that are there but for those of sessions."""
+    with Object.open(object_path(UPLINK)) as opened:
+        _set_sizes(opened, room)
+        for name in set(maps) - set(SESSION_TABLES):
+            opened.maps[name].reuse(maps[name])
+        set_constants(opened, _constants())
+        opened.load()
+        yield opened
+
+
+def _set_sizes(opened: Object, room: Room | None) -> None:
+    opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
+    for name, entries in (room.entries() if room else {}).items():
+        opened.maps[name].resize(entries)

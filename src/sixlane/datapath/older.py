@@ -16,6 +16,7 @@ from sixlane.datapath import layout
 from sixlane.datapath.counters import Counter
 from sixlane.datapath.layout import Direction, Protocol, Reason
 from sixlane.datapath.pins import Group
+from sixlane.datapath.pools import Placed
 from sixlane.errors import KernelError
 
 _log = logging.getLogger("sixlane.datapath")
@@ -65,6 +66,24 @@ class Older:
             }
         except (LookupError, TypeError, ValueError):
             return {}
+
+    def placed(self) -> Placed | None:
+        """Where the addresses of pool4 are; None if there are none, or that is not known."""
+        try:
+            gateway = self._gateway()
+            return Placed.of(
+                [
+                    (pool["first_range"], pool["range_count"], pool["block_words"])
+                    for pool in gateway["pools"][: gateway["pool_count"]]
+                ],
+                [
+                    (one["first"], one["count"], one["index"])
+                    for one in gateway["pool_ranges"][: gateway["pool_range_count"]]
+                ],
+                gateway["client_bits"],
+            )
+        except (LookupError, TypeError, ValueError):
+            return None
 
     def reasons(self) -> dict[bytes, Counter]:
         """What was counted, for the reasons that this version has, too: by struct past_reason."""

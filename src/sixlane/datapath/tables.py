@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from sixlane.datapath import layout
 from sixlane.datapath.layout import GatewayFlag, Limit, PrefixFlag
+from sixlane.datapath.pools import Stateful, put_prefix_indices, put_stateful
 
 _V4_MAPPED = 0xFFFF << 32
 
@@ -108,6 +109,7 @@ class Tables:
     icmp_pool: Sequence[tuple[IPv4Address, int]] = ()
     icmp_origin: bool = False
     native_max_segment_bytes: int = 0
+    stateful: Stateful | None = None
 
     @cached_property
     def digest(self) -> int:
@@ -154,6 +156,9 @@ class Tables:
             gateway.prefixes[index] = _prefix(entry)
             _put(gateway.names[index].text, entry.name.encode())
             gateway.sources_digests[index] = entry.sources.digest if entry.sources else 0
+        put_prefix_indices(gateway)
+        if self.stateful:
+            put_stateful(gateway, self.stateful)
         return gateway
 
     @property
@@ -167,6 +172,11 @@ class Tables:
             GatewayFlag.GATEWAY_HAIRPIN_SIMPLE: self.hairpin == "simple",
             GatewayFlag.GATEWAY_ICMP_ORIGIN: self.icmp_origin,
             GatewayFlag.GATEWAY_ICMP_UNLIMITED: self.icmp_errors_per_second is None,
+            GatewayFlag.GATEWAY_STATEFUL: self.stateful is not None,
+            GatewayFlag.GATEWAY_FILTER_ADDRESS: bool(
+                self.stateful and self.stateful.filter_address
+            ),
+            GatewayFlag.GATEWAY_NO_SYN_46: bool(self.stateful and self.stateful.no_syn_46),
         }
         return sum(flag for flag, wanted in flags.items() if wanted)
 

@@ -10,6 +10,7 @@ from sixlane.model.dns64 import Dns64, Dns64Prefix
 from sixlane.model.eam import Eam, EamList
 from sixlane.model.gateway import Device, Gateway, Prefix
 from sixlane.model.parse import KINDS, AnyResource, check_together, parse_resource, parse_resources
+from sixlane.model.pool4 import Pool4, Sessions
 from sixlane.model.problem import ResourceError
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import API_VERSION, Key, Resource
@@ -25,10 +26,12 @@ __all__ = [
     "EamList",
     "Gateway",
     "Key",
+    "Pool4",
     "Prefix",
     "RangeList",
     "Resource",
     "ResourceError",
+    "Sessions",
     "Spans",
     "check_together",
     "parse_resource",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kind `Gateway`: the stateless translator between the IPv4 world and an IPv6-only inside."""
+"""Kind `Gateway`: the translator between the IPv4 world and an IPv6-only inside."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -20,6 +20,7 @@ from sixlane.model.addresses import (
 )
 from sixlane.model.eam import Eam, EamList
 from sixlane.model.overlaps import overlap_warnings
+from sixlane.model.pool4 import MAX_POOLS, Pool4, Sessions, check_pools, refuse_served
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
@@ -75,7 +76,8 @@ class Prefix(Model):
     ipv4: Annotated[
         Ipv4Ranges,
         Field(
-            description="What stands for nodes inside; may be left out only if there is `eam`.",
+            description="What stands for nodes inside; may be left out only if there is `eam` or "
+            "`pool4`.",
             json_schema_extra={"default": []},
         ),
     ] = RangeList()
@@ -106,12 +108,6 @@ class Prefix(Model):
 
     @model_validator(mode="after")
     def _check(self) -> "Prefix":
-        if not self.model_fields_set & {"ipv4", "eam"}:
-            raise wrong(
-                "ipv4 is missing",
-                "the IPv4 addresses that stand for nodes inside, as in ipv4: [192.175.48.0/25]; "
-                "[] if there are none",
-            )
         if self._may_break_a_rule():
             for index, network in enumerate(self.ipv4):
                 self._check_range(network, ("ipv4", index))
@@ -270,14 +266,39 @@ class GatewaySpec(Model):
     icmp_errors: IcmpErrors = IcmpErrors()
     icmp_source: IcmpSource = IcmpSource()
     icmp_pool: IcmpPool = IcmpPool()
+    pool4: Annotated[
+        tuple[Pool4, ...],
+        Field(
+            max_length=MAX_POOLS,
+            strict=False,
+            description="Stateful NAT64 (RFC 6146): for inside nodes of any address.",
+        ),
+    ] = ()
+    sessions: Sessions = Sessions()
 
     @model_validator(mode="after")
     def _check(self) -> "GatewaySpec":
         _refuse_twice((device.name for device in self.devices), "devices", "device")
         _refuse_twice((prefix.name for prefix in self.prefixes), "prefixes", "name")
+        _refuse_twice((pool.name for pool in self.pool4), "pool4", "name")
         for at, prefix in enumerate(self.prefixes):
             _refuse_conflicts(prefix, self.prefixes[:at], self.prefixes)
+            self.check_pool4_and(prefix, at)
+        check_pools(self.pool4, self.sessions)
         return self
+
+    def check_pool4_and(self, prefix: Prefix, at: int) -> None:
+        """Whether a prefix that is number `at` goes with pool4, or without."""
+        if not self.pool4 and not prefix.model_fields_set & {"ipv4", "eam"}:
+            raise wrong(
+                "ipv4 is missing",
+                "the IPv4 addresses that stand for nodes inside, as in ipv4: [192.175.48.0/25]; "
+                "[] if there are none",
+                ("prefixes", at),
+            )
+        if self.pool4:
+            served = prefix.ipv4.spans.joined(prefix.eam.served)
+            refuse_served(self.pool4, served, f"prefix {prefix.name}")
 
 
 class Gateway(Resource):
@@ -301,6 +322,7 @@ class Gateway(Resource):
         new = (*old[:at], prefix, *old[at + 1 :])
         try:
             _refuse_conflicts(prefix, (*old[:at], *old[at + 1 :]), new)
+            self.spec.check_pool4_and(prefix, at)
         except PydanticCustomError as error:
             context = error.context or {}
             path = ("spec", *context["path"])

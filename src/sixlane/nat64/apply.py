@@ -19,6 +19,7 @@ from sixlane.nat64.originals import (
 from sixlane.nat64.plan import Attach, Plan
 from sixlane.nat64.slowpath import (
     observe_slow_path,
+    put_fragments_in_order,
     raise_slow_path,
     remove_slow_path,
     set_fragment_size,
@@ -59,7 +60,9 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
         slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
         if plan.flip:
             set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
-            datapath.commit(replace(plan.tables, slow=slow))
+            if plan.tables.stateful:
+                put_fragments_in_order(datapath)
+            datapath.commit(replace(plan.tables, slow=slow), plan.room)
     there = datapath.attachments()
     for attachment in plan.detach:
         if attachment in there:

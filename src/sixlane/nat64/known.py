@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     _Words = NDArray[np.uint32]
     _Lengths = NDArray[np.int8]
 
+NOTHING = RangeList()
+
 
 def ranges_table(
-    prefixes: Sequence[Prefix], own: RangeList, native: Sequence[Network]
+    prefixes: Sequence[Prefix],
+    own: RangeList,
+    native: Sequence[Network],
+    pool4: RangeList = NOTHING,
 ) -> "Table[Rows]":
     """`prefixes` by falling length; `own`: this machine's addresses; `native`: routes to smaller
-    networks than those that are translated around them."""
+    networks than those that are translated around them; `pool4`: what sessions translate to."""
 
     def build() -> "Rows":
         from sixlane.datapath.ranges import build_trie
 
-        return build_trie(*_known(prefixes, own, native))
+        return build_trie(*_known(prefixes, own, native, pool4))
 
     parts = [
         part
@@ -43,7 +48,7 @@ def ranges_table(
         for part in (str(prefix.prefix).encode(), prefix.ipv4.digest, prefix.eam.digest)
     ]
     routes = " ".join(map(str, native)).encode()
-    return Table(digest_of(b"ranges", own.digest, routes, *parts), build)
+    return Table(digest_of(b"ranges", own.digest, pool4.digest, routes, *parts), build)
 
 
 class _Nets(NamedTuple):
@@ -79,7 +84,7 @@ class _Nets(NamedTuple):
 
 
 def _known(
-    prefixes: Sequence[Prefix], own: RangeList, native: Sequence[Network]
+    prefixes: Sequence[Prefix], own: RangeList, native: Sequence[Network], pool4: RangeList
 ) -> "tuple[_Numbers, _Words, _Numbers]":
     """Where what is known changes, rising; an enum range_word for what follows; sets of pool6
     prefixes by their number, a bit for each index."""
@@ -100,6 +105,7 @@ def _known(
         ),
         (_spans_not_global(), RangeWord.RANGE_NOT_GLOBAL),
         (_spans_never_a_source(), RangeWord.RANGE_ILLEGAL_SOURCE),
+        (pool4.spans, RangeWord.RANGE_POOL4),
     ]
     every: list[Spans | _Nets] = [
         *(spans for spans, _ in layers),

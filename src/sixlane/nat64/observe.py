@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is there now: devices, what is attached to them, what the data path has in force."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from sixlane.datapath import Attachment, Datapath, SlowPath
+from sixlane.datapath import NO_ROOM, Attachment, Datapath, Placed, Room, SlowPath, Taken
 from sixlane.nat64.native import Network
 from sixlane.nat64.slowpath import observe_slow_path
 from sixlane.net import address, gso, link
@@ -30,7 +31,11 @@ class Device:
 
 @dataclass(frozen=True)
 class Observed:
-    """All that a plan depends on beside the resource."""
+    """All that a plan depends on beside the resource.
+
+    `placed`: the addresses of pool4 in force; `room`: of the session tables; `taken`: of pool4, by
+    the index of the address, which need not be in pool4 any more.
+    """
 
     devices: dict[str, Device]
     attachments: tuple[Attachment, ...]
@@ -40,6 +45,9 @@ class Observed:
     prefix_ids: dict[str, int]
     more_than_destination: str | None  # why next hops must not be remembered
     native: tuple[Network, ...] = ()  # routes inside of what the Gateway translates, rising
+    placed: Placed | None = None
+    room: Room = NO_ROOM
+    taken: Mapping[int, Taken] = field(default_factory=dict)
 
 
 def observe_gateway(
@@ -83,4 +91,7 @@ def observe_gateway(
         datapath.prefix_ids(),
         more_than_destination,
         native,
+        datapath.placed(),
+        datapath.room(),
+        datapath.taken(),
     )

@@ -4,10 +4,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from sixlane.datapath import Attachment, Entry, Tables
+from sixlane.datapath import Attachment, Entry, Room, Tables
 from sixlane.model import Gateway
 from sixlane.nat64.devices import Trouble, Use, choose_devices
 from sixlane.nat64.observe import Device, Observed
+from sixlane.nat64.pools import Sharing, plan_sharing
 from sixlane.nat64.tables import tables_of
 
 
@@ -30,7 +31,8 @@ class Plan:
 
     `tables` is None if there is to be no gateway. `used`: the devices in use afterwards; `absent`:
     the indices of those that are to be used again when they come back; `troubles`: of the entries
-    that are left out, or used in spite of them.
+    that are left out, or used in spite of them. `room`: the session tables are made anew, of that
+    size, which goes with a flip.
     """
 
     tables: Tables | None
@@ -41,6 +43,7 @@ class Plan:
     troubles: tuple[Trouble, ...] = ()
     raise_slow_path: bool = False
     flip: bool = False
+    room: Room | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -79,7 +82,8 @@ def plan_gateway(
     chosen = choose_devices(gateway, observed, before, bound)
     names = {use.wanted.name for use in chosen.used}
     detach, attach = _attachments(chosen.used, observed)
-    tables = tables_of(gateway, [use.device for use in chosen.used], observed)
+    sharing = plan_sharing(gateway, observed)
+    tables = tables_of(gateway, [use.device for use in chosen.used], observed, sharing.stateful)
     in_force = replace(tables, slow=observed.slow_path).digest == observed.digest
     return Plan(
         tables,
@@ -93,8 +97,12 @@ def plan_gateway(
         ),
         troubles=chosen.troubles,
         raise_slow_path=observed.slow_path is None,
-        flip=not in_force or observed.slow_path is None,
-        notes=() if in_force else tuple(_table_notes(gateway, observed, before)),
+        flip=not in_force or observed.slow_path is None or sharing.room is not None,
+        room=sharing.room,
+        notes=(
+            *(() if in_force else _table_notes(gateway, observed, before)),
+            *_room_notes(sharing),
+        ),
     )
 
 
@@ -137,5 +145,29 @@ def _table_notes(gateway: Gateway, observed: Observed, before: Gateway | None) -
     for name in observed.prefix_ids.keys() - {prefix.name for prefix in gateway.spec.prefixes}:
         moved = True
         yield f"remove prefix {name}"
+    for note in _pool_notes(gateway, before):
+        moved = True
+        yield note
     if not moved:
         yield "change what all prefixes share: devices, their addresses, native routes, or settings"
+
+
+def _pool_notes(gateway: Gateway, before: Gateway | None) -> Iterator[str]:
+    old = {pool.name: pool for pool in before.spec.pool4} if before else {}
+    for pool in gateway.spec.pool4:
+        if old.get(pool.name) != pool:
+            verb = "change" if pool.name in old else "add"
+            yield f"{verb} pool4 {pool.name}: {', '.join(pool.ipv4.texts)}"
+    for name in sorted(old.keys() - {pool.name for pool in gateway.spec.pool4}):
+        yield f"remove pool4 {name}"
+    if before and before.spec.sessions != gateway.spec.sessions:
+        yield "change what holds for all sessions"
+
+
+def _room_notes(sharing: Sharing) -> Iterator[str]:
+    if sharing.room and sharing.why:
+        yield f"make the session tables anew, so all sessions end: {sharing.why}"
+    elif sharing.room and sharing.stateful:
+        yield f"make session tables: room for {sharing.room.sessions:,} sessions"
+    elif sharing.room:
+        yield "give the session tables back"

@@ -6,15 +6,19 @@ route's MTU says how large) and turns frames round so that a tc entry sees them.
 routes, rules and sysctls stay out of it.
 """
 
+import logging
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sixlane.datapath import Datapath, SlowPath
 from sixlane.datapath.pins import namespace_name
+from sixlane.errors import SixlaneError
 from sixlane.net import ethtool, link, neigh, netns, policy, route, sysctl
+
+_log = logging.getLogger("sixlane.nat64")
 
 NEAR = "sixlane0"
 FAR = "far0"
-ALIAS = "sixlane slow path 2"
+ALIAS = "sixlane slow path 3"
 """What it is, and which make of it: a pair of another make is replaced."""
 
 _EVERY_MAKE = "sixlane slow path"
@@ -35,6 +39,24 @@ SMALL_MTUS = (1006, 508, 296, 68)
 """Of IPv4 links that are too small for what IPv6 may always send: plateaus of RFC 1191, in bytes.
 
 `slow_mtu()` in slow.h picks one; it is the mark and the routing table, too.
+"""
+
+
+# Where somebody asks for the state of connections, fragments are put together before, and cut again
+# behind. Nothing is tracked for that.
+_IN_ORDER = """
+add table inet sixlane
+delete table inet sixlane
+table inet sixlane {
+    chain untracked {
+        type filter hook prerouting priority raw
+        notrack
+    }
+    chain whole {
+        type filter hook prerouting priority filter
+        ct state untracked accept
+    }
+}
 """
 
 
@@ -84,6 +106,14 @@ def remove_slow_path(name: str) -> None:
     if near is not None and (unmarked or near.alias.startswith(_EVERY_MAKE)):
         link.delete(near.ifindex)
     netns.remove(name, missing_ok=True)
+
+
+def put_fragments_in_order(datapath: Datapath) -> None:
+    """For sessions, which know a packet's fragments by the first one."""
+    try:
+        netns.run(namespace_name(datapath.root), ("nft", "--file", "-"), input=_IN_ORDER)
+    except (SixlaneError, OSError) as error:
+        _log.warning("fragments of sessions are not put in order, install nftables: %s", error)
 
 
 def _settle_far_end(near: link.Link) -> None:

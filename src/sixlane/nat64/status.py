@@ -4,10 +4,11 @@
 from collections.abc import Mapping, Sequence
 
 from sixlane.errors import SixlaneError
-from sixlane.model import Gateway
+from sixlane.model import Gateway, Pool4
 from sixlane.nat64.devices import NOT_ATTACHED, Chosen, Trouble, Use, choose_devices
 from sixlane.nat64.native import only_native_by_route
 from sixlane.nat64.observe import Observed
+from sixlane.nat64.pools import addresses_of, indices
 from sixlane.nat64.settings import unsettled
 
 _SHOWN_ROUTES = 20
@@ -16,7 +17,7 @@ _SHOWN_ROUTES = 20
 def gateway_status(
     observed: Observed, gateway: Gateway, bound: Mapping[str, int], known: Sequence[Trouble]
 ) -> dict[str, object]:
-    """Name, generation, devices with how they are attached, prefixes, and what is out of order.
+    """Name, generation, devices with how they are attached, prefixes, pool4, what is out of order.
 
     `bound`: as for `choose_devices`; `known`: troubles that cannot be observed.
     """
@@ -53,6 +54,7 @@ def gateway_status(
             }
             for prefix in gateway.spec.prefixes
         ],
+        "pool4": [_pool_status(pool, observed) for pool in gateway.spec.pool4],
         "nativeRoutes": {
             "count": len(native),
             "first": [str(one) for one in native[:_SHOWN_ROUTES]],
@@ -61,6 +63,33 @@ def gateway_status(
             *(trouble.message for trouble in device_troubles(chosen, observed, known)),
             *_other_problems(observed),
         ],
+    }
+
+
+def _pool_status(pool: Pool4, observed: Observed) -> dict[str, object]:
+    """Of ports and of blocks, how many clients have, and how many there are: ports are those of
+    all protocols, and each block is of all."""
+    index = indices(observed.placed)
+    addresses = list(addresses_of(pool))
+    found = [
+        observed.taken[index[address]]
+        for address in addresses
+        if address in index and index[address] in observed.taken
+    ]
+    spans = (pool.ports.tcp, pool.ports.udp, pool.ports.icmp)
+    size = pool.port_blocks.size
+    blocks = {at for span in spans for at in range(span.first // size, span.last // size + 1)}
+    ports = sum(span.last - span.first + 1 for span in spans)
+    return {
+        "name": pool.name,
+        "ipv4": list(pool.ipv4.texts),
+        "clients": [str(network) for network in pool.clients],
+        "addresses": len(addresses),
+        "ports": {"used": sum(one.ports for one in found), "total": ports * len(addresses)},
+        "blocks": {
+            "used": sum(one.blocks for one in found),
+            "total": len(blocks) * len(addresses),
+        },
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from sixlane.datapath import EamRows, PrefixEntry, Table, Tables, digest_of
+from sixlane.datapath import EamRows, PrefixEntry, Stateful, Table, Tables, digest_of
 from sixlane.datapath.layout import Limit
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, Prefix, RangeList
@@ -18,6 +18,7 @@ from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
 from sixlane.nat64.known import ranges_table
 from sixlane.nat64.native import holes
 from sixlane.nat64.observe import Device, Observed
+from sixlane.nat64.pools import pool_ranges
 from sixlane.rfc.rfc7757 import Eam
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
 
 
-def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Tables:
-    """The tables of one generation, but for the slow path, which is known when it is raised."""
+def tables_of(
+    gateway: Gateway, devices: list[Device], observed: Observed, stateful: Stateful | None
+) -> Tables:
+    """The tables of one generation, but for the slow path, which is known when it is raised.
+
+    `stateful`: as planned.
+    """
     spec = gateway.spec
     prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
     ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
@@ -53,7 +59,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
             )
             for prefix in prefixes
         ],
-        ranges=ranges_table(prefixes, own, observed.native),
+        ranges=ranges_table(prefixes, own, observed.native, pool_ranges(spec)),
         eam=_eam(prefixes, passed),
         eam_lengths4=lengths4,
         eam_lengths6=lengths6,
@@ -71,6 +77,7 @@ def tables_of(gateway: Gateway, devices: list[Device], observed: Observed) -> Ta
         hairpin=None if spec.hairpin == "off" else spec.hairpin,
         icmp_pool=spec.icmp_pool.ranges,
         icmp_origin=spec.icmp_pool.origin,
+        stateful=stateful,
     )
 
 

@@ -15,6 +15,7 @@ from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.store import Store
 from sixlane.agent.transaction import Edit, Transaction
 from sixlane.datapath import Counter, Counters, Kind
+from sixlane.datapath.sessions import SessionRecords
 from sixlane.model import AnyResource, parse_resource
 
 GATEWAY: dict[str, Any] = {
@@ -80,6 +81,7 @@ class FakePart:
     removed: bool = False
     drifted: bool = False
     attached: tuple[Truth, str] = ("True", "Attached")
+    records: SessionRecords | None = None
 
     def plan(self, desired: Desired, before: Desired) -> Any:
         self._may_fail("plan", desired)
@@ -127,6 +129,11 @@ class FakePart:
         two = Counter(2, 80)
         traffic = {Kind("pods", 46, "udp", "forward_46"): two}
         return Counters({"forward_46": two}, {"pods": {46: two}}, traffic)
+
+    def session_records(
+        self, *, clients: bool = False, pools: bool = False
+    ) -> SessionRecords | None:
+        return self.records
 
     def _may_fail(self, where: str, desired: Desired) -> None:
         if where in self.fail:

@@ -4,6 +4,7 @@
 import re
 import socket
 import urllib.request
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sixlane.agent.metrics import Durations, Metrics
 from sixlane.api.metrics import metrics_text, serving_metrics
+from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName, Use
 from sixlane.errors import KernelError
 
 
@@ -41,7 +43,16 @@ class Numbers:
         for seconds in (0.005, 0.2, 0.25, 60):
             durations.note(seconds)
         devices = {"wan0": True, "lan0": False}
-        return Metrics(7, 9, devices, 4, 1, durations.seen(), 2, 1, {"prefixes": (3, 64)})
+        fill = {"prefixes": (3, 64), "sessions": (900, 1000)}
+        sessions: dict[tuple[ProtocolName, StateName], int] = {
+            ("tcp", "V4 FIN + V6 FIN RCV"): 5,
+            ("udp", "OPEN"): 6,
+        }
+        ports: dict[ProtocolName, Use] = {"tcp": Use(10, 64512), "icmp": Use(2, 65536)}
+        pools = [PoolUse(IPv4Address("192.31.197.8"), ports, Use(3, 1024))]
+        return Metrics(
+            7, 9, devices, 4, 1, durations.seen(), 2, 1, fill, sessions=sessions, pools=pools
+        )
 
     def resources(self, kind: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -88,6 +99,13 @@ def test_every_number_is_told() -> None:
     assert told[("sixlane_applies_total", "failed")] == 1
     assert told[("sixlane_map_entries", "prefixes")] == 3
     assert told[("sixlane_map_max_entries", "prefixes")] == 64
+    assert told[("sixlane_map_entries", "sessions")] == 900
+    assert told[("sixlane_sessions", "tcp", "V4 FIN + V6 FIN RCV")] == 5
+    assert told[("sixlane_sessions", "udp", "OPEN")] == 6
+    assert told[("sixlane_pool4_ports", "192.31.197.8", "tcp")] == 10
+    assert told[("sixlane_pool4_max_ports", "192.31.197.8", "icmp")] == 65536
+    assert told[("sixlane_pool4_blocks", "192.31.197.8")] == 3
+    assert told[("sixlane_pool4_max_blocks", "192.31.197.8")] == 1024
 
 
 def test_durations_are_cumulative() -> None:

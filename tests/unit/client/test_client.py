@@ -13,10 +13,14 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
+from sixlane.api import sessions as api_sessions
 from sixlane.client import ABSENT, AsyncClient, Client, Conflict, NotFound, Problem, Unreachable
 from sixlane.client import types as shapes
 from sixlane.client.sse import Assembler
+from sixlane.datapath import sessions
+from sixlane.errors import KernelError
 from tests import clients
+from tests.records import Flow, make
 from tests.unit.agent.fakes import DNS64, GATEWAY, World
 from tests.unit.agent.serving import serving
 
@@ -339,6 +343,80 @@ def test_somebody_talks_nonsense(tmp_path: Path, answer: bytes) -> None:
         thread.join()
 
 
+# ---- long lists ----
+
+FLOWS = [Flow(f"2001:db8:64:{n % 3}::7", 5000 + n, 2000 + n) for n in range(40)]
+
+
+@pytest.fixture
+def with_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sessions, "BLOCK", 16)
+    world = World(tmp_path)
+    world.gateway.records = make(FLOWS).records()
+    with serving(world.agent, tmp_path / "api.sock"):
+        yield tmp_path / "api.sock"
+    world.close()
+
+
+@pytest.mark.parametrize("kind", clients.KINDS)
+def test_sessions_one_after_the_other(kind: str, with_sessions: Path) -> None:
+    with clients.client(kind, with_sessions) as client:
+        found = list(client.sessions())
+        assert [one["insidePort"] for one in found] == [flow.inside_port for flow in FLOWS]
+        assert set(found[0]) == set(get_type_hints(shapes.Session))
+        wanted = {"inside": "2001:db8:64:1::/64", "protocol": "udp", "limit": 3}
+        assert [one["insidePort"] for one in client.sessions(**wanted)] == [5001, 5004, 5007]
+        assert list(client.sessions(state="ESTABLISHED")) == []
+        assert [one["poolPort"] for one in client.bindings(port=5007)] == [2007]
+        first, *_ = client.clients(order="sessions")
+        assert (first["sessions"], first["prefix"]) == (14, "2001:db8:64::/64")
+        counted = client.session_count(pool="192.31.197.8")
+        assert counted["sessions"] == [{"protocol": "udp", "state": "OPEN", "sessions": 40}]
+        metrics = client.metrics()
+        assert 'sixlane_sessions{protocol="udp",state="OPEN"} 40.0' in metrics
+        assert 'sixlane_map_entries{map="sessions"} 40.0' in metrics
+        assert 'sixlane_pool4_ports{address="192.31.197.8",protocol="udp"} 40.0' in metrics
+        with pytest.raises(Problem, match="parameter remote"):
+            list(client.sessions(remote="2001:db8::/32"))
+        with client.sessions() as rows:
+            assert next(rows)["insidePort"] == 5000  # and the rest is never read
+
+
+@pytest.mark.parametrize("kind", clients.KINDS)
+def test_lines_do_not_end_where_packets_do(kind: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    many = [Flow("2001:db8:64:1::7", 5000 + n, 2000 + n) for n in range(1500)]  # 300 KiB
+    world.gateway.records = make(many, room=1500).records()
+    path = tmp_path / "api.sock"
+    with serving(world.agent, path), clients.client(kind, path) as client:
+        assert [one["poolPort"] for one in client.sessions()] == [one.pool_port for one in many]
+    world.close()
+
+
+@pytest.mark.parametrize("kind", clients.KINDS)
+def test_a_list_that_breaks_off_is_no_list(
+    kind: str, with_sessions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_sessions = api_sessions.sessions_text
+
+    def fail(block: list[Any]) -> str:
+        if block[0].inside_port > 5000:
+            raise KernelError(5, "read")
+        return of_sessions(block)
+
+    monkeypatch.setattr(api_sessions, "sessions_text", fail)
+    with clients.client(kind, with_sessions) as client:
+        rows = client.sessions()
+        with pytest.raises(Unreachable, match="the agent ended while it was asked"):
+            list(rows)
+
+
+def test_lists_have_places_as_streams_have(with_sessions: Path) -> None:
+    client = Client(str(with_sessions))
+    for _ in range(40):
+        assert len(list(client.sessions(limit=1))) == 1, "each gives its place back"
+
+
 # ---- what it is made of ----
 
 
@@ -362,16 +440,23 @@ def test_it_is_imported_without_what_takes_long() -> None:
 
 SHAPES = [
     (shapes.Applied, "Applied"),
+    (shapes.Binding, "Binding"),
     (shapes.Condition, "Condition"),
     (shapes.Counters, "Counters"),
     (shapes.Drop, "Drop"),
     (shapes.Eam, "Eam"),
     (shapes.Listing, "Listing"),
     (shapes.Metadata, "ViewMetadata"),
+    (shapes.PoolClient, "PoolClient"),
+    (shapes.PoolUse, "PoolUse"),
     (shapes.Prefix, "Prefix"),
     (shapes.Reference, "Reference"),
     (shapes.Revision, "HistoryEntry"),
+    (shapes.Session, "Session"),
+    (shapes.SessionCount, "SessionCount"),
+    (shapes.SessionsOfKind, "SessionsOfKind"),
     (shapes.Touched, "Touched"),
+    (shapes.Use, "Use"),
     (shapes.View, "GatewayView"),
 ]
 

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Fragments of a session's packets (RFC 6146 3.4). Only the first has ports. The kernel behind the
+ * slow path puts fragments in order, so the first one comes first and leaves a note for the others.
+ */
+#ifndef SIXLANE_FRAGMENT_H
+#define SIXLANE_FRAGMENT_H
+
+#include "sixlane/slow.h"
+#include "sixlane/stateful.h"
+
+#define FRAGMENTS_SECONDS 2 /* the others are right behind */
+
+static __always_inline void fragment_key(const struct pkt *p, struct fragment_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->src = p->src;
+	key->dst = p->dst;
+	key->id = p->fragment_id;
+	key->protocol = p->proto;
+}
+
+static __always_inline void fragment_note(const struct tables *t, struct stateful_work *work)
+{
+	const struct mapping *m = &work->tr.m;
+	struct fragment note = { .new_src = m->src,
+				 .new_dst = m->dst,
+				 .prefix = prefix_at(t->gw, m->prefix)->id,
+				 .hairpin = m->hairpin,
+				 .until_jiffies = now() + FRAGMENTS_SECONDS * jiffies_per_second };
+
+	if (dry_run)
+		return;
+	fragment_key(&work->p, &work->fragment);
+	bpf_map_update_elem(&fragments, &work->fragment, &note, BPF_ANY);
+}
+
+static __always_inline enum reason fragment_map(const struct tables *t, struct stateful_work *work)
+{
+	struct mapping *m = &work->tr.m;
+
+	fragment_key(&work->p, &work->fragment);
+
+	struct fragment *note = bpf_map_lookup_elem(&fragments, &work->fragment);
+
+	if (!note || note->until_jiffies < now())
+		return DROP_NO_SESSION;
+	m->prefix = t->gw->prefix_indices[note->prefix & (MAX_PREFIXES - 1)];
+	if (m->prefix >= MAX_PREFIXES)
+		return DROP_NO_SESSION;
+	m->src = note->new_src;
+	m->dst = note->new_dst;
+	m->hairpin = note->hairpin;
+	m->stateful = true;
+	count_for(t->gw, &work->p, m);
+	return REASON_NONE;
+}
+
+/* Lends an IPv6 packet the hop that the detour will take from it. */
+static __always_inline int hop_limit_lend(struct ctx c, const struct pkt *p)
+{
+	__u8 limit = p->ttl + (p->ttl < 255);
+
+	return ctx_store(c, p->l3 + offsetof(struct ipv6hdr, hop_limit), &limit, sizeof(limit));
+}
+
+/* Has a fragment put in order with the others of its packet; they come back. */
+static __always_inline int slow_path_order(struct ctx c, const struct gateway *gw,
+					   const struct pkt *p)
+{
+	__u32 bytes = pkt_l3_bytes(p);
+
+	if (p->family == FAMILY_INET)
+		return slow_path(c, gw, p);
+	if (!has_slow_path(c, gw, p))
+		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
+	if (hop_limit_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
+		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
+	count_rare(p, FORWARD_SLOW_PATH, bytes);
+	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+#endif

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sixlane session`: the session table of stateful NAT64 (RFC 6146)."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sixlane.cli import long, options
+from sixlane.cli.command import Group
+from sixlane.cli.long import Column
+from sixlane.cli.output import Bad, Output
+from sixlane.cli.session import Session, pass_session
+from sixlane.cli.wanted import client_filters, limit, session_filters
+
+if TYPE_CHECKING:
+    from sixlane.client.types import Use
+
+_KEYS = (
+    "protocol",
+    "inside",
+    "insidePort",
+    "pool",
+    "poolPort",
+    "remote",
+    "remotePort",
+    "prefix",
+    "state",
+    "remainingSeconds",
+)
+_COLUMNS = (
+    Column("PROTOCOL", lambda one: one["protocol"]),
+    Column("INSIDE", lambda one: long.ends(one, "inside")),
+    Column("POOL4", lambda one: long.ends(one, "pool")),
+    Column("REMOTE", lambda one: _remote(one)),
+    Column("PREFIX", lambda one: one["prefix"] or "-", wide=True),
+    Column("STATE", lambda one: one["state"]),
+    Column("REMAINING", lambda one: f"{one['remainingSeconds']:.0f} s", right=True),
+)
+_ALMOST_FULL = 0.9
+_CLEAR = "\x1b[H\x1b[J"
+
+
+@click.group(cls=Group)
+def session() -> None:
+    """Show the sessions of stateful NAT64, and who has them."""
+
+
+@session.command(
+    "list",
+    examples=[
+        ("sixlane session list --inside 2001:db8:64:1::/64 --protocol tcp", "of one node's pods"),
+        ("sixlane session list --state v6-init --remote 192.31.196.53", "who gets no answer there"),
+        ("sixlane session list -o ndjson", "all, for programs"),
+    ],
+)
+@session_filters
+@limit
+@options.with_list_output
+@pass_session
+def list_(session: Session, limit: int | None, out: Output, **wanted: Any) -> None:
+    """Show sessions that live, with the time that each has left without another packet.
+
+    Packets go on meanwhile: what begins or ends while the list is read may be in it or not.
+    """
+    rows = session.client.sessions(**wanted, limit=limit)
+    long.show(out, rows, _COLUMNS, _KEYS, "no sessions")
+
+
+@session.command(
+    "count", examples=[("sixlane session count --remote 192.31.196.0/24", "those to one network")]
+)
+@session_filters
+@options.with_list_output
+@pass_session
+def count(session: Session, out: Output, **wanted: Any) -> None:
+    """Count sessions that live, by protocol and state; show how full the tables are.
+
+    With -o wide also the ports and blocks of each address of pool4. Tables also hold what has ended
+    and is not swept yet. CSV is of the sessions alone.
+    """
+    answer = session.client.session_count(**wanted)
+    kinds = answer["sessions"]
+    if out.format == "csv":
+        long.show_csv([kinds], ("protocol", "state", "sessions"), out.headers)
+        return
+    if out.data(answer):
+        return
+    rows: list[tuple[object, ...]] = [
+        (one["protocol"], one["state"], one["sessions"]) for one in kinds
+    ]
+    if rows:
+        rows.append(("all", "", sum(one["sessions"] for one in kinds)))
+    out.table(("PROTOCOL", "STATE", "SESSIONS"), rows)
+    if not rows:
+        out.lines("no sessions")
+    out.table(
+        ("TABLE", "USED", "ROOM", "FILL"),
+        [(name, use["used"], use["room"], _fill(use)) for name, use in answer["tables"].items()],
+    )
+    if out.wide:
+        out.table(
+            ("POOL4", "OF", "USED", "ROOM", "FILL"),
+            [
+                (one["address"], of, use["used"], use["room"], _fill(use))
+                for one in answer["pool4"]
+                for of, use in [*one["ports"].items(), ("blocks", one["blocks"])]
+            ],
+        )
+
+
+@session.command(
+    examples=[
+        ("sixlane session top", "until interrupted, once a second"),
+        ("sixlane session top --once --by ports -o json", "one look, for programs"),
+    ]
+)
+@client_filters
+@click.option(
+    "--by",
+    type=click.Choice(["sessions", "ports"]),
+    default="sessions",
+    show_default=True,
+    help="What stands first: most sessions, or most ports.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks.",
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N looks.")
+@click.option("--once", is_flag=True, help="The same as --count 1.")
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="How many lines a look has.",
+)
+@options.with_list_output
+@pass_session
+def top(
+    session: Session,
+    by: str,
+    interval: float,
+    count: int | None,
+    once: bool,
+    lines: int,
+    out: Output,
+    **wanted: Any,
+) -> None:
+    """Show the clients that have the most sessions or ports.
+
+    A client is whoever shares the first bits of an address. What has ended counts until it is
+    swept, which takes ten seconds.
+    """
+    if once and count is not None:
+        raise click.UsageError("either --once or --count")
+    count = 1 if once else count
+    on_terminal = out.for_people and sys.stdout.isatty()
+    order = "sessions" if by == "sessions" else "bindings"
+    looks = 0
+    while count is None or looks < count:
+        if looks:
+            time.sleep(interval)
+        with session.client.clients(**wanted, limit=lines, order=order) as rows:
+            clients = list(rows)
+        if on_terminal:
+            click.echo(_CLEAR, nl=False)
+        _show_clients(out, clients, first=not looks)
+        looks += 1
+
+
+def _show_clients(out: Output, clients: list[Any], *, first: bool) -> None:
+    if out.format == "csv":
+        keys = ("prefix", "pool", "address", "blocks", "bindings", "sessions")
+        long.show_csv([clients], keys, out.headers and first)
+        return
+    if out.data({"items": clients}, clients):
+        return
+    wide = ("BLOCKS",) if out.wide else ()
+    out.table(
+        ("CLIENT", "POOL", "ADDRESS", "SESSIONS", "PORTS", *wide),
+        [
+            (
+                one["prefix"],
+                one["pool"],
+                one["address"],
+                one["sessions"],
+                one["bindings"],
+                *([" ".join(one["blocks"])] if out.wide else []),
+            )
+            for one in clients
+        ],
+    )
+    if not clients:
+        out.lines("no clients")
+
+
+def _remote(one: Mapping[str, Any]) -> str:
+    """Of ICMP queries there is no port at that end."""
+    return str(one["remote"]) if one["protocol"] == "icmp" else long.ends(one, "remote")
+
+
+def _fill(use: "Use") -> str:
+    share = use["used"] / use["room"] if use["room"] else 0.0
+    text = f"{share:.1%}"
+    return Bad(text) if share > _ALMOST_FULL else text

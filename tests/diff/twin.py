@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data path and the stateful reference side by side: each packet goes through both, on one
+clock, and so must come out of both; tables are compared, too.
+
+Where the two may differ stands in `Twin.wait` (time), `Twin.send` (what nobody has swept),
+`_forgives` (answers) and `gateways` (no stored SYNs); where the data path is wrong, in `findings`.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import Any, Final
+
+from sixlane.datapath import layout
+from sixlane.datapath.layout import SessionProtocol, SessionState
+from sixlane.datapath.loader import jiffies_per_second
+from sixlane.datapath.pools import PORTS_OF_WORD
+from sixlane.rfc.rfc6146 import (
+    Binding,
+    Candidates,
+    Drop,
+    DropReason,
+    Endpoint4,
+    Endpoint6,
+    Forward,
+    Nat64,
+    NotOurs,
+    Outcome,
+    OwnError,
+    Packet4,
+    Packet6,
+    Protocol,
+    Session,
+    State,
+    TcpState,
+)
+from tests.diff import findings, wire
+from tests.diff.gateways import LIFETIMES, NUMBERS, Gateway
+from tests.diff.wire import Any4, Any6, Shape
+from tests.world import Entry, Seen, World
+
+UNSEEN_S = 2
+"""How much longer a session may live than its lifetime says (UNSEEN_SECONDS in session.h)."""
+ENDING_S = UNSEEN_S + 1
+"""And a binding, whose end is kept in whole seconds."""
+MARGIN_S = 0.5
+"""A packet is not sent as close to the end of a session: time goes on while tests run."""
+
+PROTOCOLS: Final = {number: protocol for protocol, number in NUMBERS.items()}
+STATES: Final = {
+    SessionState.SESSION_OPEN: None,
+    SessionState.SESSION_V4_INIT: TcpState.V4_INIT,
+    SessionState.SESSION_V6_INIT: TcpState.V6_INIT,
+    SessionState.SESSION_ESTABLISHED: TcpState.ESTABLISHED,
+    SessionState.SESSION_V4_FIN: TcpState.V4_FIN_RCV,
+    SessionState.SESSION_V6_FIN: TcpState.V6_FIN_RCV,
+    SessionState.SESSION_BOTH_FIN: TcpState.V4_FIN_V6_FIN_RCV,
+    SessionState.SESSION_TRANS: TcpState.TRANS,
+}
+STATE_BITS: Final = int(SessionState.SESSION_STATE_BITS)
+LIMITS: Final = (DropReason.SESSION_LIMIT, DropReason.CLIENT_SESSION_LIMIT)
+
+PLAIN: Final = Shape()
+
+Any46 = Any4 | Any6
+Key = tuple[Protocol, Endpoint6]
+
+
+class _NoBinding(Exception):
+    """The data path made no binding where the reference would."""
+
+
+class Twin:
+    """One Gateway, in both. `world` may be used again: the tables must be empty by then."""
+
+    def __init__(self, world: World, gateway: Gateway, *, leave_out: bool = True) -> None:
+        """`leave_out`: what `findings` names."""
+        self.gateway = gateway
+        self.leave_out = leave_out
+        self.world = world
+        self.config = gateway.reference()
+        either = leave_out and findings.ports_of_the_other_class(gateway)
+        strict = gateway.sweeps and not either
+        self.nat64 = Nat64(self.config, strict=strict)
+        self.now = 0.0
+        self.story: list[str] = []
+        """What was done, to be read where the two differ."""
+        self._ghosts: dict[Key, Binding] = {}
+        self._set_at = 0.0
+        self._zero = self._jiffies()
+        self._keep_time()
+
+    # Time
+
+    def wait(self, seconds: float, *, sweep: bool | None = None) -> None:
+        """Let the clock go on by that, and as far beyond as nothing is about to end.
+
+        There, sessions may live UNSEEN_S longer in the data path. And there, those that were
+        established end at once: the agent will probe them, and give them their time in TRANS.
+        """
+        target = self.now + seconds
+        while later := [end for begin, end in self._dubious() if begin < target < end]:
+            target = max(later)
+        self.story.append(f"wait({target - self.now})")
+        before = self._bindings()
+        self.now = target
+        alive = self._bindings()
+        self._ghosts |= {key: one for key, one in before.items() if key not in alive}
+        self.world.datapath.forget_next_hops()
+        self._keep_time(exactly=True)
+        if self.gateway.sweeps if sweep is None else sweep:
+            self.sweep()
+
+    def forget(self) -> None:
+        """Have nothing be remembered of single flows: packets go by their sessions."""
+        self.story.append("forget")
+        self.world.datapath.forget_next_hops()
+
+    def sweep(self) -> None:
+        """Take out what has ended, as the agent does."""
+        self._keep_time(exactly=True)
+        sessions = self._map("sessions").info.max_entries
+        self._sweep(sessions)
+        self._ghosts.clear()
+
+    def _dubious(self) -> Iterator[tuple[float, float]]:
+        for session in self.state().sessions:
+            probed = LIFETIMES.tcp_trans if session.state is TcpState.ESTABLISHED else 0
+            end = session.deadline + probed + ENDING_S + MARGIN_S
+            yield session.deadline - MARGIN_S, end
+
+    def _keep_time(self, *, exactly: bool = False) -> None:
+        """Have the data path's clock stand where ours does."""
+        if not exactly and time.monotonic() - self._set_at < MARGIN_S / 5:
+            return
+        wanted = self._zero + round(self.now * jiffies_per_second())
+        clock = self._map("clock_offset")
+        offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
+        offset += wanted - self._jiffies()
+        clock.update(bytes(4), (offset % (1 << 64)).to_bytes(8, "little"))
+        self._set_at = time.monotonic()
+
+    def _jiffies(self) -> int:
+        return self._sweep(0).now
+
+    def _sweep(self, count: int) -> layout.Sweep:
+        program = self.world.datapath.program("sweep_sessions")
+        _, told = program.call(layout.Sweep(first=0, count=count))
+        if not self.gateway.sweeps:  # that was no agent: new sessions look for those that ended
+            sweepings = self._map("sweepings")
+            sweeping = layout.Sweeping.from_buffer_copy(sweepings.lookup(bytes(4)) or b"")
+            sweeping.by_agent_jiffies = 0
+            sweepings.update(bytes(4), bytes(sweeping))
+        return layout.Sweep.from_buffer_copy(told)
+
+    # Packets
+
+    def state(self) -> State:
+        """What the reference remembers by now."""
+        return self.nat64.state(self.now)
+
+    def send(self, packet: Any46, shape: Shape = PLAIN, entry: Entry = "xdp") -> Outcome | None:
+        """Send it through both. None if it is left out; AssertionError if they differ."""
+        if self._leaves_out(packet):
+            return None
+        self.story.append(f"{entry} {packet} {shape}")
+        self._keep_time()
+        raw = wire.write(packet, shape)
+        seen = self.world.send(raw, entry)
+        try:
+            outcome = self.nat64.receive(packet, self.now, lambda one: self._chosen(packet, one))
+        except _NoBinding:
+            assert self._ghosts, f"no binding, and {seen} of\n{packet}"
+            assert isinstance(packet, Packet6)
+            # What ghosts have is not to be had: Address Unreachable.
+            outcome = Drop(DropReason.NO_PORT, OwnError(1, 3, packet))
+        self._compare(packet, raw, shape, seen, outcome)
+        if self.leave_out and findings.resets(packet):
+            self.forget()
+        return outcome
+
+    def _chosen(self, packet: Any46, candidates: Candidates) -> Endpoint4:
+        assert isinstance(packet, Packet6)
+        found = self._binding_of(packet.protocol, packet.source)
+        if found is None:
+            raise _NoBinding
+        return Endpoint4(IPv4Address(found.pool), found.pool_port)
+
+    def _compare(
+        self, packet: Any46, raw: bytes, shape: Shape, seen: Seen, outcome: Outcome
+    ) -> None:
+        wanted = self._wanted(raw, shape, outcome)
+        got = self._got(seen)
+        if got != wanted and not _forgives(self.gateway, packet, outcome, seen):
+            raise AssertionError(
+                f"{self.gateway.name}: {packet}\nreference: {outcome}\n"
+                f"seen: {seen.verdict} {self.world.counted()} {seen.packet.hex()}\n"
+                f"got    {got}\nwanted {wanted}\n" + "\n".join(self.story[-12:])
+            )
+
+    def _wanted(self, raw: bytes, shape: Shape, outcome: Outcome) -> tuple[str, bytes]:
+        match outcome:
+            case NotOurs():
+                return "pass", b""
+            case Forward():
+                packet = wire.write(outcome.packet, shape, wire.LIMIT - 1)
+                return "redirect", wire.canonical(packet)
+            case Drop(error=None):
+                return "drop", b""
+            case Drop(error=error):
+                assert error is not None
+                translator = self.gateway.translator
+                own: Any = translator.icmp_source4 if raw[0] >> 4 == 4 else translator.icmp_source6
+                return "redirect", wire.canonical(wire.own_error(error, raw, own))
+        raise AssertionError(f"{outcome} is not to be had")
+
+    def _got(self, seen: Seen) -> tuple[str, bytes]:
+        if seen.verdict != "redirect":
+            return seen.verdict, b""
+        return seen.verdict, wire.canonical(seen.packet)
+
+    # What is not sent, as the two would not do the same
+
+    def _leaves_out(self, packet: Any46) -> bool:
+        return self.leave_out and any(one(self, packet) for one in findings.OPEN)
+
+    @property
+    def ghosts(self) -> list[Binding]:
+        """Bindings that ended since somebody has swept, and were not made anew."""
+        alive = self._bindings()
+        return [one for key, one in self._ghosts.items() if key not in alive]
+
+    # Tables
+
+    def check_tables(self) -> None:
+        """Sessions, bindings, and what is counted of them."""
+        self._keep_time(exactly=True)
+        state = self.state()
+        found = self._found_sessions()
+        wanted = {_key(session): session for session in state.sessions}
+        alive = {
+            key: session for key, session in found.items() if session.deadline + UNSEEN_S > self.now
+        }
+        assert alive.keys() == wanted.keys(), self._tell(alive.keys() ^ wanted.keys())
+        for key, session in wanted.items():
+            one = alive[key]
+            late = one.deadline - session.deadline
+            assert -1 - MARGIN_S < late < MARGIN_S, self._tell((session, one, late))
+            assert replace(one, deadline=session.deadline) == session, self._tell((one, session))
+        self._check_bindings(state)
+        if self.gateway.sweeps:
+            assert len(found) == len(wanted)
+            self._check_clients(state)
+
+    def _tell(self, what: object) -> str:
+        return f"{self.gateway.name}: {what}\n" + "\n".join(self.story[-12:])
+
+    def _check_bindings(self, state: State) -> None:
+        wanted = {(one.protocol, one.ipv6): one for one in state.bindings}
+        found: dict[Key, Binding] = {}
+        for raw, _ in self._map("bindings6").items():
+            key = layout.Binding6Key.from_buffer_copy(raw)
+            protocol = PROTOCOLS[SessionProtocol(key.protocol)]
+            inside = Endpoint6(_address(key.inside), key.inside_port)
+            record = self._binding_of(protocol, inside)
+            assert record is not None, self._tell((protocol, inside))
+            end = Endpoint4(IPv4Address(record.pool), record.pool_port)
+            pref64 = self._pref64(record.prefix)
+            found[protocol, inside] = Binding(protocol, inside, end, pref64)
+            if self.gateway.sweeps:
+                under = sum(
+                    one.protocol is protocol and one.source6 == inside for one in state.sessions
+                )
+                assert record.sessions == under, self._tell((record.sessions, under, inside))
+        if self.gateway.sweeps:
+            assert found == wanted, self._tell((found, wanted))
+        else:
+            kept = {key: one for key, one in found.items() if key in wanted}
+            assert kept == {
+                key: replace(one, pref64=kept[key].pref64) for key, one in wanted.items()
+            }, self._tell((kept, wanted))
+
+    def _check_clients(self, state: State) -> None:
+        found = {}
+        for raw, value in self._map("clients").items():
+            client = layout.Client.from_buffer_copy(value)
+            network = IPv6Network((int(_address(layout.Addr.from_buffer_copy(raw))), 64))
+            halves = (half >> shift & 0xFFFF for half in client.blocks for shift in (0, 16))
+            blocks = frozenset((half - 1) * PORTS_OF_WORD for half in halves if half)
+            found[network] = (self._pool_address(client.address), blocks)
+            bindings = [
+                one for one in state.bindings if self.config.client_of(one.ipv6.address) == network
+            ]
+            sessions = [
+                one
+                for one in state.sessions
+                if self.config.client_of(one.source6.address) == network
+            ]
+            assert (client.bindings, client.sessions) == (len(bindings), len(sessions))
+        wanted = {one.client: (one.address, one.blocks) for one in state.holdings}
+        assert found == wanted, self._tell((found, wanted))
+
+    def empty(self) -> None:
+        """Let all end, and see that nothing is left of it."""
+        self.wait(2 * LIFETIMES.tcp_est, sweep=True)
+        state = self.state()
+        assert not state.bindings and not state.sessions
+        for name in ("sessions6", "sessions4", "bindings6", "clients", "filters4"):
+            assert not list(self._map(name).items()), self._tell(name)
+        for name in ("used4", "blocks4"):
+            for key, value in self._map(name).items():
+                number = int.from_bytes(value, "little")
+                assert number in (0, 1 << 31), self._tell((name, key, value))
+
+    def _found_sessions(self) -> dict[tuple[Any, ...], Session]:
+        """By their keys of the reference; both hashes lead to each. Deadlines are ours."""
+        found = {}
+        slots4 = dict(self._map("sessions4").items())
+        for raw, ref in self._map("sessions6").items():
+            key = layout.Session6Key.from_buffer_copy(raw)
+            slot = layout.SlotRef.from_buffer_copy(ref)
+            value = self._map("sessions").lookup(slot.slot.to_bytes(4, "little")) or b""
+            record = layout.Session.from_buffer_copy(value)
+            assert record.serial == slot.serial, self._tell("a session that has gone")
+            key4 = layout.Session4Key(
+                pool=record.pool,
+                remote=record.remote,
+                pool_port=record.pool_port,
+                remote_port=record.remote_port,
+                protocol=record.protocol,
+            )
+            assert slots4.pop(bytes(key4)) == ref, self._tell("a session of one side alone")
+            protocol = PROTOCOLS[SessionProtocol(key.protocol)]
+            until = (record.word >> STATE_BITS) - self._zero
+            session = Session(
+                protocol,
+                Endpoint6(_address(record.inside), record.inside_port),
+                Endpoint4(IPv4Address(record.pool), record.pool_port),
+                Endpoint4(IPv4Address(record.remote), record.remote_port),
+                self._pref64(record.prefix),
+                STATES[SessionState(record.word & (1 << STATE_BITS) - 1)],
+                until / jiffies_per_second() - UNSEEN_S,
+            )
+            assert bytes(key.inside) == bytes(record.inside)
+            found[_key(session)] = session
+        assert not slots4, self._tell("a session of the other side alone")
+        return found
+
+    def _binding_of(self, protocol: Protocol, inside: Endpoint6) -> layout.Binding | None:
+        key = layout.Binding6Key(
+            inside=_addr(inside.address), inside_port=inside.port, protocol=NUMBERS[protocol]
+        )
+        ref = self._map("bindings6").lookup(bytes(key))
+        if ref is None:
+            return None
+        slot = layout.SlotRef.from_buffer_copy(ref)
+        value = self._map("bindings").lookup(slot.slot.to_bytes(4, "little")) or b""
+        record = layout.Binding.from_buffer_copy(value)
+        assert record.serial == slot.serial, self._tell("a binding that has gone")
+        return record
+
+    def _bindings(self) -> dict[Key, Binding]:
+        return {(one.protocol, one.ipv6): one for one in self.state().bindings}
+
+    def _pool_address(self, index: int) -> IPv4Address:
+        for pool in self.gateway.pools:
+            for network, first in pool.networks.items():
+                if 0 <= index - first < network.num_addresses:
+                    return network[index - first]
+        raise AssertionError(f"{index} is no address of pool4")
+
+    def _pref64(self, id: int) -> IPv6Network:
+        names = {number: name for name, number in self.world.datapath.prefix_ids().items()}
+        return next(
+            one.network for one in self.gateway.translator.prefixes if one.name == names[id]
+        )
+
+    def _map(self, name: str) -> Any:
+        return self.world.datapath.maps()[name]
+
+
+def _forgives(gateway: Gateway, packet: Any46, outcome: Outcome, seen: Seen) -> bool:
+    """Differences that the RFC leaves open."""
+    if isinstance(outcome, Drop) and outcome.reason is DropReason.NO_BINDING:
+        return seen.verdict == "drop"  # "may send an ICMP error": the data path does not
+    if isinstance(outcome, Drop) and outcome.reason in (DropReason.FILTERED, DropReason.NOT_GLOBAL):
+        # Nor has a segment to be answered, from outside or of a hairpin; SYNs must not be.
+        if not isinstance(packet, Packet4 | Packet6) or packet.protocol is not Protocol.TCP:
+            return False
+        told = isinstance(packet, Packet6) and not packet.flags.syn
+        own = gateway.translator.icmp_source6
+        return seen.verdict == "drop" or (told and wire.is_from(seen.packet, own))
+    if isinstance(outcome, Drop) and outcome.reason in LIMITS and outcome.error is None:
+        # Nothing is said of what is told to those who call somebody: the data path tells.
+        translator = gateway.translator
+        four = isinstance(packet, Packet4)
+        return wire.is_from(
+            seen.packet, translator.icmp_source4 if four else translator.icmp_source6
+        )
+    return False
+
+
+def _key(session: Session) -> tuple[Any, ...]:
+    return session.protocol, session.source6, session.destination6
+
+
+def _address(addr: layout.Addr) -> IPv6Address:
+    return IPv6Address(int(addr.hi) << 64 | int(addr.lo))
+
+
+def _addr(address: IPv6Address) -> layout.Addr:
+    return layout.Addr(int(address) >> 64, int(address) & (1 << 64) - 1)

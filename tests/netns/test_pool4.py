@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stateful NAT64 end to end: a pod with an ordinary address reaches an IPv4 server by pool4."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from scapy.layers.inet import IP, UDP, fragment
+from scapy.packet import Raw
+
+from sixlane.cli.errors import REFUSED
+from sixlane.datapath.pools import NO_ROOM
+from sixlane.net import netns
+from tests import needs
+from tests.netns import agents
+from tests.netns.agents import GATEWAY, changed
+from tests.netns.edge import CLIENT, CLIENT6, Edge, raise_edge
+
+pytestmark = [pytest.mark.netns, needs.root]
+
+POD = "2001:db8::2"
+POOL = IPv4Network("192.31.197.8/30")
+MOST = {"sessions": 4096, "bindings": 4096, "clients": 256}
+SPEC: dict[str, Any] = {
+    "prefixes": [{"name": "all", "prefix": "64:ff9b::/96", "ipv4": []}],
+    "pool4": [{"name": "pods", "ipv4": [str(POOL)]}],
+    "sessions": {"max": MOST},
+}
+_TIMEOUT_S = 10
+
+
+@pytest.fixture(params=["tc", "xdp"])
+def attach(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def edge(attach: str) -> Iterator[Edge]:
+    with raise_edge(attach, **SPEC) as raised:
+        yield raised
+
+
+def opened(namespace: str, family: int, kind: int, address: str, port: int = 0) -> socket.socket:
+    """A socket of a host, bound."""
+    with netns.inside(namespace):
+        made = socket.socket(family, kind)
+    made.settimeout(_TIMEOUT_S)
+    made.bind((address, port))
+    return made
+
+
+@contextmanager
+def connected(edge: Edge) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The pod's end of a TCP connection, and the server's."""
+    with (
+        opened(edge.client, socket.AF_INET, socket.SOCK_STREAM, CLIENT) as listener,
+        opened(edge.server, socket.AF_INET6, socket.SOCK_STREAM, POD) as pod,
+    ):
+        listener.listen()
+        pod.connect((CLIENT6, listener.getsockname()[1]))
+        server, peer = listener.accept()
+        with server:
+            server.settimeout(_TIMEOUT_S)
+            assert IPv4Address(peer[0]) in POOL
+            yield pod, server
+
+
+def transfer(sender: socket.socket, receiver: socket.socket, size: int) -> None:
+    sent = bytes(range(251)) * (size // 251)
+    thread = threading.Thread(target=sender.sendall, args=(sent,))
+    thread.start()
+    received = bytearray()
+    while len(received) < len(sent):
+        received += receiver.recv(1 << 16)
+    thread.join()
+    assert received == sent
+
+
+def test_tcp_both_ways(edge: Edge) -> None:
+    with connected(edge) as (pod, server):
+        transfer(pod, server, 4 << 20)
+        transfer(server, pod, 4 << 20)
+
+
+def test_udp(edge: Edge) -> None:
+    with (
+        opened(edge.client, socket.AF_INET, socket.SOCK_DGRAM, CLIENT) as server,
+        opened(edge.server, socket.AF_INET6, socket.SOCK_DGRAM, POD) as pod,
+    ):
+        peers = set()
+        for number in range(5):
+            pod.sendto(b"there %d" % number, (CLIENT6, server.getsockname()[1]))
+            asked, peer = server.recvfrom(100)
+            assert (asked, IPv4Address(peer[0]) in POOL) == (b"there %d" % number, True)
+            server.sendto(b"and back", peer)
+            assert pod.recvfrom(100)[0] == b"and back"
+            peers.add(peer)
+        assert len(peers) == 1
+
+
+@pytest.mark.conformance(95)
+def test_fragments(edge: Edge) -> None:
+    """Both ways, and backwards from outside: the last one first."""
+    large = bytes(range(250)) * 24
+    with (
+        opened(edge.client, socket.AF_INET, socket.SOCK_DGRAM, CLIENT) as server,
+        opened(edge.server, socket.AF_INET6, socket.SOCK_DGRAM, POD) as pod,
+    ):
+        pod.sendto(large, (CLIENT6, server.getsockname()[1]))
+        asked, peer = server.recvfrom(1 << 16)
+        assert asked == large
+        server.sendto(large, peer)
+        assert pod.recvfrom(1 << 16)[0] == large
+        udp = UDP(sport=server.getsockname()[1], dport=peer[1]) / Raw(large)
+        pieces = fragment(IP(src=CLIENT, dst=peer[0], id=4711) / udp, 1400)
+        with netns.inside(edge.client):
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with raw:
+            for piece in reversed(pieces):
+                raw.sendto(bytes(piece), (peer[0], 0))
+        assert pod.recvfrom(1 << 16)[0] == large
+
+
+def test_ping(edge: Edge) -> None:
+    argv = ["ping", "-6", "-n", "-q", "-c", "3", "-i", "0.2", "-I", POD, CLIENT6]
+    out = netns.run(edge.server, argv)
+    assert " 0% packet loss" in out.stdout, out.stdout
+
+
+def test_bindings_outlive_other_changes(edge: Edge, attach: str) -> None:
+    """Addresses come and go; whoever has one is reached there, also by who was never heard of."""
+    with (
+        connected(edge) as (pod, server),
+        opened(edge.client, socket.AF_INET, socket.SOCK_DGRAM, CLIENT) as known,
+        opened(edge.server, socket.AF_INET6, socket.SOCK_DGRAM, POD) as pod_udp,
+    ):
+        pod_udp.sendto(b"there", (CLIENT6, known.getsockname()[1]))
+        _, peer = known.recvfrom(100)
+        before = ["192.31.197.4/31", "192.31.197.20/31"]
+        for ipv4 in ([*before, peer[0]], [peer[0]], [before[0], str(POOL)]):
+            edge.apply(attach, **SPEC | {"pool4": [{"name": "pods", "ipv4": ipv4}]})
+            transfer(pod, server, 1 << 16)
+            transfer(server, pod, 1 << 16)
+            with opened(edge.client, socket.AF_INET, socket.SOCK_DGRAM, CLIENT) as stranger:
+                stranger.sendto(b"hello", peer)
+                assert pod_udp.recvfrom(100)[0] == b"hello"
+
+
+def test_another_room_is_made_and_given_back(edge: Edge, attach: str) -> None:
+    more = {"sessions": {"max": {**MOST, "sessions": 8192}}}
+    assert edge.datapath.room().sessions == 4096
+    edge.apply(attach, **SPEC | more)
+    assert edge.datapath.room().sessions == 8192
+    with connected(edge) as (pod, server):
+        transfer(pod, server, 1 << 16)
+        assert edge.datapath.taken()
+    edge.apply(attach, **SPEC | {"pool4": []})
+    assert edge.datapath.room() == NO_ROOM
+    edge.apply(attach, **SPEC)
+    with connected(edge) as (pod, server):
+        transfer(server, pod, 1 << 16)
+
+
+_APPLY = ("apply", "-o", "wide", "-f", "-")
+
+
+def shared_by(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return changed(GATEWAY, **spec | more)
+
+
+def test_an_agent(tmp_path: Path) -> None:
+    """It is applied, told of, kept while no agent runs, and lost only as `diff` has said."""
+    with agents.world(tmp_path) as (agent, internet, pod):
+        netns.run(internet, ["ip", "route", "add", str(POOL), "via", "192.31.196.1"])
+        netns.run(pod, ["ip", "route", "add", "64:ff9b::/96", "via", "2001:db8:64::1"])
+        agent.start()
+        told_then = agent.sixlane(*_APPLY, stdin=yaml.safe_dump(shared_by(SPEC)))
+        assert "add pool4 pods: 192.31.197.8/30" in told_then
+        with (
+            opened(internet, socket.AF_INET, socket.SOCK_STREAM, "192.31.196.53") as listener,
+            opened(pod, socket.AF_INET6, socket.SOCK_STREAM, "2001:db8:64::2") as inside,
+        ):
+            listener.listen()
+            inside.connect(("64:ff9b::192.31.196.53", listener.getsockname()[1]))
+            server, _ = listener.accept()
+            with server:
+                (told,) = agent.status()["gateway"]["pool4"]
+                assert told["blocks"] == {"used": 1, "total": 4 * 256}
+                assert told["ports"] == {"used": 1, "total": 4 * (2 * 64512 + 65536)}
+                assert "pods   192.31.197.8/30" in agent.sixlane("status")
+
+                agent.end(signal.SIGKILL)
+                transfer(inside, server, 1 << 16)
+                agent.start()
+                assert agent.apply(shared_by(SPEC)).count("unchanged") == 1
+                agent.apply(shared_by(SPEC, hairpin="off"))
+                transfer(server, inside, 1 << 16)
+
+                larger = shared_by(SPEC, sessions={"max": {**MOST, "sessions": 8192}})
+                text = yaml.safe_dump(larger)
+                told_before = agent.sixlane("diff", "-f", "-", stdin=text, code=1)
+                anew = "make the session tables anew, so all sessions end: they get another size"
+                assert f"would: {anew}" in told_before
+                transfer(inside, server, 1 << 16)
+                assert anew in agent.sixlane(*_APPLY, stdin=text)
+                assert "the session tables were made anew" in agent.log.read_text()
+                assert agent.status()["gateway"]["pool4"][0]["blocks"]["used"] == 0
+
+        own = [{"name": "me", "ipv4": ["192.31.196.1"]}]
+        refused = agent.apply(shared_by(SPEC, pool4=own), code=REFUSED)
+        assert "an address of wan0: standard input:1:spec.pool4[0].ipv4[0], line 11" in refused
