@@ -195,7 +195,7 @@ static __always_inline int stateful(struct ctx c)
 	if (!why && p->ttl <= 1)
 		why = DROP_TTL_EXPIRED;
 	if (!why && p->is_fragment && !is_from_slow_path(c, t->gw))
-		return slow_path_order(c, t->gw, p);
+		return slow_path(c, t->gw, p);
 	if (!why && !pkt_has_l4_header(p))
 		return other_fragment(c, t, work);
 	if (!why)
@@ -214,7 +214,7 @@ static __always_inline int stateful(struct ctx c)
 	if (!hairpin)
 		return forward_mapped(c, t, p, tr);
 	if (work->f.protocol != SESSION_ICMP)
-		plan_far_port(c, tr->m.dst_port, far_port, &tr->l4);
+		plan_far_port(c, &tr->m, far_port, &tr->l4);
 	return forward_66(c, t, p, &tr->m, &tr->l4);
 }
 

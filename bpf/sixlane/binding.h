@@ -17,13 +17,6 @@ static __always_inline struct addr client_of(const struct addr *inside, __u32 bi
 			      .lo = inside->lo & bpf_cpu_to_be64(mask64(bits - high)) };
 }
 
-static __always_inline __u32 addr_hash(const struct addr *a)
-{
-	return (bpf_be64_to_cpu(a->hi) * 0xc2b2ae3d27d4eb4fULL + bpf_be64_to_cpu(a->lo)) *
-		       0x9e3779b97f4a7c15ULL >>
-	       32;
-}
-
 #define ADDRESSES_TRIED 16
 
 /* Beside the frames of those who call and are called there is little room on the stack. */
@@ -45,7 +38,8 @@ static __always_inline struct client *client_get(const struct gateway *gw, const
 						 struct binding_work *work, const struct addr *key)
 {
 	struct client *client = bpf_map_lookup_elem(&clients, key), *fresh = &work->fresh;
-	__u32 n = addr_hash(key) % (pool->addresses ? pool->addresses : 1), block = 0;
+	__u32 hash = spread(addr_both(key)) >> 32;
+	__u32 n = hash % (pool->addresses ? pool->addresses : 1), block = 0;
 
 	if (client)
 		return client;
@@ -104,29 +98,16 @@ static __always_inline struct binding *binding_at(const struct slot_ref *ref)
 	return b && b->serial == ref->serial ? b : NULL;
 }
 
-static __always_inline struct binding *binding_find(const struct binding6_key *key)
+/* *ref: where it was found. */
+static __always_inline struct binding *binding_find(const struct binding6_key *key,
+						    struct slot_ref *ref)
 {
-	struct slot_ref *ref = bpf_map_lookup_elem(&bindings6, key);
-
-	return ref ? binding_at(ref) : NULL;
-}
-
-/* Counts one more session of the binding, which then stays. */
-__noinline int binding_hold(const struct binding6_key *key, struct slot_ref *ref)
-{
-	if (!key || !ref)
-		return false;
-
-	struct binding6_key copy = *key; /* Linux 6.1 takes keys from the stack alone */
-	struct slot_ref *found = bpf_map_lookup_elem(&bindings6, &copy);
+	struct slot_ref *found = bpf_map_lookup_elem(&bindings6, key);
 
 	if (!found)
-		return false;
+		return NULL;
 	*ref = *found;
-
-	struct binding *b = binding_at(ref);
-
-	return b && count_up(&b->sessions, 0, GONE);
+	return binding_at(ref);
 }
 
 /* By the port of pool4. `protocol`: enum session_protocol. */

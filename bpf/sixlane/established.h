@@ -17,6 +17,22 @@ static __always_inline bool session_flow(struct ctx c, const struct pkt *p, stru
 	       !flow_of(c, p, f) && f->sign == TCP_OTHER;
 }
 
+/* Both addresses are known, and the port; false: the long way. */
+static __always_inline bool plan_established(struct ctx c, const struct tables *t,
+					     struct stateful_work *work)
+{
+	struct pkt *p = &work->p;
+	struct mapping *m = &work->tr.m;
+
+	p->counter_prefix = prefix_at(t->gw, m->prefix)->id + 1;
+	m->sum = csum_to32(csum_delta_addresses(p, m));
+	if (plan_l4(c, p, m, &work->tr.l4))
+		return false;
+	plan_port(c, p, m, &work->tr.l4);
+	p->tos = tos_of(t->gw, p);
+	return true;
+}
+
 static __always_inline int session_46(struct ctx c, const struct tables *t,
 				      struct stateful_work *work)
 {
@@ -43,18 +59,11 @@ static __always_inline int session_46(struct ctx c, const struct tables *t,
 	m->prefix = t->gw->prefix_indices[s->prefix & (MAX_PREFIXES - 1)];
 	if (m->prefix >= MAX_PREFIXES)
 		return VERDICT_LONG_WAY;
-
-	const struct prefix *px = prefix_at(t->gw, m->prefix);
-
-	m->src = rfc6052_embed(px, addr_to_v4(p->src));
+	m->src = rfc6052_embed(prefix_at(t->gw, m->prefix), addr_to_v4(p->src));
 	m->dst = s->inside;
-	m->sum = csum_to32(csum_delta_addresses(p, m));
-	p->counter_prefix = px->id + 1;
 	map_ports(m, f.src_port, f.dst_port, s->inside_port);
-	if (plan_l4(c, p, m, l4))
+	if (!plan_established(c, t, work))
 		return VERDICT_LONG_WAY;
-	plan_port(c, p, m, l4);
-	p->tos = tos_of(t->gw, p);
 	if (next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET6, p->tos, &next))
 		return VERDICT_LONG_WAY;
 
@@ -95,13 +104,9 @@ static __always_inline int session_64(struct ctx c, const struct tables *t,
 		return VERDICT_LONG_WAY;
 	m->src = addr_from_v4(bpf_ntohl(s->pool));
 	m->dst = addr_from_v4(remote);
-	m->sum = csum_to32(csum_delta_addresses(p, m));
-	p->counter_prefix = px->id + 1;
 	map_ports(m, f.src_port, f.dst_port, s->pool_port);
-	if (plan_l4(c, p, m, l4))
+	if (!plan_established(c, t, work))
 		return VERDICT_LONG_WAY;
-	plan_port(c, p, m, l4);
-	p->tos = tos_of(t->gw, p);
 	if (next_hop(c, t->gw, &m->src, &m->dst, FAMILY_INET, p->tos, &next))
 		return VERDICT_LONG_WAY;
 

@@ -35,15 +35,10 @@ static __always_inline struct next_hop *dry_next_hop(void)
 	return work ? &work->next : NULL;
 }
 
-/* Neighbouring addresses, which are what a network has, never share a slot: the last bits count
- * most (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). Those
- * of neighbouring networks seldom do. */
+/* Neighbouring addresses, which are what a network has, never share a slot. */
 static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 {
-	__u64 mixed =
-		(bpf_be64_to_cpu(dst->lo) + bpf_be64_to_cpu(dst->hi) * 0xc2b2ae3d27d4eb4fULL) *
-		0x9e3779b97f4a7c15ULL;
-	__u32 slot = mixed >> (64 - NEXT_HOP_SLOT_BITS);
+	__u32 slot = spread(addr_both(dst)) >> (64 - NEXT_HOP_SLOT_BITS);
 
 	return dry_run ? dry_next_hop() : bpf_map_lookup_elem(&next_hops, &slot);
 }
@@ -85,7 +80,7 @@ static __always_inline bool neighbour_is_due(const struct hop *hop, __u64 now)
 {
 	__u64 id = *(__u32 *)hop->dst_mac | (__u64) * (__u16 *)(hop->dst_mac + 4) << 32 |
 		   (__u64)hop->ifindex << 48;
-	__u32 slot = id * 0x9e3779b97f4a7c15ULL >> 56;
+	__u32 slot = spread(id) >> 56;
 	struct neighbour_use *use = bpf_map_lookup_elem(&neighbours, &slot);
 
 	if (dry_run || !use ||

@@ -6,7 +6,6 @@
 #ifndef SIXLANE_FRAGMENT_H
 #define SIXLANE_FRAGMENT_H
 
-#include "sixlane/slow.h"
 #include "sixlane/stateful.h"
 
 #define FRAGMENTS_SECONDS 2 /* the others are right behind */
@@ -54,30 +53,6 @@ static __always_inline enum reason fragment_map(const struct tables *t, struct s
 	m->stateful = true;
 	count_for(t->gw, &work->p, m);
 	return REASON_NONE;
-}
-
-/* Lends an IPv6 packet the hop that the detour will take from it. */
-static __always_inline int hop_limit_lend(struct ctx c, const struct pkt *p)
-{
-	__u8 limit = p->ttl + (p->ttl < 255);
-
-	return ctx_store(c, p->l3 + offsetof(struct ipv6hdr, hop_limit), &limit, sizeof(limit));
-}
-
-/* Has a fragment put in order with the others of its packet; they come back. */
-static __always_inline int slow_path_order(struct ctx c, const struct gateway *gw,
-					   const struct pkt *p)
-{
-	__u32 bytes = pkt_l3_bytes(p);
-
-	if (p->family == FAMILY_INET)
-		return slow_path(c, gw, p);
-	if (!has_slow_path(c, gw, p))
-		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
-	if (hop_limit_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
-		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
-	count_rare(p, FORWARD_SLOW_PATH, bytes);
-	return bpf_redirect(gw->slow.ifindex, 0);
 }
 
 #endif

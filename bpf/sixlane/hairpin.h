@@ -22,7 +22,7 @@ static __always_inline int forward_66(struct ctx c, const struct tables *t, cons
 	if (size > next->hop.mtu_bytes)
 		return leave(c, p, DROP_TOO_BIG, max_u32(IPV6_MTU_MIN, next->hop.mtu_bytes), bytes);
 	if (store_ends(c, p->l3, m, p->ttl - 1) || rewrite_l4(c, t->gw, p, m, p->l4, l4) ||
-	    (l4->has_far_port && rewrite_far_port(c, p->l4, l4)))
+	    rewrite_port(c, p->l4, l4->csum_offset, l4->udp, &l4->far_port))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	count_rare(p, FORWARD_HAIRPIN, bytes);
 	return send(c, t->gw, &next->hop);

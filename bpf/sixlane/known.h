@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The short way: plain packets of TCP and UDP between two addresses that are remembered, or of a
- * session. A packet
- * with anything else about it, and each that is not to be sent on, takes the long way: the short
- * one knows no reasons.
+ * The short way: plain packets of TCP and UDP between two addresses that are remembered, or between
+ * two ports of a session. A packet with anything else about it, and each that is not to be sent on,
+ * takes the long way: the short one knows no reasons.
  */
 #ifndef SIXLANE_KNOWN_H
 #define SIXLANE_KNOWN_H

@@ -9,6 +9,13 @@
 #include "sixlane/mss.h"
 #include "sixlane/receive.h"
 
+struct port_change {
+	bool is_due;
+	__u8 offset; /* in the transport header */
+	__be16 from;
+	__be16 to;
+};
+
 /* What the rewrite does to the transport header. */
 struct l4_change {
 	__u64 delta;
@@ -18,13 +25,8 @@ struct l4_change {
 	bool udp;
 	bool echo;
 	bool syn;
-	bool has_port;	   /* that changes, as does the identifier of an ICMP query */
-	bool has_far_port; /* from inside to inside, the other end's does, too */
-	__u8 port_offset;
-	__be16 old_port;
-	__be16 new_port;
-	__be16 old_far_port;
-	__be16 new_far_port;
+	struct port_change port;     /* of the node inside, or a query's identifier */
+	struct port_change far_port; /* from inside to inside: of the other end, too */
 };
 
 /* What becomes of a packet beside its header. */
@@ -77,26 +79,34 @@ static __always_inline enum reason plan_l4(struct ctx c, const struct pkt *p,
 	return REASON_NONE;
 }
 
-/* Where the port lies that stateful translation changes: that of the node inside. */
-static __always_inline __u32 port_offset(const struct pkt *p, const bool from_inside)
+/* Behind plan_l4(). XDP sees whole checksums, and updates them once for addresses and ports. */
+static __always_inline void plan_port_change(struct ctx c, __u8 offset, __be16 from, __be16 to,
+					     struct port_change *change, struct l4_change *l4)
 {
-	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
-		return offsetof(struct icmp_header, rest);
-	return from_inside ? 0 : sizeof(__be16); /* source, destination */
+	*change = (struct port_change){ true, offset, from, to };
+	if (c.entry == ENTRY_XDP)
+		l4->delta += (__u64)to + (__u16)~from;
 }
 
-/* Behind plan_l4(). XDP sees whole checksums, and updates them once for addresses and port. */
+/* The port that stateful translation changes: that of the node inside. */
 static __always_inline void plan_port(struct ctx c, const struct pkt *p, const struct mapping *m,
 				      struct l4_change *l4)
 {
+	const bool query = p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP;
 	const bool from_inside = p->family == FAMILY_INET6;
+	const __u8 offset = query	  ? offsetof(struct icmp_header, rest)
+			    : from_inside ? offsetof(struct ports, src)
+					  : offsetof(struct ports, dst);
 
-	l4->has_port = true;
-	l4->port_offset = port_offset(p, from_inside);
-	l4->old_port = from_inside ? m->src_port : m->dst_port;
-	l4->new_port = m->new_port;
-	if (c.entry == ENTRY_XDP)
-		l4->delta += (__u64)l4->new_port + (__u16)~l4->old_port;
+	plan_port_change(c, offset, from_inside ? m->src_port : m->dst_port, m->new_port, &l4->port,
+			 l4);
+}
+
+/* From inside to inside, the called port of TCP and UDP becomes `to`. */
+static __always_inline void plan_far_port(struct ctx c, const struct mapping *m, __be16 to,
+					  struct l4_change *l4)
+{
+	plan_port_change(c, offsetof(struct ports, dst), m->dst_port, to, &l4->far_port, l4);
 }
 
 /* Layer 3 bytes of one packet on the wire, behind a new header of `header_bytes`. */
@@ -108,33 +118,15 @@ static __always_inline __u32 wire_bytes(struct ctx c, const struct pkt *p,
 	return header_bytes + (segment ? l4->header_bytes + segment : p->payload_bytes);
 }
 
-/* Behind plan_port(): the destination's port of a packet of TCP or UDP. */
-static __always_inline void plan_far_port(struct ctx c, __be16 old_port, __be16 new_port,
-					  struct l4_change *l4)
+static __always_inline int rewrite_port(struct ctx c, __u32 l4, __u32 csum_offset, bool udp,
+					const struct port_change *port)
 {
-	l4->has_far_port = true;
-	l4->old_far_port = old_port;
-	l4->new_far_port = new_port;
+	if (!port->is_due)
+		return 0;
 	if (c.entry == ENTRY_XDP)
-		l4->delta += (__u64)new_port + (__u16)~old_port;
-}
-
-static __always_inline int rewrite_far_port(struct ctx c, __u32 offset, const struct l4_change *l4)
-{
-	const __u32 at = offset + offsetof(struct ports, dst);
-
-	if (c.entry == ENTRY_XDP)
-		return ctx_store(c, at, &l4->new_far_port, sizeof(l4->new_far_port));
-	return ctx_replace16(c, at, offset + l4->csum_offset, l4->old_far_port, l4->new_far_port,
-			     false, l4->udp);
-}
-
-static __always_inline int rewrite_port(struct ctx c, __u32 offset, const struct l4_change *l4)
-{
-	if (c.entry == ENTRY_XDP)
-		return ctx_store(c, offset + l4->port_offset, &l4->new_port, sizeof(l4->new_port));
-	return ctx_replace16(c, offset + l4->port_offset, offset + l4->csum_offset, l4->old_port,
-			     l4->new_port, false, l4->udp);
+		return ctx_store(c, l4 + port->offset, &port->to, sizeof(port->to));
+	return ctx_replace16(c, l4 + port->offset, l4 + csum_offset, port->from, port->to, false,
+			     udp);
 }
 
 static __always_inline int rewrite_l4(struct ctx c, struct gateway *gw, const struct pkt *p,
@@ -147,7 +139,7 @@ static __always_inline int rewrite_l4(struct ctx c, struct gateway *gw, const st
 		return -1;
 	if (ctx_csum_update(c, offset + l4->csum_offset, l4->delta, l4->udp))
 		return -1;
-	if (l4->has_port && rewrite_port(c, offset, l4))
+	if (rewrite_port(c, offset, l4->csum_offset, l4->udp, &l4->port))
 		return -1;
 
 	__u32 most = l4->syn ? prefix_at(gw, m->prefix)->max_segment_bytes : 0;

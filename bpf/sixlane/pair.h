@@ -43,15 +43,13 @@ static __always_inline struct ends ends_of_session(const struct pkt *p, __u64 ow
  * sides at once: the shift keeps steps of one from being those of the other. */
 static __always_inline __u32 pair_set(const struct ends *e)
 {
-	__u64 mixed = (bpf_be64_to_cpu(e->src->lo) +
-		       bpf_be64_to_cpu(e->src->hi) * 0xc2b2ae3d27d4eb4fULL) *
-		      0x9e3779b97f4a7c15ULL;
+	__u64 mixed = spread(addr_both(e->src));
 
 	mixed ^= mixed >> 32;
-	mixed += bpf_be64_to_cpu(e->dst->lo) + bpf_be64_to_cpu(e->dst->hi) * 0xc2b2ae3d27d4eb4fULL;
+	mixed += addr_both(e->dst);
 	if (e->protocol)
 		mixed += (__u64)e->dst_port << 16 | e->to_and_from >> 48;
-	mixed *= 0x9e3779b97f4a7c15ULL;
+	mixed = spread(mixed);
 	return bpf_get_smp_processor_id() * PAIR_SLOTS +
 	       (mixed >> (64 - PAIR_SET_BITS)) * PAIR_WAYS;
 }

@@ -28,7 +28,6 @@ static __always_inline bool ctx_is_tagged(struct ctx c, const struct pkt *p)
 	return c.entry == ENTRY_XDP ? p->l3 != ETH_HLEN : ctx_skb(c)->vlan_present;
 }
 
-/* Lends an IPv4 packet the hop that the detour will take from it. */
 static __always_inline int ttl_lend(struct ctx c, const struct pkt *p)
 {
 	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
@@ -47,6 +46,18 @@ static __always_inline int ttl_lend(struct ctx c, const struct pkt *p)
 	return ctx_store(c, p->l3 + offsetof(struct iphdr, check), &check, sizeof(check));
 }
 
+static __always_inline int hop_limit_lend(struct ctx c, const struct pkt *p)
+{
+	__u8 limit = p->ttl + (p->ttl < 255);
+
+	return ctx_store(c, p->l3 + offsetof(struct ipv6hdr, hop_limit), &limit, sizeof(limit));
+}
+
+/* Lends a packet the hop that the detour will take from it. */
+static __always_inline int hop_lend(struct ctx c, const struct pkt *p)
+{
+	return p->family == FAMILY_INET ? ttl_lend(c, p) : hop_limit_lend(c, p);
+}
 /* Nothing goes there twice, and it would lose a VLAN tag. */
 static __always_inline bool has_slow_path(struct ctx c, const struct gateway *gw,
 					  const struct pkt *p)
@@ -54,14 +65,15 @@ static __always_inline bool has_slow_path(struct ctx c, const struct gateway *gw
 	return gw->slow.ifindex && !is_from_slow_path(c, gw) && !ctx_is_tagged(c, p);
 }
 
-/* Has an IPv4 packet cut into fragments; each of them comes back and is translated. */
+/* Has the kernel cut an IPv4 packet into fragments, or put those of a session in order; each of
+ * them comes back and is translated. */
 static __always_inline int slow_path(struct ctx c, const struct gateway *gw, const struct pkt *p)
 {
 	__u32 bytes = pkt_l3_bytes(p);
 
 	if (!has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
-	if (ttl_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
+	if (hop_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	count_rare(p, FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);

@@ -156,8 +156,8 @@ static __always_inline enum reason open_64(struct gateway *gw, struct stateful_w
 	bkey->protocol = key->protocol;
 
 	enum session_state state = first_state(f, true);
-	struct binding *b = binding_find(bkey);
 	struct slot_ref ref = {};
+	struct binding *b = binding_find(bkey, &ref);
 
 	if (!state && !(b && binding_is_alive(b, when)))
 		return DROP_NO_SESSION;
@@ -171,18 +171,16 @@ static __always_inline enum reason open_64(struct gateway *gw, struct stateful_w
 	if (dry_run)
 		return open_dry(gw, key, b, pool, port);
 	session_sweep(gw, when);
-	if (!b || !binding_hold(bkey, &ref)) {
+	if (!b || !count_up(&b->sessions, 0, GONE)) {
 		enum reason why = binding_make(gw, bkey, key->prefix, &ref);
 
-		/* Another CPU has just made it. */
-		if (why == DROP_TABLE_FULL && binding_hold(bkey, &ref))
-			why = REASON_NONE;
-		if (why)
+		if (why && why != DROP_TABLE_FULL)
 			return why;
+		b = why ? binding_find(bkey, &ref) : binding_at(&ref);
+		/* It is held once, or another CPU has just made it. */
+		if (!b || (why && !count_up(&b->sessions, 0, GONE)))
+			return DROP_TABLE_FULL;
 	}
-	b = binding_at(&ref);
-	if (!b)
-		return DROP_TABLE_FULL;
 	*pool = b->pool;
 	*port = b->pool_port;
 

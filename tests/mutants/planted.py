@@ -1280,7 +1280,7 @@ _TOLD_BY_SESSIONS = (
     Mutant(
         "hairpin-far-port",
         "hairpin.h",
-        "(l4->has_far_port && rewrite_far_port(c, p->l4, l4))",
+        "rewrite_port(c, p->l4, l4->csum_offset, l4->udp, &l4->far_port)",
         "0",
         "the called port of a hairpin stays",
     ),
@@ -1294,7 +1294,7 @@ _TOLD_BY_SESSIONS = (
     Mutant(
         "port-delta",
         "l4.h",
-        "l4->delta += (__u64)l4->new_port + (__u16)~l4->old_port;",
+        "l4->delta += (__u64)to + (__u16)~from;",
         "",
         "the port is in no checksum, in XDP",
     ),

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sixlane session`: the session table of stateful NAT64 (RFC 6146)."""
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixlane.cli import long, options
+from sixlane.cli import long, looks, options
 from sixlane.cli.command import Group
 from sixlane.cli.long import Column
 from sixlane.cli.output import Bad, Output
@@ -40,7 +39,6 @@ _COLUMNS = (
     Column("REMAINING", lambda one: f"{one['remainingSeconds']:.0f} s", right=True),
 )
 _ALMOST_FULL = 0.9
-_CLEAR = "\x1b[H\x1b[J"
 
 
 @click.group(cls=Group)
@@ -125,24 +123,9 @@ def count(session: Session, out: Output, **wanted: Any) -> None:
     show_default=True,
     help="What stands first: most sessions, or most ports.",
 )
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.1, max=3600),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks.",
-)
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N looks.")
+@looks.how_often
 @click.option("--once", is_flag=True, help="The same as --count 1.")
-@click.option(
-    "--lines",
-    type=click.IntRange(min=1),
-    default=30,
-    show_default=True,
-    metavar="N",
-    help="How many lines a look has.",
-)
+@looks.how_many
 @options.with_list_output
 @pass_session
 def top(
@@ -163,18 +146,16 @@ def top(
     if once and count is not None:
         raise click.UsageError("either --once or --count")
     count = 1 if once else count
-    on_terminal = out.for_people and sys.stdout.isatty()
     order = "sessions" if by == "sessions" else "bindings"
-    looks = 0
-    while count is None or looks < count:
-        if looks:
+    seen = 0
+    while count is None or seen < count:
+        if seen:
             time.sleep(interval)
         with session.client.clients(**wanted, limit=lines, order=order) as rows:
             clients = list(rows)
-        if on_terminal:
-            click.echo(_CLEAR, nl=False)
-        _show_clients(out, clients, first=not looks)
-        looks += 1
+        looks.clear_screen(out)
+        _show_clients(out, clients, first=not seen)
+        seen += 1
 
 
 def _show_clients(out: Output, clients: list[Any], *, first: bool) -> None:

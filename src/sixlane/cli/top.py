@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sixlane top`: what goes through, now."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from sixlane.cli import options
+from sixlane.cli import looks, options
 from sixlane.cli.command import Command
 from sixlane.cli.output import Bad, Output
 from sixlane.cli.session import Session, pass_session
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _KEYS = ("prefix", "direction", "protocol", "reason")
 _COLUMNS = (*(key.upper() for key in _KEYS), "PKT/S", "MBIT/S", "PACKETS")
-_CLEAR = "\x1b[H\x1b[J"
 
 Key = tuple[str, ...]
 
@@ -60,23 +58,8 @@ class _Rate(NamedTuple):
     show_default=True,
     help="What stands first: most packets, or most bits.",
 )
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.1, max=3600),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks.",
-)
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N looks.")
-@click.option(
-    "--lines",
-    type=click.IntRange(min=1),
-    default=30,
-    show_default=True,
-    metavar="N",
-    help="How many lines a look has.",
-)
+@looks.how_often
+@looks.how_many
 @options.with_output
 @pass_session
 def top(
@@ -95,17 +78,15 @@ def top(
     """
     keys = _keys(by)
     last, last_s = _sums(session.client.counters()["traffic"], keys), time.monotonic()
-    on_terminal = out.for_people and sys.stdout.isatty()
-    looks = 0
-    while count is None or looks < count:
+    seen = 0
+    while count is None or seen < count:
         time.sleep(interval)
         now, now_s = _sums(session.client.counters()["traffic"], keys), time.monotonic()
         rates = _rates(last, now, now_s - last_s)
         rates.sort(key=lambda rate: -(rate.bits_per_s if sort == "bits" else rate.packets_per_s))
-        if on_terminal:
-            click.echo(_CLEAR, nl=False)
+        looks.clear_screen(out)
         _show(out, keys, rates[:lines])
-        last, last_s, looks = now, now_s, looks + 1
+        last, last_s, seen = now, now_s, seen + 1
 
 
 def _keys(by: str) -> list[str]:

@@ -244,16 +244,11 @@ class AsyncClient:
         limit: int | None = None,
     ) -> AsyncRowReader[Session]:
         """As `Client.sessions`."""
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "remote": remote,
-            "port": port,
-            "state": state,
-            "limit": limit,
-        }
-        return AsyncRowReader(self._http, self._path, calls.sessions(wanted))
+        return AsyncRowReader(
+            self._http,
+            self._path,
+            calls.sessions(protocol, inside, pool, remote, port, state, limit),
+        )
 
     async def session_count(
         self,
@@ -266,15 +261,7 @@ class AsyncClient:
         state: str | None = None,
     ) -> SessionCount:
         """As `Client.session_count`."""
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "remote": remote,
-            "port": port,
-            "state": state,
-        }
-        return await self._do(calls.session_count(wanted))
+        return await self._do(calls.session_count(protocol, inside, pool, remote, port, state))
 
     def bindings(
         self,
@@ -286,14 +273,9 @@ class AsyncClient:
         limit: int | None = None,
     ) -> AsyncRowReader[Binding]:
         """As `Client.bindings`."""
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "port": port,
-            "limit": limit,
-        }
-        return AsyncRowReader(self._http, self._path, calls.bindings(wanted))
+        return AsyncRowReader(
+            self._http, self._path, calls.bindings(protocol, inside, pool, port, limit)
+        )
 
     def clients(
         self,
@@ -304,8 +286,7 @@ class AsyncClient:
         order: str | None = None,
     ) -> AsyncRowReader[PoolClient]:
         """As `Client.clients`."""
-        wanted = {"inside": inside, "pool": pool, "limit": limit, "order": order}
-        return AsyncRowReader(self._http, self._path, calls.clients(wanted))
+        return AsyncRowReader(self._http, self._path, calls.clients(inside, pool, limit, order))
 
     async def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None

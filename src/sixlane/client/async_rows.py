@@ -1,45 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A long list, for programs that run an event loop."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import httpx
 
+from sixlane.client.async_reading import AsyncReading
 from sixlane.client.async_stream import unreachable
 from sixlane.client.calls import Answer, Rows, parse_lines, refuse
 
 _T = TypeVar("_T")
 
 
-class AsyncRowReader(Generic[_T]):
+class AsyncRowReader(AsyncReading[_T]):
     """As `RowReader`, an asynchronous iterator."""
 
     def __init__(self, http: httpx.AsyncClient, path: str, rows: Rows[_T]) -> None:
         self._http, self._path, self._rows = http, path, rows
-        self._items = self._read()
-
-    def __aiter__(self) -> AsyncIterator[_T]:
-        return self
-
-    async def __anext__(self) -> _T:
-        return await anext(self._items)
-
-    async def close(self) -> None:
-        await self._items.aclose()
-
-    async def __aenter__(self) -> "AsyncRowReader[_T]":
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
+        super().__init__()
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         """In place of the objects: whole lines of JSON as they came, many at once."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stream of events, for programs that run an event loop."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from types import TracebackType
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator
+from typing import TypeVar
 
 import httpx
 
+from sixlane.client.async_reading import AsyncReading
 from sixlane.client.calls import CONNECT_S, SILENCE_S, Answer, Listen, refuse
 from sixlane.client.errors import Unreachable
 from sixlane.client.sse import Assembler
@@ -15,7 +15,7 @@ from sixlane.client.unix import ended, not_reached, silent
 _T = TypeVar("_T")
 
 
-class AsyncStream(Generic[_T]):
+class AsyncStream(AsyncReading[_T]):
     """An asynchronous iterator over events as they come. To be closed, or used as a context.
 
     Raises `Unreachable` when the agent ends; then, or whenever it is convenient, watch again.
@@ -23,27 +23,7 @@ class AsyncStream(Generic[_T]):
 
     def __init__(self, http: httpx.AsyncClient, path: str, listen: Listen[_T]) -> None:
         self._http, self._path, self._listen = http, path, listen
-        self._items = self._read()
-
-    def __aiter__(self) -> AsyncIterator[_T]:
-        return self
-
-    async def __anext__(self) -> _T:
-        return await anext(self._items)
-
-    async def close(self) -> None:
-        await self._items.aclose()
-
-    async def __aenter__(self) -> "AsyncStream[_T]":
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
+        super().__init__()
 
     async def _read(self) -> AsyncGenerator[_T, None]:
         assembler = Assembler()

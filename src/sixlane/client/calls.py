@@ -226,20 +226,80 @@ def capture(
     return Listen(path, lambda message: message.data, endless=False)
 
 
-def sessions(wanted: Mapping[str, Any]) -> "Rows[Session]":
-    return Rows(_asking("/v1/sessions", wanted))
+def sessions(
+    protocol: str | None,
+    inside: str | None,
+    pool: str | None,
+    remote: str | None,
+    port: int | None,
+    state: str | None,
+    limit: int | None,
+) -> "Rows[Session]":
+    return Rows(
+        _asking(
+            "/v1/sessions",
+            {
+                "protocol": protocol,
+                "inside": inside,
+                "pool": pool,
+                "remote": remote,
+                "port": port,
+                "state": state,
+                "limit": limit,
+            },
+        )
+    )
 
 
-def session_count(wanted: Mapping[str, Any]) -> Call[SessionCount]:
-    return Call("GET", _asking("/v1/sessions/count", wanted), _data)
+def session_count(
+    protocol: str | None,
+    inside: str | None,
+    pool: str | None,
+    remote: str | None,
+    port: int | None,
+    state: str | None,
+) -> Call[SessionCount]:
+    return Call(
+        "GET",
+        _asking(
+            "/v1/sessions/count",
+            {
+                "protocol": protocol,
+                "inside": inside,
+                "pool": pool,
+                "remote": remote,
+                "port": port,
+                "state": state,
+            },
+        ),
+        _data,
+    )
 
 
-def bindings(wanted: Mapping[str, Any]) -> "Rows[Binding]":
-    return Rows(_asking("/v1/bindings", wanted))
+def bindings(
+    protocol: str | None,
+    inside: str | None,
+    pool: str | None,
+    port: int | None,
+    limit: int | None,
+) -> "Rows[Binding]":
+    return Rows(
+        _asking(
+            "/v1/bindings",
+            {"protocol": protocol, "inside": inside, "pool": pool, "port": port, "limit": limit},
+        )
+    )
 
 
-def clients(wanted: Mapping[str, Any]) -> "Rows[PoolClient]":
-    return Rows(_asking("/v1/clients", wanted))
+def clients(
+    inside: str | None,
+    pool: str | None,
+    limit: int | None,
+    order: str | None,
+) -> "Rows[PoolClient]":
+    return Rows(
+        _asking("/v1/clients", {"inside": inside, "pool": pool, "limit": limit, "order": order})
+    )
 
 
 def parse_lines(lines: bytes) -> list[Any]:

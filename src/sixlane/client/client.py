@@ -244,16 +244,9 @@ class Client:
         """
         from sixlane.client.rows import RowReader
 
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "remote": remote,
-            "port": port,
-            "state": state,
-            "limit": limit,
-        }
-        return RowReader(self._path, calls.sessions(wanted))
+        return RowReader(
+            self._path, calls.sessions(protocol, inside, pool, remote, port, state, limit)
+        )
 
     def session_count(
         self,
@@ -266,15 +259,7 @@ class Client:
         state: str | None = None,
     ) -> SessionCount:
         """How many sessions live, as for `sessions`; how full the tables and pool4 are."""
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "remote": remote,
-            "port": port,
-            "state": state,
-        }
-        return self._do(calls.session_count(wanted))
+        return self._do(calls.session_count(protocol, inside, pool, remote, port, state))
 
     def bindings(
         self,
@@ -288,14 +273,7 @@ class Client:
         """Entries of the BIB, as `sessions`."""
         from sixlane.client.rows import RowReader
 
-        wanted = {
-            "protocol": protocol,
-            "inside": inside,
-            "pool": pool,
-            "port": port,
-            "limit": limit,
-        }
-        return RowReader(self._path, calls.bindings(wanted))
+        return RowReader(self._path, calls.bindings(protocol, inside, pool, port, limit))
 
     def clients(
         self,
@@ -308,8 +286,7 @@ class Client:
         """Clients of pool4; `order`: those with the most sessions or bindings first."""
         from sixlane.client.rows import RowReader
 
-        wanted = {"inside": inside, "pool": pool, "limit": limit, "order": order}
-        return RowReader(self._path, calls.clients(wanted))
+        return RowReader(self._path, calls.clients(inside, pool, limit, order))
 
     def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None
