@@ -7,10 +7,10 @@ BIN := .venv/bin
 export PYTHON
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
-TESTS := test-networks-a-c test-programs test-networks-h-n test-other-kernels test-networks-d-g \
+TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-live bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,7 +27,8 @@ else
 endif
 
 # Four at once: some compute, some wait. Each has its mounts and its directory to itself.
-test-programs := tests/unit tests/prog tests/diff
+test-programs := tests/prog
+test-references := tests/unit tests/diff
 test-networks-a-c := tests/netns/test_[a-c]*.py
 test-networks-d-g := tests/netns/test_[d-g]*.py
 test-networks-h-n := tests/netns/test_[h-n]*.py
@@ -72,6 +73,9 @@ bench: deps venv bpf ## Everything that is measured, to bench.json (half an hour
 
 bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds N --cpu N --only TEXT"
 	$(BIN)/python -m bench.packet $(ARGS)
+
+bench-sessions: deps venv bpf ## Nanoseconds a packet among 4 million sessions, and of new ones (6 GiB); ARGS="--flows N --rounds N"
+	$(BIN)/python -m bench.crowds $(or $(ARGS),--flows 4194304)
 
 bench-live: deps venv bpf ## Packets a second of one CPU, live frames by XDP; ARGS="--rounds N --cpu N"
 	$(BIN)/python -m bench.live $(ARGS)

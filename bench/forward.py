@@ -28,7 +28,7 @@ from typing import Literal
 
 from bench import loads, netperf
 from bench.apart import go_apart
-from bench.gateways import BIG_VARIANTS, VARIANTS, Variant, raise_variant
+from bench.gateways import BIG_VARIANTS, MASQUERADE, VARIANTS, Variant, raise_variant
 from bench.loads import Tools
 from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
 from bench.report import write
@@ -37,7 +37,7 @@ from bench.rows import Row, table
 from sixlane.errors import SixlaneError
 from tests.vm.errors import Failed
 
-_UDP_SOURCE = Path(__file__).with_name("udp.c")
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,18 @@ class Figure:
     name: str
     unit: str
     better: Literal["higher", "lower"]
+    baseline: str | None = None
+    """The variant with which all others are compared in this; None: each has one."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """`big`: it is also of interest with BIG TCP."""
+    """`big`: it is also of interest with BIG TCP; `many`: only if the client has many addresses."""
 
     run: Callable[[Network, Tools, int], Mapping[str, float]]
     figures: tuple[Figure, ...]
     big: bool = False
+    many: bool = False
 
 
 def _stream(network: Network, _: Tools, seconds: int) -> dict[str, float]:
@@ -74,6 +77,14 @@ def _flood(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
 def _paced(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
     found = loads.datagrams(network, tools, seconds, loads.PACED_PPS)
     return {"cpu_us": found.cpu_seconds * 1e6 / found.received}
+
+
+def _connections(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
+    return {"rate": loads.connections(network, tools, seconds)}
+
+
+def _first_datagrams(network: Network, tools: Tools, _: int) -> dict[str, float]:
+    return {"rate": loads.first_datagrams(network, tools) / 1e3}
 
 
 _KB = f"{loads.TRANSACTION_BYTES // 1000} kB there and back"
@@ -98,6 +109,16 @@ LOADS = (
     Load(
         _paced,
         (Figure("cpu_us", f"CPU a packet at {loads.PACED_PPS:,}/s", "us", "lower"),),
+    ),
+    Load(
+        _connections,
+        (Figure("rate", "new TCP connections", "1/s", "higher", MASQUERADE),),
+        many=True,
+    ),
+    Load(
+        _first_datagrams,
+        (Figure("rate", "new UDP flows", "k/s", "higher", MASQUERADE),),
+        many=True,
     ),
 )
 
@@ -152,13 +173,16 @@ def rows(stack: ExitStack, rounds: int, seconds: int, only: str = "") -> list[Ro
 
 def _tools(stack: ExitStack) -> Tools:
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-"))
-    return Tools(**netperf.get(), udp=compile_c(_UDP_SOURCE, Path(directory)))
+    ours = {name: compile_c(_HERE / f"{name}.c", Path(directory)) for name in ("udp", "flows")}
+    return Tools(**netperf.get(), **ours)
 
 
 def _rows(
     load: Load, networks: Mapping[str, Network], tools: Tools, rounds: int, seconds: int
 ) -> list[Row]:
     variants = VARIANTS + (BIG_VARIANTS if load.big else ())
+    if load.many:
+        variants = tuple(one for one in variants if one.addresses.many is not None)
     print(load.figures[0].name, file=sys.stderr)
     found = measure_several(
         {one.name: partial(load.run, networks[one.name], tools, seconds) for one in variants},
@@ -172,11 +196,14 @@ def _rows(
 
 
 def _row(figure: Figure, variant: Variant, values: tuple[float, ...]) -> Row:
+    baseline = figure.baseline or variant.baseline
+    if baseline == variant.name:
+        baseline = None
     return Row(
         f"{figure.name}: {variant.name}",
         figure.unit,
         figure.better,
-        None if variant.baseline is None else f"{figure.name}: {variant.baseline}",
+        None if baseline is None else f"{figure.name}: {baseline}",
         values,
     )
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.network import (
     IPV4,
     IPV6,
     NAT64,
+    POOL4,
     Addresses,
     Network,
     raise_network,
@@ -20,11 +22,12 @@ from bench.network import (
     suit_xdp,
 )
 from sixlane.datapath import Datapath
-from sixlane.net import netns
+from sixlane.net import netns, sysctl
 from tests.netns import spaces
 from tests.netns.edge import Edge, Kept
 
 PLAIN = "plain"
+MASQUERADE = "nftables NAT44"
 # As much as iperf3 writes at once; of 96 to 512 KiB by far the fastest (decision 0013).
 _BIG_BYTES = 131_072
 # The kernel counts the jumbo header of BIG TCP, 8 bytes, into each segment that it forwards.
@@ -71,7 +74,16 @@ def _nothing(network: Network) -> None:
     """The kernel forwards."""
 
 
-def _sixlane(attach: str) -> Callable[[Network], None]:
+_STATEFUL: dict[str, Any] = {
+    "prefixes": [{"name": "all", "prefix": "64:ff9b::/96", "ipv4": []}],
+    "pool4": [
+        {"name": "pods", "ipv4": ["192.175.48.128/25"], "portBlocks": {"size": 1024}},
+    ],
+    "sessions": {"max": {"sessions": 1 << 21, "bindings": 1 << 21, "clients": 4096}},
+}
+
+
+def _sixlane(attach: str, **spec: Any) -> Callable[[Network], None]:
     """As its agent would do it, without an agent."""
 
     def translate(network: Network) -> None:
@@ -79,12 +91,16 @@ def _sixlane(attach: str) -> Callable[[Network], None]:
         pins = Path(f"/sys/fs/bpf/{hosts.gateway}")
         with netns.inside(hosts.gateway):
             datapath = network.stack.enter_context(Datapath.open(pins))
-        Edge(hosts.client, hosts.gateway, hosts.server, datapath, Kept()).apply(attach)
+        Edge(hosts.client, hosts.gateway, hosts.server, datapath, Kept()).apply(attach, **spec)
 
     return translate
 
 
 def _masquerade(network: Network) -> None:
+    """What is over is forgotten soon: else the table is full of it."""
+    with netns.inside(network.hosts.gateway):
+        for what in ("tcp_timeout_close", "udp_timeout"):
+            sysctl.set(f"net.netfilter.nf_conntrack_{what}", "1")
     netns.run(network.hosts.gateway, ("nft", "--file", "-"), input=_MASQUERADE)
 
 
@@ -115,10 +131,12 @@ def _shorter_segments(network: Network) -> None:
 VARIANTS = (
     Variant(PLAIN, None, IPV6, _nothing),
     Variant("sixlane tc", PLAIN, NAT64, _sixlane("tc")),
-    Variant("nftables NAT44", PLAIN, IPV4, _masquerade),
+    Variant(MASQUERADE, PLAIN, IPV4, _masquerade),
     Variant("Tayga", PLAIN, NAT64, _tayga),
     Variant("plain, suited to xdp", PLAIN, IPV6, _nothing, (suit_xdp,)),
     Variant("sixlane xdp", PLAIN, NAT64, _sixlane("xdp"), (suit_xdp,)),
+    Variant("sixlane tc, pool4", PLAIN, POOL4, _sixlane("tc", **_STATEFUL)),
+    Variant("sixlane xdp, pool4", PLAIN, POOL4, _sixlane("xdp", **_STATEFUL), (suit_xdp,)),
 )
 BIG_VARIANTS = (
     Variant("plain, BIG TCP", PLAIN, IPV6, _nothing, (_big_tcp, _shorter_segments)),

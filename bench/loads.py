@@ -4,6 +4,8 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from sixlane.net import netns
 # Of both ends. Others, as BBR, may send by a clock rather than as fast as packets get through.
 CONGESTION_CONTROL = "cubic"
 PACED_PPS = 20_000
+NEW_FLOWS = 20_032  # a multiple of what is sent at once
+_MOST = 0.9
 TRANSACTION_BYTES = 80_000
-_IPERF_PORT, _NETPERF_PORT, _UDP_PORT = 5201, 12865, 5400
+_IPERF_PORT, _NETPERF_PORT, _UDP_PORT, _CONNECT_PORT = 5201, 12865, 5400, 5500
 _SLACK_S = 20.0  # behind a program's own time; for faults, not for speed
 _LATENCIES = ("min_latency", "p90_latency", "p99_latency")
 
@@ -26,12 +30,14 @@ class Tools:
     netperf: Path
     netserver: Path
     udp: Path
+    flows: Path
 
 
 def serve(network: Network, tools: Tools) -> None:
     """Starts what the loads ask for."""
     network.serve(_IPERF_PORT, "iperf3", "--server")
     network.serve(_NETPERF_PORT, str(tools.netserver), "-D", "-6")
+    network.serve(_CONNECT_PORT, str(tools.flows), "accept", str(_CONNECT_PORT))
 
 
 def stream(network: Network, seconds: int, *, back: bool = False) -> float:
@@ -55,6 +61,57 @@ def transactions(network: Network, tools: Tools, seconds: int) -> dict[str, floa
     return dict(zip((*_LATENCIES, "rate"), map(float, out.split(",")), strict=True))
 
 
+def connections(network: Network, tools: Tools, seconds: int) -> float:
+    """TCP connections a second that are made and ended, none from where one was before."""
+    return _flows(network, tools, "connections", _CONNECT_PORT, seconds, seconds + _SLACK_S)
+
+
+def first_datagrams(network: Network, tools: Tools) -> float:
+    """Datagrams of 64 bytes a second that are sent, each of a flow of its own; they all arrive, but
+    for few that the server's socket has no room for."""
+    with _receiving(network, tools) as received:
+        way = ("eth0", network.gateway_mac())
+        rate = _flows(network, tools, "datagrams", _UDP_PORT, NEW_FLOWS, _SLACK_S, *way)
+    if received["datagrams"] < _MOST * NEW_FLOWS:
+        arrived = f"{received['datagrams']} of {NEW_FLOWS} datagrams arrive"
+        raise RuntimeError(f"{arrived} in {network.hosts.server}")
+    return rate
+
+
+def _flows(
+    network: Network, tools: Tools, kind: str, port: int, much: int, timeout_s: float, *way: str
+) -> float:
+    assert network.addresses.many is not None
+    where = (network.addresses.called, str(port), network.addresses.many[1])
+    command = (str(tools.flows), kind, *where, str(network.flows), str(much), *way)
+    found = json.loads(network.call(*command, timeout_s=timeout_s))
+    network.flows = found["first"]
+    return float(found["flows"] / found["seconds"])
+
+
+@contextmanager
+def _receiving(network: Network, tools: Tools) -> Iterator[dict[str, float]]:
+    """Counts the datagrams that arrive meanwhile; what is given has the figures afterwards."""
+    found: dict[str, float] = {}
+    receiver = netns.popen(
+        network.hosts.server,
+        on_cpu(SERVER_CPU, str(tools.udp), "receive", str(_UDP_PORT)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with receiver:
+        try:
+            assert receiver.stderr is not None
+            if receiver.stderr.readline() != "ready\n":
+                raise RuntimeError("the receiver of datagrams does not start")
+            yield found
+        finally:
+            receiver.send_signal(signal.SIGTERM)
+        found.update(json.loads(receiver.communicate(timeout=_SLACK_S)[0]))
+
+
 @dataclass(frozen=True)
 class Datagrams:
     """What became of datagrams: how many were sent and received, and how many of them a second
@@ -68,32 +125,17 @@ class Datagrams:
 
 def datagrams(network: Network, tools: Tools, seconds: int, pps: int = 0) -> Datagrams:
     """Sends datagrams of 64 bytes at that rate; 0: as fast as the client can."""
-    program, gateway_before = str(tools.udp), _cpu_seconds(network.gateway_pids)
-    receiver = netns.popen(
-        network.hosts.server,
-        on_cpu(SERVER_CPU, program, "receive", str(_UDP_PORT)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with receiver:
-        try:
-            assert receiver.stderr is not None
-            if receiver.stderr.readline() != "ready\n":
-                raise RuntimeError("the receiver of datagrams does not start")
-            where = (network.addresses.called, str(_UDP_PORT))
-            command = (program, "send", *where, str(seconds), str(pps))
-            sent = json.loads(network.call(*command, timeout_s=seconds + _SLACK_S))
-        finally:
-            receiver.send_signal(signal.SIGTERM)
-        received = json.loads(receiver.communicate(timeout=_SLACK_S)[0])
+    gateway_before = _cpu_seconds(network.gateway_pids)
+    with _receiving(network, tools) as received:
+        where = (network.addresses.called, str(_UDP_PORT))
+        command = (str(tools.udp), "send", *where, str(seconds), str(pps))
+        sent = json.loads(network.call(*command, timeout_s=seconds + _SLACK_S))
     gateway = _cpu_seconds(network.gateway_pids) - gateway_before
     if not received["datagrams"]:
         raise RuntimeError(f"no datagrams arrive in {network.hosts.server}")
     return Datagrams(
         sent["datagrams"],
-        received["datagrams"],
+        int(received["datagrams"]),
         received["datagrams"] / received["seconds"],
         sent["cpu_seconds"] + gateway,
     )

@@ -34,6 +34,8 @@ class Addresses:
     routes: tuple[tuple[str, str, str], ...]
     called: str
     """The server's address, as the client knows it."""
+    many: tuple[str, str] | None = None
+    """A network whose addresses are the client's as well, and the first of those that it uses."""
 
 
 IPV6 = Addresses(
@@ -44,16 +46,22 @@ IPV6 = Addresses(
     routes=(
         ("client", "default", "2001:db8:64::1"),
         ("server", "default", "2001:db8:65::1"),
+        ("gateway", "2001:db8:70::/56", "2001:db8:64::2"),
     ),
     called="2001:db8:65::2",
+    many=("2001:db8:70::/56", "2001:db8:70::1"),
 )
 IPV4 = Addresses(
     client=("192.175.48.2/24",),
     lan="192.175.48.1/24",
     wan="192.31.196.1/24",
     server="192.31.196.53/24",
-    routes=(("client", "default", "192.175.48.1"),),
+    routes=(
+        ("client", "default", "192.175.48.1"),
+        ("gateway", "192.175.49.0/24", "192.175.48.2"),
+    ),
     called="192.31.196.53",
+    many=("192.175.49.0/24", "192.175.49.0"),
 )
 # The client is 192.175.48.2 to the server, without any state.
 NAT64 = Addresses(
@@ -68,6 +76,20 @@ NAT64 = Addresses(
     ),
     called="64:ff9b::192.31.196.53",
 )
+# The client has an ordinary address, and is one of pool4 to the server.
+POOL4 = Addresses(
+    client=("2001:db8:64::2/64",),
+    lan="2001:db8:64::1/64",
+    wan="192.31.196.1/24",
+    server="192.31.196.53/24",
+    routes=(
+        ("client", "64:ff9b::/96", "2001:db8:64::1"),
+        ("gateway", "2001:db8:70::/56", "2001:db8:64::2"),
+        ("server", "192.175.48.0/24", "192.31.196.1"),
+    ),
+    called="64:ff9b::192.31.196.53",
+    many=("2001:db8:70::/56", "2001:db8:70::1"),
+)
 
 
 @dataclass
@@ -79,6 +101,8 @@ class Network:
     stack: ExitStack
     gateway_pids: list[int] = field(default_factory=list)
     """Of programs that do the gateway's work."""
+    flows: int = 0
+    """How many new ones there were; each has a number (flows.c)."""
 
     @property
     def namespaces(self) -> dict[str, str]:
@@ -89,6 +113,11 @@ class Network:
         """Namespace and name of all four, lan0 and wan0 last."""
         outer = [(self.hosts.client, "eth0"), (self.hosts.server, "eth0")]
         return outer + [(self.hosts.gateway, name) for name in ("lan0", "wan0")]
+
+    def gateway_mac(self) -> str:
+        """Of the device that faces the client."""
+        with netns.inside(self.hosts.gateway):
+            return link.get("lan0").mac.hex(":")
 
     def keep(self, namespace: str, *argv: str, ready: str = "") -> int:
         """Starts a program that goes on; its process id once it has printed `ready`."""
@@ -138,6 +167,10 @@ def raise_network(stack: ExitStack, prefix: str, addresses: Addresses) -> Networ
     _add_addresses(hosts.gateway, "lan0", addresses.lan)
     _add_addresses(hosts.gateway, "wan0", addresses.wan)
     _add_addresses(hosts.server, "eth0", addresses.server)
+    if addresses.many is not None:
+        with netns.inside(hosts.client):
+            sysctl.set("net.ipv6.ip_nonlocal_bind", "1")  # of IPv4 the route is enough
+            spaces.command("ip", "route", "add", "local", addresses.many[0], "dev", "lo")
     set_routes(network)
     return network
 

@@ -13,18 +13,17 @@
 #include <bpf/bpf_helpers.h>
 
 #define HEAD_BYTES 128
-#define PACKETS	   8192
 
 /* The first bytes of a frame; those behind are never changed. */
 struct head {
 	__u64 words[HEAD_BYTES / 8];
 };
 
-/* The packets of IPv4 and then, from PACKETS / 2 on, those of IPv6. */
+/* The packets of IPv4 and then as many of IPv6; as large as they are many. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, PACKETS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct head);
 } heads SEC(".maps");
@@ -64,7 +63,7 @@ static __always_inline int put(void *data, void *data_end, const struct head *he
 static __always_inline int put_next(void *data, void *data_end, bool is_ipv6)
 {
 	__u32 bytes = is_ipv6 ? use.head_bytes6 : use.head_bytes4;
-	__u32 key = (is_ipv6 ? PACKETS / 2 : 0) + (number++ & use.mask & (PACKETS / 2 - 1));
+	__u32 key = (is_ipv6 ? use.mask + 1 : 0) + (number++ & use.mask);
 	struct head *head = bpf_map_lookup_elem(&heads, &key);
 
 	if (!head)

@@ -146,7 +146,7 @@ def _records(count: int) -> SessionRecords:
     until = _NOW + flows % 7000 * 10 + _HZ
     rows["word"] = until << int(SessionState.SESSION_STATE_BITS) | int(SessionState.SESSION_OPEN)
     gateway = layout.Gateway(flags=GatewayFlag.GATEWAY_STATEFUL, client_bits=64)
-    memory = Memory(sessions, bindings, ports4, count, bound)
+    memory = Memory(sessions, bindings, ports4, memoryview(b""), count, bound)
     return SessionRecords(memory, gateway, {0: "pods"}, _NOW, _HZ, {})
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The two ways through uplink_xdp, cut off behind each stage: what a stage costs is what a program
+ * The ways through uplink_xdp, cut off behind each stage: what a stage costs is what a program
  * that ends behind it costs more than the one that ends before. Over the maps of a loaded data
  * path.
  */
@@ -8,6 +8,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "sixlane/established.h"
 #include "sixlane/known.h"
 #include "sixlane/receive.h"
 
@@ -166,6 +167,115 @@ SEC("xdp.frags")
 int long_next_hop(struct xdp_md *ctx)
 {
 	return long_way(ctx, NEXT_HOP);
+}
+
+enum session_stage {
+	FORGOTTEN,
+	INDEX,
+	RECORD,
+	WAY_ON,
+	KEPT,
+};
+
+/* Of packets that have a session, and are not remembered. */
+static __always_inline int session_way(struct xdp_md *raw, const enum session_stage last)
+{
+	struct ctx c = { raw, ENTRY_XDP };
+	struct tables t = {};
+	struct pkt p = { .l3 = ETH_HLEN };
+	struct ethhdr *eth = ctx_at(c, 0, ETH_HLEN);
+	struct flow f = {};
+	struct mapping m = {};
+	struct next_hop *next;
+	__u32 slot;
+
+	if (!eth || tables_read(&t))
+		return XDP_ABORTED;
+
+	const bool v4 = eth->h_proto == bpf_htons(ETH_P_IP);
+
+	p.family = v4 ? FAMILY_INET : FAMILY_INET6;
+	if ((v4 ? parse_ipv4(c, &p) : parse_ipv6(c, &p)) || !session_flow(c, &p, &f))
+		return XDP_ABORTED;
+	if (pair_of(c, &t, &p)) {
+		missed++;
+		return XDP_DROP;
+	}
+	if (last == FORGOTTEN)
+		return stop(p.src.lo);
+
+	struct session4_key key4 = { .pool = bpf_htonl(addr_to_v4(p.dst)),
+				     .remote = bpf_htonl(addr_to_v4(p.src)),
+				     .pool_port = f.dst_port,
+				     .remote_port = f.src_port,
+				     .protocol = f.protocol };
+	struct session6_key key6 = { .inside = p.src,
+				     .inside_port = f.src_port,
+				     .remote_port = f.dst_port,
+				     .protocol = f.protocol };
+
+	if (v4) {
+		slot = session_slot4(&key4);
+	} else {
+		m.prefix = pool6_find(t.gw, &p.dst);
+		if (m.prefix >= MAX_PREFIXES)
+			return XDP_ABORTED;
+
+		const struct prefix *px = prefix_at(t.gw, m.prefix);
+
+		key6.remote = bpf_htonl(rfc6052_extract(px, &p.dst));
+		key6.prefix = px->id;
+		slot = session_slot6(&key6);
+	}
+	if (last == INDEX)
+		return stop(slot);
+
+	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
+
+	if (!s || !session_follow(t.gw, s, !v4, f.sign, now()))
+		return XDP_ABORTED;
+	if (last == RECORD)
+		return stop(s->pool);
+	m.src = addr_from_v4(bpf_ntohl(s->pool));
+	m.dst = v4 ? s->inside : addr_from_v4(bpf_ntohl(s->remote));
+	if (v4 ? next_hop(c, t.gw, &m.src, &m.dst, FAMILY_INET6, p.tos, &next)
+	       : next_hop(c, t.gw, &m.src, &m.dst, FAMILY_INET, p.tos, &next))
+		return XDP_ABORTED;
+	if (last == KEPT) {
+		map_ports(&m, f.src_port, f.dst_port, s->pool_port);
+		remember(ctx_own_mac(c), t.generation, &p, &m, next);
+	}
+	return stop(next->hop.ifindex);
+}
+
+SEC("xdp.frags")
+int session_forgotten(struct xdp_md *ctx)
+{
+	return session_way(ctx, FORGOTTEN);
+}
+
+SEC("xdp.frags")
+int session_index(struct xdp_md *ctx)
+{
+	return session_way(ctx, INDEX);
+}
+
+SEC("xdp.frags")
+int session_record(struct xdp_md *ctx)
+{
+	return session_way(ctx, RECORD);
+}
+
+SEC("xdp.frags")
+int session_way_on(struct xdp_md *ctx)
+{
+	return session_way(ctx, WAY_ON);
+}
+
+SEC("xdp.frags")
+int session_kept(struct xdp_md *ctx)
+{
+	return session_way(ctx, KEPT);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

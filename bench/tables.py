@@ -18,14 +18,15 @@ from sixlane.rfc import rfc6052
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
 from tests.world import World, raise_world, tables_for
 
-_WELL_KNOWN = IPv6Network("64:ff9b::/96")
-_CLIENTS = IPv4Network("192.31.192.0/20")
+WELL_KNOWN = IPv6Network("64:ff9b::/96")
+CLIENTS = IPv4Network("192.31.192.0/20")
 _NODES = IPv4Network("192.52.176.0/20")
 _MAPPED = IPv4Network("193.0.64.0/18")
-_PODS = IPv6Network("2001:db8:100::/64")
+PODS = IPv6Network("2001:db8:100::/64")
 _FORWARDED = ("forward_46", "forward_64")
 _SEED = 1
-_POOL = IPv4Network("193.0.128.0/28")
+POOL = IPv4Network("193.0.128.0/24")
+LIFETIME_S = 7_440
 _PORTS = dict.fromkeys(
     (SessionProtocol.SESSION_TCP, SessionProtocol.SESSION_UDP, SessionProtocol.SESSION_ICMP),
     (1024, 65535),
@@ -50,7 +51,7 @@ class Scene:
 def scenes(stack: ExitStack) -> list[Scene]:
     """All of them, with their tables in force."""
     usual = _world(stack, _ten_prefixes())
-    ends = [_by_pool6(*pair) for pair in zip(_CLIENTS, _NODES, strict=True)]
+    ends = [_by_pool6(*pair) for pair in zip(CLIENTS, _NODES, strict=True)]
     found = [
         Scene("", usual, ends, (1, FLOWS), all_kinds=True, stages=True),
         Scene("not for us, UDP", usual, list(_of_others()), (1, FLOWS), ("pass_not_ours",)),
@@ -71,27 +72,33 @@ def scenes(stack: ExitStack) -> list[Scene]:
 
 def _sessions(stack: ExitStack) -> Scene:
     """Flows of pods through pool4: each has a session by the time that it is measured."""
-    world = stack.enter_context(raise_world(_ROOM))
-    own4, own6 = IPv4Address("193.0.14.1"), IPv6Address("2001:db8::1")
-    usual = tables_for(Translator(tuple(_ten_prefixes()), own4, own6), world.wan, world.lan)
-    pool = PoolEntry(
-        "pods", 0, _PODS.supernet(new_prefix=32), [PoolRange(_POOL[0], 16, 0)], _PORTS, 256, 8
-    )
-    lifetimes: dict[Lifetime, int] = {
-        which: 7_440 for which in Lifetime if which != Lifetime.LIFETIME_COUNT
-    }
-    stateful = Stateful([pool], lifetimes)
-    ranges = ranges_table([], RangeList(), [], RangeList.of([_POOL]))
-    world.commit(replace(usual, stateful=stateful, ranges=ranges))
+    world = stateful_world(stack, _ROOM, block_ports=256, blocks=8)
     ends = [_opened(world, number) for number in range(FLOWS)]
     return Scene("session, UDP, 64 bytes", world, ends, (1, FLOWS))
 
 
+def stateful_world(stack: ExitStack, room: Room, *, block_ports: int, blocks: int) -> World:
+    """Ten prefixes, and pods of a pool4 of as many addresses as there is room for."""
+    world = stack.enter_context(raise_world(room))
+    own4, own6 = IPv4Address("193.0.14.1"), IPv6Address("2001:db8::1")
+    usual = tables_for(Translator(tuple(_ten_prefixes()), own4, own6), world.wan, world.lan)
+    addresses = [PoolRange(POOL[0], room.addresses, 0)]
+    pool = PoolEntry(
+        "pods", 0, PODS.supernet(new_prefix=32), addresses, _PORTS, block_ports, blocks
+    )
+    lifetimes: dict[Lifetime, int] = {
+        which: LIFETIME_S for which in Lifetime if which != Lifetime.LIFETIME_COUNT
+    }
+    ranges = ranges_table([], RangeList(), [], RangeList.of([POOL]))
+    world.commit(replace(usual, stateful=Stateful([pool], lifetimes), ranges=ranges))
+    return world
+
+
 def _opened(world: World, number: int) -> Ends:
     """What a pod's flow looks like from outside: 64 pods on each of 64 nodes."""
-    client = _CLIENTS[number]
-    pod = IPv6Address(int(_PODS[0]) + (number // 64 << 64) + number % 64 + 1)
-    inside = Ends(client, _POOL[0], rfc6052.embed(_WELL_KNOWN, client), pod)
+    client = CLIENTS[number]
+    pod = IPv6Address(int(PODS[0]) + (number // 64 << 64) + number % 64 + 1)
+    inside = Ends(client, POOL[0], rfc6052.embed(WELL_KNOWN, client), pod)
     seen = world.send(frame6(KINDS[0], inside, world)[14:], "tc")
     sent = IP(seen.packet)
     return replace(inside, node4=IPv4Address(sent.src), node_port=sent[UDP].sport)
@@ -110,7 +117,7 @@ def _prefix(
     sources: tuple[IPv4Network, ...] | None = None,
     eam: tuple[Eam, ...] = (),
 ) -> Prefix:
-    return Prefix(name, _WELL_KNOWN, ipv4, sources, eam)
+    return Prefix(name, WELL_KNOWN, ipv4, sources, eam)
 
 
 def _ten_prefixes() -> list[Prefix]:
@@ -124,7 +131,7 @@ def _ten_prefixes() -> list[Prefix]:
 
 
 def _by_pool6(client: IPv4Address, node: IPv4Address) -> Ends:
-    client6, node6 = (rfc6052.embed(_WELL_KNOWN, one) for one in (client, node))
+    client6, node6 = (rfc6052.embed(WELL_KNOWN, one) for one in (client, node))
     return Ends(client, node, client6, node6)
 
 
@@ -132,7 +139,7 @@ def _of_others() -> Iterator[Ends]:
     """Nobody serves the destinations, and no prefix has them."""
     for number in range(FLOWS):
         yield Ends(
-            _CLIENTS[number],
+            CLIENTS[number],
             IPv4Address("193.1.0.0") + number,
             IPv6Address("2001:db8:1::") + number,
             IPv6Address("2001:db8:2::") + number,
@@ -142,7 +149,7 @@ def _of_others() -> Iterator[Ends]:
 def _mappings(count: int) -> Iterator[Eam]:
     for number in range(count):
         ipv4 = IPv4Network((int(_MAPPED[0]) + number, 32))
-        yield Eam(ipv4, IPv6Network((int(_PODS[0]) + number, 128)), False)
+        yield Eam(ipv4, IPv6Network((int(PODS[0]) + number, 128)), False)
 
 
 def _to_mapped(mappings: Sequence[Eam]) -> Iterator[Ends]:
@@ -150,7 +157,7 @@ def _to_mapped(mappings: Sequence[Eam]) -> Iterator[Ends]:
     chance = random.Random(_SEED)
     for client in _global(chance):
         eam = chance.choice(mappings)
-        client6 = rfc6052.embed(_WELL_KNOWN, client)
+        client6 = rfc6052.embed(WELL_KNOWN, client)
         yield Ends(client, eam.ipv4[0], client6, eam.ipv6[0])
 
 

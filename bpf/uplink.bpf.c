@@ -18,6 +18,7 @@
 #include "sixlane/pass.h"
 #include "sixlane/quote.h"
 #include "sixlane/stateful.h"
+#include "sixlane/static.h"
 #include "sixlane/udp_sum.h"
 
 static __always_inline int forward_46(struct ctx c, struct gateway *gw, const struct pkt *p,
@@ -124,10 +125,9 @@ static __always_inline int forward(struct ctx c)
 	struct translation tr = {};
 	enum reason why = receive(c, &t, &p, &tr.m);
 
-	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, t.gw))
-		return VERDICT_PASS | why << VERDICT_REASON_SHIFT;
 	if (why) /* not parsed, it is as long as its frame says */
-		return leave(c, &p, why, p.pointer, p.l4 ? pkt_l3_bytes(&p) : ctx_bytes(c) - p.l3);
+		return leave_or_pass(c, t.gw, &p, why, p.pointer,
+				     p.l4 ? pkt_l3_bytes(&p) : ctx_bytes(c) - p.l3);
 	if (tr.m.hairpin)
 		return VERDICT_HAIRPIN;
 
@@ -142,7 +142,9 @@ static __always_inline int forward(struct ctx c)
 	if (tr.m.stateful || (p.family == FAMILY_INET6 && tr.m.dst_word & RANGE_POOL4))
 		return VERDICT_STATEFUL;
 	why = map(c, &t, &p, &tr.m, false);
-	if (why == DROP_SOURCE_NOT_MAPPABLE && t.gw->flags & GATEWAY_STATEFUL)
+	/* A source in pool6 is dropped in silence there, whatever it stands for. */
+	if ((why == DROP_SOURCE_NOT_MAPPABLE || why == DROP_NOT_GLOBAL) &&
+	    p.family == FAMILY_INET6 && t.gw->flags & GATEWAY_STATEFUL)
 		return VERDICT_STATEFUL;
 	if (!why && p.family == FAMILY_INET && !is_allowed(&t, &tr.m, &p.src))
 		why = DROP_SOURCE_NOT_ALLOWED;
@@ -169,47 +171,72 @@ static __always_inline int other_fragment(struct ctx c, const struct tables *t,
 	enum reason why = fragment_map(t, work);
 
 	if (why)
-		return leave(c, p, why, 0, pkt_l3_bytes(p));
+		return leave_or_pass(c, t->gw, p, why, 0, pkt_l3_bytes(p));
 	return work->tr.m.hairpin ? forward_66(c, t, p, &work->tr.m, &work->tr.l4)
 				  : forward_mapped(c, t, p, &work->tr);
 }
 
-/* What needs a session or makes one. */
-static __always_inline int stateful(struct ctx c)
+static __always_inline enum reason keep_syn(struct ctx c, const struct tables *t,
+					    const struct stateful_work *work)
+{
+	__u32 seconds = t->gw->lifetimes_seconds[LIFETIME_TCP_INCOMING_SYN];
+
+	return c.entry == ENTRY_XDP ? xdp_syn_store(ctx_xdp(c), &work->p, &work->key4, seconds)
+				    : tc_syn_store(ctx_skb(c), &work->p, &work->key4, seconds);
+}
+
+/* What needs a session or makes one. `again`: behind make_room(). */
+static __always_inline int stateful(struct ctx c, bool again)
 {
 	struct stateful_work *work = stateful_work();
 
 	if (!work)
 		return ctx_drop(c);
 
-	struct tables tables, *t = &tables; /* a map would keep no pointers */
+	work->again = again;
+
+	struct tables tables = {}, *t = &tables; /* a map would keep no pointers */
 	struct pkt *p = &work->p;
 	struct translation *tr = &work->tr;
 	enum icmp_class class;
 	__be16 far_port = 0;
+	bool hairpin = false;
 	enum reason why = receive(c, t, p, &tr->m);
-	const bool hairpin = !why && p->family == FAMILY_INET6 && tr->m.dst_word & RANGE_POOL4;
 
 	if (!why)
 		why = check_upper(c, p, false, &class);
+	if (!why && p->family == FAMILY_INET && pkt_has_l4_header(p))
+		why = claim_46(c, t, work);
 	if (!why && p->ttl <= 1)
 		why = DROP_TTL_EXPIRED;
-	if (!why && p->is_fragment && !is_from_slow_path(c, t->gw))
-		return slow_path(c, t->gw, p);
+	/* The others of a packet that is not ours may have come before its first. */
+	if ((!why || why == PASS_NOT_OURS) && p->is_fragment && !is_from_slow_path(c, t->gw))
+		return slow_path_in_order(c, t->gw, p);
 	if (!why && !pkt_has_l4_header(p))
 		return other_fragment(c, t, work);
-	if (!why)
-		why = p->family == FAMILY_INET ? stateful_46(c, t, work) : stateful_64(c, t, work);
+	if (!why) {
+		why = p->family == FAMILY_INET ? stateful_46(t, work) : stateful_64(c, t, work);
+		hairpin = !why && is_hairpin(t, work);
+	}
+	/* Nobody puts fragments together to sum them up: they go in silence (RFC 6146 3.4). */
+	p->no_error |= why == DROP_UDP_ZERO_CHECKSUM && p->is_fragment;
 	if (!why && hairpin)
 		why = stateful_66(t, work, &far_port);
-	if (!why && p->is_fragment)
-		fragment_note(t, work);
+	if (why && wants_room(t->gw, work, why))
+		return VERDICT_ROOM;
+	if (why == DROP_SYN_STORED)
+		why = keep_syn(c, t, work);
+	if ((!why || why == PASS_NOT_OURS) && p->is_fragment)
+		fragment_note(t, work,
+			      why	? FRAGMENT_NOT_OURS
+			      : hairpin ? FRAGMENT_HAIRPIN
+					: FRAGMENT_TRANSLATED);
 	if (!why) {
 		tr->m.sum = csum_to32(csum_delta_addresses(p, &tr->m));
 		why = plan_l4(c, p, &tr->m, &tr->l4);
 	}
 	if (why)
-		return leave(c, p, why, 0, pkt_l3_bytes(p));
+		return leave_or_pass(c, t->gw, p, why, 0, pkt_l3_bytes(p));
 	plan_port(c, p, &tr->m, &tr->l4);
 	if (!hairpin)
 		return forward_mapped(c, t, p, tr);
@@ -218,14 +245,14 @@ static __always_inline int stateful(struct ctx c)
 	return forward_66(c, t, p, &tr->m, &tr->l4);
 }
 
-__noinline int xdp_stateful(struct xdp_md *ctx)
+__noinline int xdp_stateful(struct xdp_md *ctx, __u32 again)
 {
-	return stateful((struct ctx){ ctx, ENTRY_XDP });
+	return stateful((struct ctx){ ctx, ENTRY_XDP }, again);
 }
 
-__noinline int tc_stateful(struct __sk_buff *ctx)
+__noinline int tc_stateful(struct __sk_buff *ctx, __u32 again)
 {
-	return stateful((struct ctx){ ctx, ENTRY_TC });
+	return stateful((struct ctx){ ctx, ENTRY_TC }, again);
 }
 
 __noinline int xdp_forward(struct xdp_md *ctx)
@@ -246,8 +273,13 @@ static __always_inline int handle_xdp(struct xdp_md *ctx)
 		verdict = xdp_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
 		verdict = xdp_forward(ctx);
-	if (verdict == VERDICT_STATEFUL)
-		verdict = xdp_stateful(ctx);
+	if (verdict == VERDICT_STATEFUL) {
+		verdict = xdp_stateful(ctx, false);
+		if (verdict == VERDICT_ROOM) {
+			make_room();
+			verdict = xdp_stateful(ctx, true);
+		}
+	}
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = xdp_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
@@ -278,8 +310,13 @@ static __always_inline int handle_tc(struct __sk_buff *ctx)
 		verdict = tc_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
 		verdict = tc_forward(ctx);
-	if (verdict == VERDICT_STATEFUL)
-		verdict = tc_stateful(ctx);
+	if (verdict == VERDICT_STATEFUL) {
+		verdict = tc_stateful(ctx, false);
+		if (verdict == VERDICT_ROOM) {
+			make_room();
+			verdict = tc_stateful(ctx, true);
+		}
+	}
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = tc_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
@@ -335,26 +372,115 @@ static long sweep_slot(__u32 i, void *data)
 
 	if (tables_read(&t))
 		return 1;
+	if (session_lapse(t.gw, sweep->first + i, sweep->now)) {
+		sweep->probe.is_due = true;
+		return 1;
+	}
 	sweep->ended += session_end(t.gw, sweep->first + i, sweep->now);
 	return 0;
 }
 
+/* What the probe of a session looks like as it comes to the node inside (RFC 6146 3.5.2.2). */
+static __always_inline void probe_write(struct probe *probe, __u32 slot)
+{
+	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
+	struct tables t;
+
+	if (!s || tables_read(&t))
+		return;
+
+	__u32 prefix = t.gw->prefix_indices[s->prefix & (MAX_PREFIXES - 1)];
+
+	if (prefix >= MAX_PREFIXES)
+		return;
+	probe->src = rfc6052_embed(prefix_at(t.gw, prefix), bpf_ntohl(s->remote));
+	probe->dst = s->inside;
+	probe->src_port = s->remote_port;
+	probe->dst_port = s->inside_port;
+	probe->is_due = true;
+}
+
 /*
  * Takes out sessions that have ended, of `count` slots from `first` on; `ended`: how many. For the
- * agent, which is noted to be there. Without any slots it tells what time it is, and no more.
+ * agent, which is noted to be there. It comes as far as `done` says, which is behind the first
+ * session that has to be probed. Without any slots it tells what time it is, and no more.
  */
 SEC("syscall")
 int sweep_sessions(struct sweep *sweep)
 {
 	struct sweep work = { .first = sweep->first, .count = sweep->count, .now = now() };
+	struct probe probe = {};
 	__u32 zero = 0;
 	struct sweeping *sweeping = bpf_map_lookup_elem(&sweepings, &zero);
 
 	if (sweeping && work.count)
 		sweeping->by_agent_jiffies = bpf_jiffies64();
-	bpf_loop(work.count, sweep_slot, &work, 0);
+	work.done = bpf_loop(work.count, sweep_slot, &work, 0);
+	if (work.probe.is_due)
+		probe_write(&probe, work.first + work.done - 1);
 	sweep->ended = work.ended;
 	sweep->now = work.now;
+	sweep->done = work.done;
+	sweep->probe = probe;
+	return 0;
+}
+
+/* A SYN that nobody came to meet is answered (RFC 6146 3.5.2.2), as often as errors may be sent. */
+static long sweep_syn(__u32 i, void *data)
+{
+	struct syn_sweep *sweep = data;
+	__u32 slot = sweep->first + i;
+	struct stored_syn *syn = bpf_map_lookup_elem(&syns, &slot);
+	__u64 until = syn ? *(volatile __u64 *)&syn->until : 0;
+	struct tables t;
+
+	if (!until || until > sweep->syn.until)
+		return 0;
+	if (tables_read(&t))
+		return 1;
+	if (!swap64(&syn->until, until, SYN_BUSY))
+		return 0;
+	count(SYN_EXPIRED, syn->bytes);
+	sweep->is_due = t.gw->flags & GATEWAY_ICMP_UNLIMITED ||
+			bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second);
+	if (sweep->is_due) {
+		count(ICMP_ERROR_SENT, syn->bytes);
+		return 1;
+	}
+	count(ICMP_ERROR_LIMITED, syn->bytes);
+	*(volatile __u64 *)&syn->until = 0;
+	return 0;
+}
+
+/* Takes out SYNs whose time is over, of `count` slots from `first` on, up to one that the agent is
+ * to answer, if any. */
+SEC("syscall")
+int sweep_syns(struct syn_sweep *sweep)
+{
+	struct syn_sweep work = { .first = sweep->first, .syn.until = now() };
+	__u32 done = bpf_loop(sweep->count, sweep_syn, &work, 0), slot = work.first + done - 1;
+	struct stored_syn *syn = work.is_due ? bpf_map_lookup_elem(&syns, &slot) : NULL;
+
+	sweep->done = done;
+	sweep->is_due = 0;
+	if (!syn)
+		return 0;
+	sweep->syn = *syn;
+	sweep->is_due = 1;
+	*(volatile __u64 *)&syn->until = 0;
+	return 0;
+}
+
+/* Puts or removes a static binding, while packets make and remove others. For the agent. */
+SEC("syscall")
+int bind_static(struct static_binding *asked)
+{
+	struct static_binding wanted = *asked;
+	struct tables t;
+
+	asked->result = tables_read(&t) ? BIND_NOT_POOL4
+			: wanted.wanted ? static_put(t.gw, &wanted)
+					: static_remove(t.gw, &wanted);
 	return 0;
 }
 

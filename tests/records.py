@@ -85,6 +85,7 @@ def make(flows: Sequence[Flow], room: int = 64) -> Made:
         memoryview(sessions).cast("B"),
         memoryview(bindings).cast("B"),
         memoryview(ports4).cast("B"),
+        memoryview(bytes(layout.StoredSyn())),
         len(flows),
         taken,
         (b"".join(clients), b"".join(map(bytes, clients.values()))),

@@ -78,6 +78,7 @@ __noinline int count_rare(const struct pkt *p, __u32 why, __u32 bytes)
  */
 enum verdict {
 	VERDICT_LONG_WAY = 1 << 19, /* more is to be looked at */
+	VERDICT_ROOM = 1 << 22,	    /* what has ended is to be taken out first */
 	VERDICT_SESSION = 1 << 23,  /* there may be a session */
 	VERDICT_STATEFUL = 1 << 24, /* by a session */
 	VERDICT_HAIRPIN = 1 << 25,  /* from inside to inside */

@@ -75,6 +75,14 @@ static __always_inline int session_46(struct ctx c, const struct tables *t,
 	return translate_46(c, t->gw, p, m, l4, &next->hop);
 }
 
+/* Is it what we would call that address: are the bits that stand for nothing zero? */
+static __always_inline bool is_canonical(const struct prefix *px, const struct addr *a, __u32 v4)
+{
+	struct addr own = rfc6052_embed(px, v4);
+
+	return own.hi == a->hi && own.lo == a->lo;
+}
+
 static __always_inline int session_64(struct ctx c, const struct tables *t,
 				      struct stateful_work *work)
 {
@@ -114,7 +122,8 @@ static __always_inline int session_64(struct ctx c, const struct tables *t,
 
 	if (size > next->hop.mtu_bytes)
 		return VERDICT_LONG_WAY;
-	remember(ctx_own_mac(c), t->generation, p, m, next);
+	if (is_canonical(px, &p->dst, remote)) /* else session_forget() would not find it */
+		remember(ctx_own_mac(c), t->generation, p, m, next);
 	return translate_64(c, t->gw, p, m, l4, &next->hop, size, bpf_get_prandom_u32());
 }
 

@@ -19,13 +19,15 @@ static __always_inline void fragment_key(const struct pkt *p, struct fragment_ke
 	key->protocol = p->proto;
 }
 
-static __always_inline void fragment_note(const struct tables *t, struct stateful_work *work)
+/* What is left to others has neither prefix nor addresses. */
+static __always_inline void fragment_note(const struct tables *t, struct stateful_work *work,
+					  enum fragment_kind kind)
 {
 	const struct mapping *m = &work->tr.m;
 	struct fragment note = { .new_src = m->src,
 				 .new_dst = m->dst,
 				 .prefix = prefix_at(t->gw, m->prefix)->id,
-				 .hairpin = m->hairpin,
+				 .kind = kind,
 				 .until_jiffies = now() + FRAGMENTS_SECONDS * jiffies_per_second };
 
 	if (dry_run)
@@ -44,12 +46,14 @@ static __always_inline enum reason fragment_map(const struct tables *t, struct s
 
 	if (!note || note->until_jiffies < now())
 		return DROP_NO_SESSION;
+	if (note->kind == FRAGMENT_NOT_OURS)
+		return PASS_NOT_OURS;
 	m->prefix = t->gw->prefix_indices[note->prefix & (MAX_PREFIXES - 1)];
 	if (m->prefix >= MAX_PREFIXES)
 		return DROP_NO_SESSION;
 	m->src = note->new_src;
 	m->dst = note->new_dst;
-	m->hairpin = note->hairpin;
+	m->hairpin = note->kind == FRAGMENT_HAIRPIN;
 	m->stateful = true;
 	count_for(t->gw, &work->p, m);
 	return REASON_NONE;

@@ -199,18 +199,28 @@ struct {
 } sessions SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, ROOM_UNLESS_ASKED);
-	__type(key, struct session6_key);
-	__type(value, struct slot_ref);
+	__type(key, __u32);
+	__type(value, struct index_set);
 } sessions6 SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, ROOM_UNLESS_ASKED);
-	__type(key, struct session4_key);
-	__type(value, struct slot_ref);
+	__type(key, __u32);
+	__type(value, struct index_set);
 } sessions4 SEC(".maps");
+
+/* What nobody outside knows of the places of keys in the three indices; the loader draws it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct index_secret);
+} index_secrets SEC(".maps");
 
 /* With address-dependent filtering: how many sessions each peer has. */
 struct {
@@ -229,10 +239,11 @@ struct {
 } bindings SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, ROOM_UNLESS_ASKED);
-	__type(key, struct binding6_key);
-	__type(value, struct slot_ref);
+	__type(key, __u32);
+	__type(value, struct index_set);
 } bindings6 SEC(".maps");
 
 /* The binding of each port of pool4, its slot + 1: index (address * SESSION_PROTOCOLS + protocol)
@@ -277,6 +288,15 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment);
 } fragments SEC(".maps");
+
+/* Of each endpoint outside SYN_WAYS; syn.h says where. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct stored_syn);
+} syns SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -39,9 +39,10 @@ static __always_inline struct ends ends_of_session(const struct pkt *p, __u64 ow
 			      .protocol = p->proto };
 }
 
-/* Index of the first slot of a set. Networks have addresses that follow each other, often on both
- * sides at once: the shift keeps steps of one from being those of the other. */
-static __always_inline __u32 pair_set(const struct ends *e)
+/* Index of the first slot of a set, among those of a CPU. Networks have addresses that follow each
+ * other, often on both sides at once: the shift keeps steps of one from being those of the other.
+ */
+static __always_inline __u32 pair_place(const struct ends *e)
 {
 	__u64 mixed = spread(addr_both(e->src));
 
@@ -50,8 +51,12 @@ static __always_inline __u32 pair_set(const struct ends *e)
 	if (e->protocol)
 		mixed += (__u64)e->dst_port << 16 | e->to_and_from >> 48;
 	mixed = spread(mixed);
-	return bpf_get_smp_processor_id() * PAIR_SLOTS +
-	       (mixed >> (64 - PAIR_SET_BITS)) * PAIR_WAYS;
+	return (mixed >> (64 - PAIR_SET_BITS)) * PAIR_WAYS;
+}
+
+static __always_inline __u32 pair_set(const struct ends *e)
+{
+	return bpf_get_smp_processor_id() * PAIR_SLOTS + pair_place(e);
 }
 
 static __always_inline bool pair_is(const struct pair *pair, const struct ends *e)
@@ -133,6 +138,59 @@ __noinline int remember(__u64 own_mac, __u32 generation, const struct pkt *p,
 	pair->counter_prefix = p->counter_prefix;
 	pair->new_port = m->new_port;
 	pair->ipv4_id = bpf_get_prandom_u32();
+	return 0;
+}
+
+/* Of a session's flow in one direction; own values, as other frames read them. */
+struct forgotten {
+	struct addr src;
+	struct addr dst;
+	__u32 place;
+	__be16 src_port;
+	__be16 dst_port;
+};
+
+static long pair_forget_on(__u32 cpu, void *data)
+{
+	const struct forgotten *f = data;
+
+	for (__u32 way = 0; way < PAIR_WAYS; way++) {
+		__u32 slot = cpu * PAIR_SLOTS + f->place + way;
+		struct pair *pair = bpf_map_lookup_elem(&pairs, &slot);
+
+		if (!pair)
+			return 1; /* there are no more CPUs */
+		if (pair->protocol == IPPROTO_TCP && pair->src.hi == f->src.hi &&
+		    pair->src.lo == f->src.lo && pair->dst.hi == f->dst.hi &&
+		    pair->dst.lo == f->dst.lo && pair->dst_port == f->dst_port &&
+		    (__be16)(pair->to_and_from >> 48) == f->src_port)
+			pair->expires_jiffies = 0;
+	}
+	return 0;
+}
+
+#define CPUS_MAX 8192
+
+/* Has no CPU remember a flow of TCP, whichever device it comes in by. A function of its own, as it
+ * is rare. */
+__noinline int pair_forget(const struct addr *src, const struct addr *dst, __be16 src_port,
+			   __be16 dst_port)
+{
+	if (!src || !dst)
+		return -1;
+
+	struct ends e = { .src = src,
+			  .dst = dst,
+			  .to_and_from = (__u64)src_port << 48,
+			  .dst_port = dst_port,
+			  .protocol = IPPROTO_TCP };
+	struct forgotten f = { .src = *src,
+			       .dst = *dst,
+			       .place = pair_place(&e),
+			       .src_port = src_port,
+			       .dst_port = dst_port };
+
+	bpf_loop(CPUS_MAX, pair_forget_on, &f, 0);
 	return 0;
 }
 

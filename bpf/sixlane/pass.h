@@ -31,6 +31,16 @@ static __always_inline bool is_more_than_passed(struct ctx c, const struct gatew
 	return gw->native_max_segment_bytes || (c.entry == ENTRY_TC && is_from_slow_path(c, gw));
 }
 
+/* The end of each packet that is not sent on, where that may be because it is not ours. */
+static __always_inline int leave_or_pass(struct ctx c, const struct gateway *gw,
+					 const struct pkt *p, enum reason why, __u32 rest,
+					 __u32 bytes)
+{
+	if ((why == PASS_NOT_OURS || why == PASS_NATIVE) && is_more_than_passed(c, gw))
+		return VERDICT_PASS | why << VERDICT_REASON_SHIFT;
+	return leave(c, p, why, rest, bytes);
+}
+
 static __always_inline int pass(struct ctx c, enum reason why)
 {
 	struct tables t;
@@ -41,7 +51,7 @@ static __always_inline int pass(struct ctx c, enum reason why)
 	if (p.family == FAMILY_INET ? parse_ipv4(c, &p) : parse_ipv6(c, &p))
 		return ctx_pass(c);
 	if (c.entry == ENTRY_TC && is_from_slow_path(c, t.gw))
-		return forward_native(c, &t, &p);
+		return forward_native(c, &t, &p, why);
 	count_rare(&p, why, pkt_l3_bytes(&p));
 	if (t.gw->native_max_segment_bytes)
 		clamp_native(c, t.gw, &p);

@@ -52,25 +52,59 @@ static __always_inline struct pool *pool_of(struct gateway *gw, const struct add
 	return &gw->pools[index & (MAX_POOLS - 1)];
 }
 
-/* Index of an address of pool4 in the tables by address, or NO_SLOT. */
-__noinline int address_index(const struct gateway *gw, __u32 v4)
+/* Number of the range that an address is in, or MAX_POOL_RANGES. */
+__noinline int pool_range_of(const struct gateway *gw, __u32 v4)
 {
 	if (!gw)
-		return NO_SLOT;
+		return MAX_POOL_RANGES;
 	for (__u32 i = 0; i < MAX_POOL_RANGES; i++) {
 		const struct pool_range *range = &gw->pool_ranges[i];
 
 		if (i >= gw->pool_range_count)
 			break;
 		if (v4 - range->first < range->count)
-			return range->index + (v4 - range->first);
+			return i;
 	}
-	return NO_SLOT;
+	return MAX_POOL_RANGES;
+}
+
+/* Index of an address of pool4 in the tables by address, or NO_SLOT. */
+static __always_inline __u32 address_index(const struct gateway *gw, __u32 v4)
+{
+	__u32 number = pool_range_of(gw, v4);
+
+	if (number >= MAX_POOL_RANGES)
+		return NO_SLOT;
+	barrier_var(number); /* as in prefix_at() */
+
+	const struct pool_range *range = &gw->pool_ranges[number & (MAX_POOL_RANGES - 1)];
+
+	return range->index + (v4 - range->first);
+}
+
+/* Do clients get this port of an address of pool4? `protocol`: enum session_protocol. */
+__noinline int port_is_given(const struct gateway *gw, __u32 v4, __u32 protocol, __u32 port)
+{
+	__u32 number = pool_range_of(gw, v4);
+
+	barrier_var(protocol); /* what is checked is what is used */
+	if (!gw || protocol >= SESSION_PROTOCOLS)
+		return false;
+	for (__u32 i = 0; i < MAX_POOLS; i++) {
+		const struct pool *pool = &gw->pools[i];
+
+		if (i >= gw->pool_count)
+			break;
+		if (number - pool->first_range < pool->range_count)
+			return port >= pool->ports[protocol].first &&
+			       port <= pool->ports[protocol].last;
+	}
+	return false;
 }
 
 static __always_inline bool is_in_pool4(const struct gateway *gw, __be32 address)
 {
-	return (__u32)address_index(gw, bpf_ntohl(address)) != NO_SLOT;
+	return address_index(gw, bpf_ntohl(address)) != NO_SLOT;
 }
 
 /* IPv4 address of an index; 0: it is not of pool4 any more. */
@@ -104,6 +138,40 @@ __noinline int pool_address(const struct gateway *gw, __u32 first_range, __u32 n
 		n -= range->count;
 	}
 	return 0;
+}
+
+/* Has a pool this index among its addresses? */
+__noinline int pool_has(const struct gateway *gw, const struct pool *pool, __u32 index)
+{
+	if (!gw || !pool)
+		return false;
+	for (__u32 i = 0; i < MAX_POOL_RANGES; i++) {
+		const struct pool_range *range = &gw->pool_ranges[i];
+
+		if (i - pool->first_range < pool->range_count &&
+		    index - range->index < range->count)
+			return true;
+	}
+	return false;
+}
+
+/* The other way; NO_SLOT: it is none of the pool's. */
+__noinline int pool_place(const struct gateway *gw, const struct pool *pool, __u32 address)
+{
+	__u32 before = 0;
+
+	if (!gw || !pool)
+		return NO_SLOT;
+	for (__u32 i = 0; i < MAX_POOL_RANGES; i++) {
+		const struct pool_range *range = &gw->pool_ranges[i];
+
+		if (i < pool->first_range || i - pool->first_range >= pool->range_count)
+			continue;
+		if (address - range->index < range->count)
+			return before + (address - range->index);
+		before += range->count;
+	}
+	return NO_SLOT;
 }
 
 static __always_inline __u32 *port_cell(__u32 address, __u32 protocol, __u16 port)
@@ -168,7 +236,7 @@ __noinline int take_in_word(const struct port_wish *w, __u32 word, __u64 wanted)
 
 		__u32 bit = any_bit(free, w->random);
 
-		if (swap64(used, seen, seen | 1ULL << (bit & 63)))
+		if (dry_run || swap64(used, seen, seen | 1ULL << (bit & 63)))
 			return word * PORTS_OF_WORD + bit;
 	}
 	return NO_PORT;
@@ -190,7 +258,8 @@ __noinline int take_in_block(const struct port_wish *w, __u32 first_word, __u64 
 		if (port >= 0)
 			return port;
 	}
-	__sync_fetch_and_sub(count, 1);
+	if (!dry_run)
+		__sync_fetch_and_sub(count, 1);
 	return NO_PORT;
 }
 
@@ -202,8 +271,8 @@ static __always_inline __u32 client_block(const struct client *client, __u32 i)
 /* Puts one block in the place of another one; 0: of none. */
 __noinline int client_swap_block(struct client *client, __u32 i, __u32 from, __u32 to)
 {
-	if (!client)
-		return false;
+	if (!client || dry_run)
+		return client && dry_run;
 
 	__u32 *pair = &client->blocks[i / 2 & (CLIENT_BLOCKS / 2 - 1)], shift = (i & 1) * 16;
 
@@ -235,7 +304,7 @@ static long try_block(__u32 i, void *data)
 		     (n < search->count ? n : n - search->count) * search->wish->block_words;
 	__u32 *count = block_count(search->wish->address, word);
 
-	if (!count || *count || !swap32(count, 0, BLOCK_GIVEN))
+	if (!count || *count || !(dry_run || swap32(count, 0, BLOCK_GIVEN)))
 		return 0;
 	search->found = word + 1;
 	return 1;
@@ -257,8 +326,8 @@ static __always_inline __u32 find_block(const struct port_wish *w, __u32 first, 
 	return search.found;
 }
 
-/* A block of the wished port's class if there is any, else of the other one. */
-__noinline int give_block(const struct port_wish *w)
+/* A block of the wished port's class; with `any_class` of the other one if there is none. */
+__noinline int give_block(const struct port_wish *w, bool any_class)
 {
 	if (!w || !w->block_words)
 		return 0;
@@ -271,7 +340,7 @@ __noinline int give_block(const struct port_wish *w)
 	__u32 middle = border < first ? first : border > end ? end : border;
 	__u32 found = low ? find_block(w, first, middle) : find_block(w, middle, end);
 
-	if (!found)
+	if (!found && any_class)
 		found = low ? find_block(w, middle, end) : find_block(w, first, middle);
 	return found;
 }
@@ -280,7 +349,7 @@ static __always_inline void take_block_back(__u32 address, __u32 block)
 {
 	__u32 *count = block ? block_count(address, block - 1) : NULL;
 
-	if (count)
+	if (count && !dry_run)
 		*(volatile __u32 *)count = 0;
 }
 
@@ -289,48 +358,79 @@ static __always_inline __u64 ports_of_parity(__u16 port)
 	return port & 1 ? ~EVEN_PORTS : EVEN_PORTS;
 }
 
-static __always_inline bool give_up_port(__u32 address, __u32 protocol, __u32 port,
-					 __u32 first_word)
+/* Blocks lie on one side of the border. */
+static __always_inline bool block_is_of_class(__u32 block, __u16 port)
+{
+	return (block - 1 < WELL_KNOWN_PORTS / PORTS_OF_WORD) == (port < WELL_KNOWN_PORTS);
+}
+
+/* One port, whosever block it lies in; false: it is taken already. */
+static __always_inline bool take_one_port(__u32 address, __u32 protocol, __u32 port)
 {
 	__u64 *used = used_word(address, protocol, port / PORTS_OF_WORD);
-	__u32 *count = block_count(address, first_word);
+	__u64 bit = 1ULL << (port & 63);
+
+	return used && !(__sync_fetch_and_or(used, bit) & bit);
+}
+
+static __always_inline void give_one_port(__u32 address, __u32 protocol, __u32 port)
+{
+	__u64 *used = used_word(address, protocol, port / PORTS_OF_WORD);
 
 	if (used)
 		__sync_fetch_and_and(used, ~(1ULL << (port & 63)));
+}
+
+static __always_inline bool give_up_port(__u32 address, __u32 protocol, __u32 port,
+					 __u32 first_word)
+{
+	if (dry_run)
+		return false;
+	give_one_port(address, protocol, port);
+
+	__u32 *count = block_count(address, first_word);
+
 	return count && __sync_fetch_and_sub(count, 1) == BLOCK_GIVEN + 1 &&
 	       swap32(count, BLOCK_GIVEN, GONE);
 }
 
-/* A port for a client, taken and counted, or NO_PORT. `most`: blocks that it may have. */
-__noinline int take_port(struct client *client, const struct port_wish *w, __u32 most)
+/* Of the client's own blocks, those that are of the wished port's class or those that are not; a
+ * function of its own, as the verifier would walk all ways through all of these loops. */
+__noinline int take_in_own(const struct client *client, const struct port_wish *w, __u64 wanted,
+			   __u32 of_class)
 {
 	if (!client || !w)
 		return NO_PORT;
-	for (int any = 0; any < 2; any++) {
-		for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
-			__u32 block = client_block(client, i);
+	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
+		__u32 block = client_block(client, i);
 
-			if (!block)
-				continue;
+		if (!block || block_is_of_class(block, w->port) != of_class)
+			continue;
 
-			int port =
-				take_in_block(w, block - 1, any ? ~0ULL : ports_of_parity(w->port));
+		int port = take_in_block(w, block - 1, wanted);
 
-			if (port < 0)
-				continue;
-			if (client_block(client, i) == block)
-				return port;
-			/* Another CPU gave the block back before this one counted a port there. */
-			give_up_port(w->address, w->protocol, port, block - 1);
-		}
+		if (port < 0)
+			continue;
+		if (client_block(client, i) == block)
+			return port;
+		/* Another CPU gave the block back before this one counted a port there. */
+		give_up_port(w->address, w->protocol, port, block - 1);
 	}
+	return NO_PORT;
+}
+
+/* Of a block that becomes the client's. `most`: blocks that it may have. */
+__noinline int take_in_new(struct client *client, const struct port_wish *w, __u32 most)
+{
+	if (!client || !w)
+		return NO_PORT;
 	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
 		if (i >= most)
 			break;
 		if (client_block(client, i))
 			continue;
 
-		__u32 block = give_block(w);
+		__u32 block = give_block(w, true);
 
 		if (!block)
 			return NO_PORT;
@@ -344,6 +444,85 @@ __noinline int take_port(struct client *client, const struct port_wish *w, __u32
 		return port >= 0 ? port : take_in_block(w, block - 1, ~0ULL);
 	}
 	return NO_PORT;
+}
+
+/* A port for a client, taken and counted, or NO_PORT. Parity goes before class. */
+static __always_inline int take_port(struct client *client, const struct port_wish *w, __u32 most)
+{
+	for (__u32 rank = 0; rank < 4; rank++) {
+		__u64 wanted = rank < 2 ? ports_of_parity(w->port) : ~0ULL;
+		int port = take_in_own(client, w, wanted, !(rank & 1));
+
+		if (port >= 0)
+			return port;
+	}
+	return take_in_new(client, w, most);
+}
+
+__noinline int client_has_block(const struct client *client, __u32 block)
+{
+	bool has = false;
+
+#pragma clang loop unroll(disable) /* else it takes 64 bytes of the stack */
+	for (__u32 i = 0; client && i < CLIENT_BLOCKS; i++)
+		has |= client_block(client, i) == block;
+	return has;
+}
+
+/* Number of the first word of a port's block, + 1. */
+static __always_inline __u32 block_of(__u32 port, __u32 block_words)
+{
+	return port / PORTS_OF_WORD / block_words * block_words + 1;
+}
+
+static __always_inline bool give_certain_block(__u32 address, __u32 block)
+{
+	__u32 *count = block_count(address, block - 1);
+
+	return count && (dry_run ? !*count : swap32(count, 0, BLOCK_GIVEN));
+}
+
+/* One certain port, taken and counted, or NO_PORT: of a block that the client has, or that nobody
+ * has. */
+__noinline int take_certain_port(struct client *client, const struct port_wish *w, __u32 port,
+				 __u32 most)
+{
+	if (!client || !w || !w->block_words || port > 0xffff)
+		return NO_PORT;
+
+	__u32 block = block_of(port, w->block_words);
+
+	if (!client_has_block(client, block)) {
+		bool added = false;
+
+		if (!give_certain_block(w->address, block))
+			return NO_PORT;
+		if (dry_run)
+			return port;
+		for (__u32 i = 0; i < CLIENT_BLOCKS && i < most && !added; i++)
+			added = client_swap_block(client, i, 0, block);
+		if (!added) {
+			take_block_back(w->address, block);
+			return NO_PORT;
+		}
+	}
+
+	__u32 *count = block_count(w->address, block - 1);
+
+	if (!count || !count_up(count, BLOCK_GIVEN, BLOCK_GIVEN))
+		return NO_PORT;
+
+	int taken = take_in_word(w, port / PORTS_OF_WORD, 1ULL << (port & 63));
+
+	if (dry_run)
+		return taken;
+	if (taken < 0)
+		__sync_fetch_and_sub(count, 1);
+	else if (!client_has_block(client, block)) { /* as in take_port() */
+		give_up_port(w->address, w->protocol, port, block - 1);
+		return NO_PORT;
+	}
+	return taken;
 }
 
 /* The other way; a block without taken ports is nobody's any more. */

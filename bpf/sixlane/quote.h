@@ -90,7 +90,7 @@ static __always_inline enum reason map_hairpin_quote(const struct tables *t, str
 }
 
 /* What happens to the quoted transport header: two bytes at `offset` become `value`, an echo
- * changes its type, the port or identifier of a session changes. */
+ * changes its type, the port or identifier of a session changes; of a hairpin, both ports. */
 struct quote_change {
 	__u64 delta; /* to the sum over the quote */
 	__u32 offset;
@@ -99,9 +99,12 @@ struct quote_change {
 	__u8 port_offset;
 	__be16 old_port;
 	__be16 new_port;
+	__be16 old_far_port;
+	__be16 new_far_port;
 	bool has_value;
 	bool has_type;
 	bool has_port;
+	bool has_far_port; /* it is the quoted source */
 };
 
 /* Quotes that no translator could have sent out. An echo is noted in *q. */
@@ -139,6 +142,8 @@ static __always_inline void plan_quote_l4(struct ctx c, const struct pkt *in,
 
 	if (!pkt_has_l4_header(in))
 		return;
+	if (q->has_far_port)
+		port_delta += (__u64)q->new_far_port + (__u16)~q->old_far_port;
 	if (q->has_type && hairpin) { /* ICMPv6 as before */
 		q->has_type = false;
 		q->offset = offsetof(struct icmp_header, checksum);
@@ -190,7 +195,8 @@ struct error_work {
 	struct tail tail;
 	__u32 end; /* the first offset behind the packet */
 	__u16 old_check;
-	bool from_pool; /* the source is one of `icmp_pool` */
+	bool from_pool;		  /* the source is one of `icmp_pool` */
+	struct session4_key key4; /* of a quoted packet that we sent outside */
 	struct ipv6_headers outer;
 	struct error_start_46 start6;
 	struct error_start_64 start4;
@@ -209,6 +215,8 @@ static __always_inline int rewrite_quote_l4(struct ctx c, __u32 l4, const struct
 	if (q->has_type && ctx_store(c, l4, &q->icmp_type, sizeof(q->icmp_type)))
 		return -1;
 	if (q->has_port && ctx_store(c, l4 + q->port_offset, &q->new_port, sizeof(q->new_port)))
+		return -1;
+	if (q->has_far_port && ctx_store(c, l4, &q->new_far_port, sizeof(q->new_far_port)))
 		return -1;
 	if (q->has_value && ctx_store(c, l4 + q->offset, &q->value, sizeof(q->value)))
 		return -1;
@@ -453,13 +461,12 @@ static __always_inline struct session *quote_session(struct ctx c, const struct 
 
 	w->q.port_offset = query ? offsetof(struct icmp_header, rest) : v4 ? 0 : sizeof(__be16);
 	if (v4) {
-		struct session4_key key = { .pool = bpf_htonl(addr_to_v4(in->src)),
-					    .remote = bpf_htonl(addr_to_v4(in->dst)),
-					    .pool_port = source,
-					    .remote_port = destination,
-					    .protocol = protocol - PROTOCOL_TCP };
-
-		s = session_find4(&key);
+		w->key4.pool = bpf_htonl(addr_to_v4(in->src));
+		w->key4.remote = bpf_htonl(addr_to_v4(in->dst));
+		w->key4.pool_port = source;
+		w->key4.remote_port = destination;
+		w->key4.protocol = protocol - PROTOCOL_TCP;
+		s = session_find4(&w->key4);
 	} else {
 		index = pool6_find(t->gw, &in->src);
 		if (index >= MAX_PREFIXES)
@@ -475,7 +482,57 @@ static __always_inline struct session *quote_session(struct ctx c, const struct 
 
 		s = session_find6(&key);
 	}
-	return s && word_is_alive(s->word, now()) ? s : NULL;
+	return s && word_end(t->gw, s->word) > now() ? s : NULL;
+}
+
+/* Behind quote_session(), from outside: might the quoted packet have been ours? */
+static __always_inline bool quote_is_ours(const struct tables *t, const struct error_work *w)
+{
+	const struct session4_key *key = &w->key4;
+
+	return key->pool != bpf_htonl(addr_to_v4(w->p.dst)) ||
+	       port_is_ours(t->gw, key->pool, key->protocol, key->pool_port);
+}
+
+/*
+ * An error of who was called in a hairpin, by `s`. Its packet went by two sessions, and to the
+ * other one the error belongs (RFC 6146 3.8): 46 after 64. PASS_NOT_OURS: it was no hairpin.
+ */
+static __always_inline enum reason map_session_hairpin(struct tables *t, struct error_work *w,
+						       const struct session *s)
+{
+	struct mapping *m = &w->m, *mq = &w->mq;
+	struct session4_key *key = &w->key4;
+	const bool query = s->protocol == SESSION_ICMP;
+
+	key->pool = s->remote;
+	key->remote = s->pool;
+	key->pool_port = query ? s->pool_port : s->remote_port;
+	key->remote_port = query ? 0 : s->pool_port;
+	key->protocol = s->protocol;
+	if (!port_is_ours(t->gw, key->pool, key->protocol, key->pool_port))
+		return PASS_NOT_OURS;
+
+	const struct session *caller = session_find4(key);
+
+	if (!caller || !word_is_alive(caller->word, now()))
+		return DROP_NO_SESSION;
+	m->prefix = t->gw->prefix_indices[caller->prefix & (MAX_PREFIXES - 1)];
+	if (m->prefix >= MAX_PREFIXES)
+		return DROP_NO_SESSION;
+	m->hairpin = true;
+	m->src = rfc6052_embed(prefix_at(t->gw, m->prefix), bpf_ntohl(s->pool));
+	m->dst = caller->inside;
+	mq->src = m->dst;
+	mq->dst = m->src;
+	w->q.has_port = true;
+	w->q.old_port = s->inside_port;
+	w->q.new_port = query ? caller->inside_port : s->pool_port;
+	w->q.has_far_port = !query;
+	w->q.old_far_port = s->remote_port;
+	w->q.new_far_port = caller->inside_port;
+	count_for(t->gw, &w->p, m);
+	return REASON_NONE;
 }
 
 /* Both pairs of addresses of an error about a session's packet, and the quoted port. Who sent it
@@ -504,6 +561,10 @@ static __always_inline enum reason map_session_error(struct tables *t, struct er
 		mq->src = s->inside;
 		mq->dst = rfc6052_embed(px, bpf_ntohl(s->remote));
 	} else {
+		enum reason why = map_session_hairpin(t, w, s);
+
+		if (why != PASS_NOT_OURS)
+			return why;
 		m->src = pool;
 		mq->src = addr_from_v4(bpf_ntohl(s->remote));
 		mq->dst = pool;
@@ -526,7 +587,7 @@ static __always_inline enum reason map_error(struct ctx c, struct tables *t, str
 		if (s)
 			return map_session_error(t, w, s);
 		if (m->stateful)
-			return DROP_NO_SESSION;
+			return quote_is_ours(t, w) ? DROP_NO_SESSION : PASS_NOT_OURS;
 	}
 
 	enum reason why = map(c, t, &w->p, m, true);
@@ -586,12 +647,16 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 	w->end = w->p.l4 + w->p.payload_bytes;
 	if (pkt_l3_bytes(&w->p) > ERROR_BYTES_MAX)
 		return DROP_TOO_BIG;
-	if (!w->m.hairpin) {
-		why = w->p.family == FAMILY_INET ? icmp_error_46(&w->icmp)
-						 : icmp_error_64(&w->icmp);
-		if (why)
-			return why;
-	}
+
+	const struct icmp_start sent = w->icmp;
+	enum reason type = REASON_NONE;
+
+	if (!w->m.hairpin)
+		type = w->p.family == FAMILY_INET ? icmp_error_46(&w->icmp)
+						  : icmp_error_64(&w->icmp);
+	/* Hairpins of sessions, which go on as they are, are known by their quotes alone. */
+	if (type && !(t->gw->flags & GATEWAY_STATEFUL))
+		return type;
 	w->in.family = w->p.family;
 	w->in.l3 = w->p.l4 + ICMP_HEADER_BYTES;
 	why = find_tail(&w->tail, w->in.l3, w->end, extensible, rest, w->p.family);
@@ -601,8 +666,12 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 		why = check_quote_l4(c, &w->in, w->tail.quote_end, &w->q);
 	if (!why)
 		why = map_error(c, t, w);
+	if (!why && !w->m.hairpin)
+		why = type;
 	if (why)
 		return why;
+	if (w->m.hairpin)
+		w->icmp = sent;
 	if (w->p.ttl <= 1)
 		return DROP_TTL_EXPIRED;
 	plan_quote_l4(c, &w->in, &w->mq, w->tail.quote_end, w->m.hairpin, &w->q);
@@ -626,6 +695,7 @@ static __always_inline int translate_error(struct ctx c)
 	__builtin_memset(&w->mq, 0, sizeof(w->mq));
 	__builtin_memset(&w->q, 0, sizeof(w->q));
 	__builtin_memset(&w->tail, 0, sizeof(w->tail));
+	__builtin_memset(&w->key4, 0, sizeof(w->key4));
 	w->from_pool = false;
 	ctx_pull(c, PULL_BYTES_ERROR);
 

@@ -7,27 +7,20 @@
 #define SIXLANE_SESSION_H
 
 #include "sixlane/binding.h"
-
-static __always_inline struct session *session_at(const struct slot_ref *ref)
-{
-	__u32 slot = ref->slot;
-	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
-
-	return s && s->serial == ref->serial ? s : NULL;
-}
+#include "sixlane/pair.h"
 
 static __always_inline struct session *session_find6(const struct session6_key *key)
 {
-	struct slot_ref *ref = bpf_map_lookup_elem(&sessions6, key);
+	__u32 slot = session_slot6(key);
 
-	return ref ? session_at(ref) : NULL;
+	return bpf_map_lookup_elem(&sessions, &slot);
 }
 
 static __always_inline struct session *session_find4(const struct session4_key *key)
 {
-	struct slot_ref *ref = bpf_map_lookup_elem(&sessions4, key);
+	__u32 slot = session_slot4(key);
 
-	return ref ? session_at(ref) : NULL;
+	return bpf_map_lookup_elem(&sessions, &slot);
 }
 
 static __always_inline enum session_state word_state(__u64 word)
@@ -57,6 +50,28 @@ static __always_inline bool word_is_alive(__u64 word, __u64 when)
 static __always_inline __u64 lifetime(const struct gateway *gw, enum lifetime which)
 {
 	return ((__u64)gw->lifetimes_seconds[which] + UNSEEN_SECONDS) * jiffies_per_second;
+}
+
+/* How much longer a session lives that was established until its time was over: in TRANS (RFC 6146
+ * 3.5.2.2). An agent probes it meanwhile. */
+static __always_inline __u64 after_established(const struct gateway *gw)
+{
+	return (__u64)gw->lifetimes_seconds[LIFETIME_TCP_TRANSITORY] * jiffies_per_second;
+}
+
+/* What a word says by now, whether or not somebody has noted it. */
+static __always_inline __u64 word_by_now(const struct gateway *gw, __u64 word, __u64 when)
+{
+	if (word_is_alive(word, when) || word_state(word) != SESSION_ESTABLISHED)
+		return word;
+	return word_make(SESSION_TRANS, word_until(word) + after_established(gw));
+}
+
+/* When a session with that word ends, if nothing more comes. */
+static __always_inline __u64 word_end(const struct gateway *gw, __u64 word)
+{
+	return word_until(word) +
+	       (word_state(word) == SESSION_ESTABLISHED ? after_established(gw) : 0);
 }
 
 /* What a packet of TCP says to the state machine. */
@@ -129,37 +144,65 @@ static __always_inline struct transition transition_of(enum session_state state,
 									: LIFETIME_ICMP };
 }
 
+/* Has no packet pass by what is remembered of a flow: each of them matters from now on. A packet
+ * that another CPU follows at this moment may be remembered right behind it, for a second. */
+static __always_inline void session_forget(struct gateway *gw, const struct session *s)
+{
+	const struct prefix *px = prefix_at(gw, gw->prefix_indices[s->prefix & (MAX_PREFIXES - 1)]);
+	struct addr inside = s->inside, remote = rfc6052_embed(px, bpf_ntohl(s->remote));
+	struct addr outside = addr_from_v4(bpf_ntohl(s->remote));
+	struct addr pool = addr_from_v4(bpf_ntohl(s->pool));
+
+	pair_forget(&inside, &remote, s->inside_port, s->remote_port);
+	pair_forget(&outside, &pool, s->remote_port, s->pool_port);
+}
+
+/* What follows from another word of a session, once it is there. A function of its own, as most
+ * packets change none. */
+__noinline int session_changed(struct gateway *gw, const struct session *s, __u64 from, __u64 to)
+{
+	if (!gw || !s)
+		return -1;
+
+	__u32 slot = s->binding;
+	struct binding *b = bpf_map_lookup_elem(&bindings, &slot);
+
+	if (b && word_end(gw, to) < word_end(gw, from))
+		binding_shorten(b, word_end(gw, to));
+	else if (b)
+		binding_keep(b, word_end(gw, to));
+	if (word_state(to) == SESSION_TRANS)
+		session_forget(gw, s);
+	return 0;
+}
+
 /*
  * Follows a packet; false: the session has ended. The deadline is written when it moves by a second
  * or more. Another CPU that changed the word meanwhile did so for a packet of the same flow: tried
  * again, as the state may be another one.
  */
-static __always_inline bool session_follow(const struct gateway *gw, struct session *s, bool v6,
+static __always_inline bool session_follow(struct gateway *gw, struct session *s, bool v6,
 					   enum tcp_sign sign, __u64 when)
 {
 	for (int i = 0; i < TRIES; i++) {
-		__u64 seen = *(volatile __u64 *)&s->word;
+		__u64 seen = *(volatile __u64 *)&s->word, before = word_by_now(gw, seen, when);
 
-		if (!word_is_alive(seen, when))
+		if (!word_is_alive(before, when))
 			return false;
 
-		struct transition to = transition_of(word_state(seen), s->protocol, v6, sign);
+		struct transition to = transition_of(word_state(before), s->protocol, v6, sign);
 
 		if (to.keep || dry_run)
 			return true;
 
-		__u64 until = when + lifetime(gw, to.lifetime);
+		__u64 after = word_make(to.state, when + lifetime(gw, to.lifetime));
 
-		if (to.state == word_state(seen) && until - word_until(seen) < jiffies_per_second)
+		if (to.state == word_state(seen) &&
+		    word_until(after) - word_until(seen) < jiffies_per_second)
 			return true;
-		if (!swap64(&s->word, seen, word_make(to.state, until)))
+		if (!swap64(&s->word, seen, after))
 			continue;
-
-		__u32 slot = s->binding;
-		struct binding *b = bpf_map_lookup_elem(&bindings, &slot);
-
-		if (b)
-			binding_keep(b, until);
+		session_changed(gw, s, seen, after);
 		return true;
 	}
 	return true;
@@ -207,6 +250,39 @@ static __always_inline bool session_count_up(struct gateway *gw, const struct bi
 	       count_up(&client->sessions, 0, pool->max_sessions ? pool->max_sessions : GONE);
 }
 
+/* Could a session be made for an inside address now? A function of its own, as is the next one: the
+ * callers' stack is for others. */
+__noinline int session_dry(struct gateway *gw, const struct addr *inside, __u32 client_bits)
+{
+	if (!gw || !inside)
+		return DROP_TABLE_FULL;
+
+	struct addr owner = client_of(inside, client_bits);
+	struct client *client = bpf_map_lookup_elem(&clients, &owner);
+	struct pool *pool = pool_of(gw, inside);
+
+	note_client(client, pool ? pool->blocks : 0);
+	if (client && pool && pool->max_sessions &&
+	    !count_up(&client->sessions, 0, pool->max_sessions))
+		return DROP_TOO_MANY_SESSIONS;
+	return (__u32)session_slot_take() == NO_SLOT ? DROP_TABLE_FULL : REASON_NONE;
+}
+
+__noinline int note_session(const struct session *s, __u64 when)
+{
+	if (!s)
+		return 0;
+
+	__u64 word = *(volatile __u64 *)&s->word;
+	__u32 slot = s->binding;
+	struct binding *b = bpf_map_lookup_elem(&bindings, &slot);
+
+	note_binding(FLOW_SESSION, &s->inside, s->inside_port, b ? b->client_bits : 0);
+	note_pool(FLOW_SESSION, s->pool, s->pool_port);
+	note_lifetime(word_state(word), seconds_of(word_until(word) - when));
+	return 0;
+}
+
 static __always_inline struct filter4_key session_filter(const struct session4_key *key)
 {
 	return (struct filter4_key){ .pool = key->pool,
@@ -250,7 +326,7 @@ static __always_inline void filter_remove(const struct session4_key *key)
 static __always_inline bool session_is_wanted(const struct gateway *gw, const struct session *s,
 					      __u64 word, __u64 when)
 {
-	return word_is_alive(word, when) && is_in_pool4(gw, s->pool);
+	return word_end(gw, word) > when && is_in_pool4(gw, s->pool);
 }
 
 /* Takes out what has ended by now; one CPU alone does. */
@@ -270,8 +346,8 @@ __noinline int session_end(struct gateway *gw, __u32 slot, __u64 when)
 	struct session6_key key6 = session_key6(s);
 	struct session4_key key4 = session_key4(s);
 
-	bpf_map_delete_elem(&sessions6, &key6);
-	bpf_map_delete_elem(&sessions4, &key4);
+	session_remove6(&key6, slot);
+	session_remove4(&key4, slot);
 	if (s->filtered)
 		filter_remove(&key4);
 	session_count_down(s->binding, &key6.inside);
@@ -279,6 +355,21 @@ __noinline int session_end(struct gateway *gw, __u32 slot, __u64 when)
 	s->serial++;
 	slot_give(SLOTS_SESSIONS, slot, &s->next);
 	return 1;
+}
+
+/* Notes that a session that was established is in TRANS by now, for whoever is to probe it: one
+ * alone. */
+__noinline int session_lapse(struct gateway *gw, __u32 slot, __u64 when)
+{
+	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
+
+	if (!gw || !s)
+		return false;
+
+	__u64 seen = *(volatile __u64 *)&s->word, by_now = word_by_now(gw, seen, when);
+
+	return by_now != seen && session_is_wanted(gw, s, by_now, when) &&
+	       swap64(&s->word, seen, by_now);
 }
 
 #define AGENT_AWAY_SECONDS 5
@@ -303,6 +394,63 @@ __noinline int session_sweep(struct gateway *gw, __u64 when)
 	return 0;
 }
 
+/* Slots that are looked at when something lacks room, and how often at most: a hundredth of a CPU's
+ * time, whoever asks. */
+#define SWEPT_AHEAD		4096
+#define SWEEPS_AHEAD_PER_SECOND 250
+
+struct sweep_ahead {
+	struct gateway *gw;
+	__u64 when;
+	__u64 first;
+	__u64 fresh;
+};
+
+static long sweep_ahead_slot(__u32 i, void *data)
+{
+	struct sweep_ahead *sweep = data;
+	__u64 fresh = sweep->fresh ? sweep->fresh : 1;
+
+	session_end(sweep->gw, (sweep->first + i) % fresh, sweep->when);
+	return 0;
+}
+
+static __always_inline bool is_due_again(__u64 last, __u64 when)
+{
+	return last != when && (when - last) * SWEEPS_AHEAD_PER_SECOND >= jiffies_per_second;
+}
+
+static __always_inline bool sweep_ahead_is_due(__u64 when)
+{
+	__u32 zero = 0;
+	struct sweeping *sweeping = bpf_map_lookup_elem(&sweepings, &zero);
+
+	return !dry_run && sweeping &&
+	       is_due_again(*(volatile __u64 *)&sweeping->ahead_jiffies, when);
+}
+
+/* Takes out what has ended, before something is refused because of it. */
+static __always_inline void session_sweep_ahead(struct gateway *gw, __u64 when)
+{
+	__u32 zero = 0, which = SLOTS_SESSIONS;
+	struct sweeping *sweeping = bpf_map_lookup_elem(&sweepings, &zero);
+	struct slots *slots = bpf_map_lookup_elem(&free_slots, &which);
+
+	if (!sweeping || !slots)
+		return;
+
+	__u64 seen = *(volatile __u64 *)&sweeping->ahead_jiffies;
+
+	if (!is_due_again(seen, when) || !swap64(&sweeping->ahead_jiffies, seen, when))
+		return;
+
+	struct sweep_ahead sweep = { .gw = gw, .when = when, .fresh = slots->fresh };
+	__u32 count = sweep.fresh < SWEPT_AHEAD ? sweep.fresh : SWEPT_AHEAD;
+
+	sweep.first = __sync_fetch_and_add(&sweeping->next, count);
+	bpf_loop(count, sweep_ahead_slot, &sweep, 0);
+}
+
 /* A session for a binding that is held for it; what holds it is given back if there is none. */
 __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 			    const struct slot_ref *ref, __u64 word)
@@ -310,7 +458,6 @@ __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 	if (!gw || !key || !ref)
 		return DROP_TABLE_FULL;
 
-	struct session6_key key6 = *key; /* Linux 6.1 takes keys from the stack alone */
 	struct binding *b = binding_at(ref);
 	struct addr inside = key->inside;
 	enum reason why = DROP_TOO_MANY_SESSIONS;
@@ -338,21 +485,19 @@ __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 	s->binding = ref->slot;
 	s->generation6 = 0;
 	s->generation4 = 0;
-	*(volatile __u64 *)&s->word = word;
-	binding_keep(b, word_until(word));
+	binding_keep(b, word_end(gw, word));
 
-	struct slot_ref to = { .slot = slot, .serial = s->serial };
 	struct session4_key key4 = session_key4(s);
 
-	if (bpf_map_update_elem(&sessions4, &key4, &to, BPF_NOEXIST))
+	if (!session_add4(&key4, slot))
 		goto taken;
-	if (!bpf_map_update_elem(&sessions6, &key6, &to, BPF_NOEXIST)) {
+	if (session_add6(key, slot)) {
 		s->filtered = gw->flags & GATEWAY_FILTER_ADDRESS && filter_add(&key4);
+		*(volatile __u64 *)&s->word = word;
 		return REASON_NONE;
 	}
-	bpf_map_delete_elem(&sessions4, &key4);
+	session_remove4(&key4, slot);
 taken: /* by another CPU, for a packet of the same flow; or there is no room */
-	*(volatile __u64 *)&s->word = SESSION_FREE;
 	s->serial++;
 	slot_give(SLOTS_SESSIONS, slot, &s->next);
 no_slot:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Time, counts that end, and free slots of arrays: what several CPUs do to one word at once. No
- * lock; a few tries, and then it is as if there was no room.
+ * lock; a few tries, and then it is as if there was no room. What is given back needs one alone.
  */
 #ifndef SIXLANE_SLOTS_H
 #define SIXLANE_SLOTS_H
@@ -10,6 +10,11 @@
 #include "sixlane/maps.h"
 
 #define TRIES 4
+
+/* The kernel's own, of which nothing else matters here. */
+struct bpf_map {
+	__u32 max_entries;
+} __attribute__((preserve_access_index));
 
 /* Jiffies, and what tests add. */
 static __always_inline __u64 now(void)
@@ -31,7 +36,8 @@ static __always_inline bool swap64(__u64 *word, __u64 from, __u64 to)
 }
 
 /* One more, unless the count has ended, lacks the mark `given`, or is `most`. A function of its
- * own, as are those below: the verifier walks each way out of a loop to the end. */
+ * own, as are those below: the verifier walks each way out of a loop to the end. With `dry_run`
+ * nothing is taken, here and below; the answer is what it would be. */
 __noinline int count_up(__u32 *word, __u32 given, __u32 most)
 {
 	if (!word)
@@ -39,7 +45,11 @@ __noinline int count_up(__u32 *word, __u32 given, __u32 most)
 	for (int i = 0; i < TRIES; i++) {
 		__u32 seen = *(volatile __u32 *)word;
 
-		if (seen & GONE || (seen & given) != given || (seen & ~given) >= most)
+		if (seen & GONE || (seen & ~given) >= most)
+			return false;
+		if (dry_run)
+			return true;
+		if ((seen & given) != given)
 			return false;
 		if (swap32(word, seen, seen + 1))
 			return true;
@@ -63,8 +73,13 @@ static __always_inline __u32 *slot_next(void *records, __u32 slot, const __u32 n
 	return record ? record + next_offset : NULL;
 }
 
-/* A free slot of an array, or NO_SLOT. `next_offset`: of that field in its records. The count of
- * changes tells a list from one that had the same beginning before. */
+/* The beginning of a list. Its number tells it from one that had the same beginning before. */
+static __always_inline __u64 slots_begin(struct slots *slots, __u32 link)
+{
+	return __sync_fetch_and_add(&slots->changes, 1) << 32 | link;
+}
+
+/* A free slot of an array, or NO_SLOT. `next_offset`: of that field in its records. */
 static __always_inline __u32 slot_take(void *records, __u32 which, const __u32 next_offset)
 {
 	struct slots *slots = bpf_map_lookup_elem(&free_slots, &which);
@@ -75,35 +90,34 @@ static __always_inline __u32 slot_take(void *records, __u32 which, const __u32 n
 		__u64 seen = *(volatile __u64 *)&slots->freed;
 		__u32 slot = (__u32)seen - 1;
 		__u32 *next = (__u32)seen ? slot_next(records, slot, next_offset) : NULL;
+		__u32 link = next ? *(volatile __u32 *)next : NO_SLOT;
 
-		if (!next)
+		if (link == NO_SLOT)
 			break;
-		if (swap64(&slots->freed, seen, ((seen >> 32) + 1) << 32 | *(volatile __u32 *)next))
+		if (dry_run || swap64(&slots->freed, seen, slots_begin(slots, link)))
 			return slot;
 	}
-	if (!slot_next(records, *(volatile __u64 *)&slots->fresh, next_offset))
-		return NO_SLOT;
+	__u32 slot = *(volatile __u64 *)&slots->fresh;
 
-	__u32 slot = __sync_fetch_and_add(&slots->fresh, 1);
+	if (!slot_next(records, slot, next_offset))
+		return NO_SLOT;
+	if (!dry_run)
+		slot = __sync_fetch_and_add(&slots->fresh, 1);
 
 	return slot_next(records, slot, next_offset) ? slot : NO_SLOT;
 }
 
-/* The other way; a slot that cannot be given back at once is lost until the tables are made anew.
- */
+/* The other way. The slot is put before whatever is there, which cannot fail, and linked with it
+ * then: until that is done, nobody takes it. */
 static __always_inline void slot_put(__u32 which, __u32 slot, __u32 *next)
 {
 	struct slots *slots = bpf_map_lookup_elem(&free_slots, &which);
 
 	if (!slots || !next)
 		return;
-	for (int i = 0; i < TRIES; i++) {
-		__u64 seen = *(volatile __u64 *)&slots->freed;
-
-		*(volatile __u32 *)next = (__u32)seen;
-		if (swap64(&slots->freed, seen, ((seen >> 32) + 1) << 32 | (slot + 1)))
-			return;
-	}
+	*(volatile __u32 *)next = NO_SLOT;
+	*(volatile __u32 *)next =
+		(__u32)__sync_lock_test_and_set(&slots->freed, slots_begin(slots, slot + 1));
 }
 
 __noinline int session_slot_take(void)

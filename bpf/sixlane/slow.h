@@ -10,13 +10,20 @@
 #include "sixlane/fib.h"
 #include "sixlane/reject.h"
 
-/* The source of frames whose fragments must be smaller than the others': a MAC of local scope. */
+/* The source of frames that ask for more than to be cut for us to translate: a MAC of local scope.
+ */
 struct slow_mac {
 	__be32 magic;
-	__be16 mtu_bytes;
+	__be16 mark; /* enum slow_mark, or how large fragments may be, in bytes */
 } __attribute__((packed));
 
 #define SLOW_MAC_MAGIC 0x06360064
+
+static __always_inline struct slow_mac slow_mac_of(__u32 mark)
+{
+	barrier_var(mark); /* beside a copy of a constant, clang 14 forgets the one before it */
+	return (struct slow_mac){ .magic = bpf_htonl(SLOW_MAC_MAGIC), .mark = bpf_htons(mark) };
+}
 
 static __always_inline bool is_from_slow_path(struct ctx c, const struct gateway *gw)
 {
@@ -65,18 +72,33 @@ static __always_inline bool has_slow_path(struct ctx c, const struct gateway *gw
 	return gw->slow.ifindex && !is_from_slow_path(c, gw) && !ctx_is_tagged(c, p);
 }
 
-/* Has the kernel cut an IPv4 packet into fragments, or put those of a session in order; each of
- * them comes back and is translated. */
-static __always_inline int slow_path(struct ctx c, const struct gateway *gw, const struct pkt *p)
+static __always_inline int slow_path_from(struct ctx c, const struct gateway *gw,
+					  const struct pkt *p, const __u8 *source)
 {
 	__u32 bytes = pkt_l3_bytes(p);
 
 	if (!has_slow_path(c, gw, p))
 		return leave(c, p, DROP_NO_SLOW_PATH, 0, bytes);
-	if (hop_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, gw->slow.near_mac))
+	if (hop_lend(c, p) || ctx_set_macs(c, gw->slow.far_mac, source))
 		return leave(c, p, DROP_RESIZE_FAILED, 0, bytes);
 	count_rare(p, FORWARD_SLOW_PATH, bytes);
 	return bpf_redirect(gw->slow.ifindex, 0);
+}
+
+/* Has the kernel cut an IPv4 packet into fragments; each of them comes back and is translated. */
+static __always_inline int slow_path(struct ctx c, const struct gateway *gw, const struct pkt *p)
+{
+	return slow_path_from(c, gw, p, gw->slow.near_mac);
+}
+
+/* The same for fragments of sessions, and in order. All of a packet must go there: of others, those
+ * that need not be cut do not, and the kernel would wait for them. */
+static __always_inline int slow_path_in_order(struct ctx c, const struct gateway *gw,
+					      const struct pkt *p)
+{
+	struct slow_mac mac = slow_mac_of(SLOW_IN_ORDER);
+
+	return slow_path_from(c, gw, p, (__u8 *)&mac);
 }
 
 /*
@@ -112,8 +134,7 @@ static __always_inline __u32 slow_mtu(__u32 mtu)
 static __always_inline int slow_path_64(struct ctx c, const struct gateway *gw, const struct pkt *p,
 					__u32 mtu, __u32 bytes)
 {
-	struct slow_mac mac = { .magic = bpf_htonl(SLOW_MAC_MAGIC),
-				.mtu_bytes = bpf_htons(slow_mtu(mtu)) };
+	struct slow_mac mac = slow_mac_of(slow_mtu(mtu));
 
 	if (ctx_set_macs(c, gw->slow.far_mac, (__u8 *)&mac))
 		return ctx_drop(c);
@@ -126,12 +147,13 @@ static __always_inline __u32 slow_mark(struct ctx c)
 {
 	struct slow_mac *mac = ctx_at(c, ETH_ALEN, sizeof(*mac));
 
-	return mac && mac->magic == bpf_htonl(SLOW_MAC_MAGIC) ? bpf_ntohs(mac->mtu_bytes) : 0;
+	return mac && mac->magic == bpf_htonl(SLOW_MAC_MAGIC) ? bpf_ntohs(mac->mark) : 0;
 }
 
-/* What the slow path returns untranslatable is a finished frame whose neighbour the kernel sees to.
- */
-static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p)
+/* What the slow path returns untranslatable is a finished frame whose neighbour the kernel sees to,
+ * or for the host itself. */
+static __always_inline int forward_native(struct ctx c, const struct tables *t, const struct pkt *p,
+					  enum reason not_ours)
 {
 	__u32 bytes = pkt_l3_bytes(p);
 	struct next_hop *next;
@@ -140,6 +162,10 @@ static __always_inline int forward_native(struct ctx c, const struct tables *t, 
 			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &next)
 			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &next);
 
+	if (why == DROP_NO_ROUTE) { /* that is what the FIB says of our own addresses */
+		count_rare(p, not_ours, bytes);
+		return ctx_pass(c);
+	}
 	if (why)
 		return drop(p, why, bytes);
 	count_rare(p, FORWARD_NATIVE, bytes);

@@ -25,6 +25,7 @@ enum limit {
 	MAX_ICMP_POOL = 16,
 	VISIT_REASONS = 4,
 	VISIT_EAMS = 4,
+	VISIT_FLOWS = 2,	  /* of a hairpin */
 	CAPTURE_BYTES_MAX = 2048, /* of each frame */
 	CAPTURE_RING_BYTES = 1 << 22,
 	MAX_POOLS = 16,
@@ -33,6 +34,8 @@ enum limit {
 	BLOCK_WORDS = 16,      /* at most, of 64 ports each */
 	PORT_WORDS = 1024,     /* of each protocol and pool4 address */
 	ROOM_UNLESS_ASKED = 1, /* of tables that the loader makes as large as they are to be */
+	SYN_WAYS = 8,	       /* SYNs that are kept of one endpoint outside */
+	SYN_HEAD_BYTES = 104,  /* of each: the longest headers of IPv6 and TCP */
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -66,6 +69,11 @@ struct slow_path {
 	__u32 ifindex;	  /* our end; 0: there is none */
 	__u8 near_mac[6]; /* our end */
 	__u8 far_mac[6];  /* the end in the namespace */
+};
+
+/* The marks of frames there that ask for more than to be cut: these, or how large pieces may be. */
+enum slow_mark {
+	SLOW_IN_ORDER = 1, /* all fragments of a packet: put together, and cut again */
 };
 
 enum gateway_flag {
@@ -299,10 +307,15 @@ enum reason {
 	DROP_NO_PORT,
 	DROP_TOO_MANY_SESSIONS,
 	DROP_TABLE_FULL,
+	DROP_SYN_STORED,
+	DROP_SYN_REPEATED,
+	DROP_SYN_STORE_FULL,
 	/* beside a drop: what became of the ICMP error */
 	ICMP_ERROR_SENT,
 	ICMP_ERROR_LIMITED,
 	ICMP_ERROR_FAILED,
+	/* beside any packet: one that was kept, and not waited for */
+	SYN_EXPIRED,
 	/* beside a drop, while somebody monitors: why there is no event */
 	EVENT_LIMITED,
 	EVENT_LOST,
@@ -365,20 +378,6 @@ struct hop {
 	__u8 by_kernel; /* 1: the kernel is to send the next one, to see that the neighbour is used
 			 */
 	__u16 pad;
-};
-
-/* What was found on one packet's way; written with `dry_run` or `capture` alone. */
-struct visit {
-	__u32 reasons[VISIT_REASONS]; /* enum reason, in the order in which they were counted */
-	__u32 reason_count;
-	__u32 eam_count;
-	struct eam eams[VISIT_EAMS]; /* mappings used */
-	__u32 served;		     /* index of the prefix that serves the packet + 1 */
-	__u32 has_hop;
-	struct addr new_src; /* with `served` */
-	struct addr new_dst;
-	struct addr hop_dst; /* with `has_hop`: the address that was looked up last */
-	struct hop hop;
 };
 
 /* Where a packet enters the pipeline. */
@@ -536,6 +535,22 @@ struct binding6_key {
 	__u8 pad[5];
 };
 
+enum index_size {
+	INDEX_CELLS = 7,
+	INDEX_SECRET_WORDS = 8, /* as the longest key has */
+};
+
+/* One cache line (index.h). */
+struct index_set {
+	__u64 cells[INDEX_CELLS]; /* a key's tag, and from bit 31 down slot + 1; 0: free */
+	__u64 elsewhere;	  /* how many keys of this set are in their other one */
+};
+
+/* Whoever changes where a key lies changes the layout of this. */
+struct index_secret {
+	__u32 words[INDEX_SECRET_WORDS];
+};
+
 /* Where a record is. Another serial number there: it is another one's by now. */
 struct slot_ref {
 	__u32 slot;
@@ -589,6 +604,34 @@ struct binding {
 	__u32 serial;
 	__u32 next;	     /* as in struct session */
 	__u32 until_seconds; /* that its sessions live; in jiffies, by the second */
+	__u8 doubtful;	     /* one of them ended before its time: maybe none lives as long */
+	__u8 flags;	     /* enum binding_flag */
+	__u8 pad[2];
+};
+
+enum binding_flag {
+	BINDING_STATIC = 1,   /* it lives without sessions */
+	BINDING_OWN_PORT = 2, /* its port is taken in no client's block */
+};
+
+enum bind_result {
+	BIND_DONE,
+	BIND_INSIDE_BOUND, /* to another port of pool4, by sessions */
+	BIND_PORT_TAKEN,   /* by another binding */
+	BIND_NO_ROOM,
+	BIND_NOT_POOL4, /* it has no such address, or no entry for the inside one */
+};
+
+/* A static binding that is to be there, or not. */
+struct static_binding {
+	struct addr inside;
+	__be32 pool;
+	__be16 inside_port;
+	__be16 pool_port;
+	__u8 protocol; /* enum session_protocol */
+	__u8 prefix;   /* as in struct binding */
+	__u8 wanted;
+	__u8 result; /* enum bind_result; out */
 	__u32 pad;
 };
 
@@ -600,6 +643,46 @@ struct client {
 	__u32 bindings; /* or GONE */
 	__u32 sessions;
 	__u32 blocks[CLIENT_BLOCKS / 2]; /* two in each: number of the first word + 1; 0: none */
+};
+
+/* What keeps track of a packet's flow, or would from this packet on. */
+enum flow_kind {
+	FLOW_SESSION,	  /* there is one */
+	FLOW_NEW_SESSION, /* for a binding that is there */
+	FLOW_NEW_BINDING,
+	FLOW_NO_BINDING, /* there would be none, and a counted reason says why */
+};
+
+/* Written with `dry_run` alone. */
+struct visit_flow {
+	struct addr inside;
+	__u32 kind;	    /* enum flow_kind */
+	__u32 state;	    /* enum session_state, of a session that is there */
+	__u32 left_seconds; /* of such */
+	__be32 pool;	    /* 0: not known */
+	__be16 inside_port;
+	__be16 pool_port;
+	__u8 client_bits;
+	__u8 has_client;
+	__u16 blocks; /* that the client may have, of a new binding */
+	struct client client;
+};
+
+/* What was found on one packet's way; written with `dry_run` or `capture` alone. */
+struct visit {
+	__u32 reasons[VISIT_REASONS]; /* enum reason, in the order in which they were counted */
+	__u32 reason_count;
+	__u32 eam_count;
+	struct eam eams[VISIT_EAMS]; /* mappings used */
+	__u32 served;		     /* index of the prefix that serves the packet + 1 */
+	__u32 has_hop;
+	struct addr new_src; /* with `served` */
+	struct addr new_dst;
+	struct addr hop_dst; /* with `has_hop`: the address that was looked up last */
+	struct hop hop;
+	__u32 flow_count;
+	__u32 pad;
+	struct visit_flow flows[VISIT_FLOWS];
 };
 
 enum count_mark {
@@ -616,24 +699,45 @@ struct fragment_key {
 	__u8 pad[3];
 };
 
+enum fragment_kind {
+	FRAGMENT_TRANSLATED,
+	FRAGMENT_HAIRPIN,
+	FRAGMENT_NOT_OURS,
+};
+
 struct fragment {
 	struct addr new_src;
 	struct addr new_dst;
 	__u32 prefix; /* id */
-	__u32 hairpin;
+	__u32 kind;   /* enum fragment_kind */
 	__u64 until_jiffies;
 };
 
 /* Free slots of an array: a list of those given back, and how many were ever used. */
 struct slots {
-	__u64 freed; /* slot + 1; above 32 bits a count of changes */
+	__u64 freed; /* slot + 1; above 32 bits which change it is */
 	__u64 fresh;
+	__u64 changes;
 };
 
 /* Who looks for sessions that have ended, and how far it has come. */
 struct sweeping {
 	__u64 by_agent_jiffies; /* when it last did */
 	__u64 next;		/* slot, in rounds */
+	__u64 ahead_jiffies;	/* when it was last done because something lacked room */
+	__u64 syns_until;	/* the jiffy at which all of `syns` are over */
+};
+
+/* A SYN from outside that nobody inside is known to wait for: in V4 INIT, without a session (RFC
+ * 6146 3.5.2.2). */
+struct stored_syn {
+	__u64 until; /* the jiffy that it is kept until; 0: free */
+	__be32 pool;
+	__be32 remote;
+	__be16 pool_port;
+	__be16 remote_port;
+	__u32 bytes;		   /* that are kept of it */
+	__u8 head[SYN_HEAD_BYTES]; /* from layer 3 on, as it came: of a hairpin in IPv6 */
 };
 
 enum slots_index {
@@ -642,13 +746,32 @@ enum slots_index {
 	SLOTS_COUNT,
 };
 
-/* What a sweep looks at, and what it did. */
+/* A segment that asks whether the node inside still has a connection, as it comes from outside. */
+struct probe {
+	struct addr src;
+	struct addr dst;
+	__be16 src_port;
+	__be16 dst_port;
+	__u32 is_due;
+};
+
+/* What a sweep looks at, and what it did: up to a session that is to be probed. */
 struct sweep {
 	__u32 first; /* slot */
 	__u32 count;
 	__u64 now;   /* in jiffies; out */
 	__u32 ended; /* out */
-	__u32 pad;
+	__u32 done;  /* slots; out */
+	struct probe probe;
+};
+
+/* The same of SYNs: up to one that is to be answered. */
+struct syn_sweep {
+	__u32 first;
+	__u32 count;
+	__u32 done; /* out */
+	__u32 is_due;
+	struct stored_syn syn;
 };
 
 #endif

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
-from sixlane.datapath.layout import Lifetime, SessionProtocol
+from sixlane.datapath.layout import Lifetime, Limit, SessionProtocol
 from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
 from sixlane.model import RangeList
 from sixlane.nat64.known import ranges_table
@@ -105,8 +105,7 @@ class Gateway:
                 for pool in self.pools
             ),
             lifetimes=LIFETIMES,
-            # The data path stores no SYNs yet.
-            limits=Limits(stored_syns=0, client_sessions=self.max_sessions or None),
+            limits=Limits(peer_syns=int(Limit.SYN_WAYS), client_sessions=self.max_sessions or None),
             blocks=Blocks(BLOCK_PORTS, self.pools[0].blocks),
             address_dependent_filtering=self.address_dependent_filtering,
             drop_external_syns=self.drop_external_syns,

@@ -110,6 +110,21 @@ class Traffic:
         packet = session.from_inside6(flags) if draw.pick(4, (0, 1)) else session.to_inside4(flags)
         return self._send(packet, draw)
 
+    def knocks(self, draw: Draw) -> Outcome | None:
+        """Somebody outside opens a connection, to whichever endpoint."""
+        end = self._any_end(Protocol.TCP, draw)
+        return self._send(Packet4(Protocol.TCP, draw.pick(3, REMOTES), end, Flags(syn=True)), draw)
+
+    def meets(self, draw: Draw) -> Outcome | None:
+        """Somebody inside calls the endpoint of which a SYN waits, or that sends it once more."""
+        syns = self.twin.state().stored_syns
+        if not syns:
+            return None
+        syn = draw.pick(3, syns).packet
+        if draw.pick(4, range(4)) == 0 and not self.twin.config.serves_address(syn.source.address):
+            return self._send(syn, draw)
+        return self._send(self._packet6(draw, syn.source, Protocol.TCP), draw)
+
     def error_from_outside(self, draw: Draw) -> Outcome | None:
         """About a packet of a session, or about one that never was."""
         session = self._session(draw)
@@ -201,10 +216,13 @@ class Traffic:
             one = draw.pick(1, bindings)
             return one.protocol, one.ipv4
         protocol = draw.pick(0, tuple(Protocol))
-        pool = self.twin.gateway.pools[0]
-        first, last = pool.ports.by_protocol()[protocol]
+        return protocol, self._any_end(protocol, draw)
+
+    def _any_end(self, protocol: Protocol, draw: Draw) -> Endpoint4:
+        first, last = self.twin.gateway.pools[0].ports.by_protocol()[protocol]
         address = draw.pick(1, self.twin.gateway.addresses)
-        return protocol, Endpoint4(address, first + draw.numbers[2] % (last - first + 1))
+        first, last = max(first - 2, 0), min(last + 2, 65535)  # some are none that clients get
+        return Endpoint4(address, first + draw.numbers[2] % (last - first + 1))
 
     def _session(self, draw: Draw) -> Any:
         sessions = self.twin.state().sessions
@@ -216,6 +234,8 @@ KINDS: Final = (
     (Traffic.outside, 4),
     (Traffic.hairpin, 3),
     (Traffic.again, 12),
+    (Traffic.knocks, 4),
+    (Traffic.meets, 6),
     (Traffic.error_from_outside, 3),
     (Traffic.error_from_inside, 3),
     (Traffic.stray, 1),
@@ -281,6 +301,14 @@ def machine(world: World, gateway: Gateway) -> type[RuleBasedStateMachine]:
         @rule(draw=DRAWS)
         def again(self, draw: Draw) -> None:
             self.traffic.again(draw)
+
+        @rule(draw=DRAWS)
+        def knocks(self, draw: Draw) -> None:
+            self.traffic.knocks(draw)
+
+        @rule(draw=DRAWS)
+        def meets(self, draw: Draw) -> None:
+            self.traffic.meets(draw)
 
         @rule(draw=DRAWS)
         def error_from_outside(self, draw: Draw) -> None:

@@ -2,8 +2,8 @@
 """The data path and the stateful reference side by side: each packet goes through both, on one
 clock, and so must come out of both; tables are compared, too.
 
-Where the two may differ stands in `Twin.wait` (time), `Twin.send` (what nobody has swept),
-`_forgives` (answers) and `gateways` (no stored SYNs); where the data path is wrong, in `findings`.
+Where the two may differ stands in `Twin.wait` (time) and `_forgives` (answers); where the data path
+is wrong, in `findings`.
 """
 
 import time
@@ -16,6 +16,7 @@ from sixlane.datapath import layout
 from sixlane.datapath.layout import SessionProtocol, SessionState
 from sixlane.datapath.loader import jiffies_per_second
 from sixlane.datapath.pools import PORTS_OF_WORD
+from sixlane.nat64 import port_unreachable, probe_segment
 from sixlane.rfc.rfc6146 import (
     Binding,
     Candidates,
@@ -27,17 +28,21 @@ from sixlane.rfc.rfc6146 import (
     Nat64,
     NotOurs,
     Outcome,
-    OwnError,
     Packet4,
     Packet6,
+    Probe,
     Protocol,
+    Segment,
+    Sent,
     Session,
     State,
+    Stored,
     TcpState,
 )
 from tests.diff import findings, wire
 from tests.diff.gateways import LIFETIMES, NUMBERS, Gateway
 from tests.diff.wire import Any4, Any6, Shape
+from tests.index import INDICES, slots_of
 from tests.world import Entry, Seen, World
 
 UNSEEN_S = 2
@@ -65,10 +70,7 @@ PLAIN: Final = Shape()
 
 Any46 = Any4 | Any6
 Key = tuple[Protocol, Endpoint6]
-
-
-class _NoBinding(Exception):
-    """The data path made no binding where the reference would."""
+Endpoint = Endpoint4 | Endpoint6
 
 
 class Twin:
@@ -80,13 +82,12 @@ class Twin:
         self.leave_out = leave_out
         self.world = world
         self.config = gateway.reference()
-        either = leave_out and findings.ports_of_the_other_class(gateway)
-        strict = gateway.sweeps and not either
-        self.nat64 = Nat64(self.config, strict=strict)
+        self.nat64 = Nat64(self.config, strict=gateway.sweeps)
         self.now = 0.0
         self.story: list[str] = []
         """What was done, to be read where the two differ."""
-        self._ghosts: dict[Key, Binding] = {}
+        self._stored: dict[tuple[Endpoint, Endpoint], bytes] = {}
+        """SYNs that wait, as they came, by their ends."""
         self._set_at = 0.0
         self._zero = self._jiffies()
         self._keep_time()
@@ -96,17 +97,14 @@ class Twin:
     def wait(self, seconds: float, *, sweep: bool | None = None) -> None:
         """Let the clock go on by that, and as far beyond as nothing is about to end.
 
-        There, sessions may live UNSEEN_S longer in the data path. And there, those that were
-        established end at once: the agent will probe them, and give them their time in TRANS.
+        There, sessions may live UNSEEN_S longer in the data path. What time has sent by then is
+        compared, if somebody sweeps: nobody else would send it.
         """
         target = self.now + seconds
         while later := [end for begin, end in self._dubious() if begin < target < end]:
             target = max(later)
         self.story.append(f"wait({target - self.now})")
-        before = self._bindings()
         self.now = target
-        alive = self._bindings()
-        self._ghosts |= {key: one for key, one in before.items() if key not in alive}
         self.world.datapath.forget_next_hops()
         self._keep_time(exactly=True)
         if self.gateway.sweeps if sweep is None else sweep:
@@ -118,17 +116,44 @@ class Twin:
         self.world.datapath.forget_next_hops()
 
     def sweep(self) -> None:
-        """Take out what has ended, as the agent does."""
+        """Take out what has ended, as the agent does; it sends what the reference says."""
+        sent, due = self.take_out(), self.nat64.advance(self.now)
+        if not self.gateway.sweeps:
+            return  # most of what was due then nobody sends any more
+        wanted = [self._due(one) for one in due]
+        assert sorted(map(wire.canonical, sent)) == sorted(
+            wire.canonical(one) for one in wanted if one
+        ), self._tell((sent, wanted))
+
+    def take_out(self) -> list[bytes]:
+        """What has ended; returns what is to be sent."""
         self._keep_time(exactly=True)
-        sessions = self._map("sessions").info.max_entries
-        self._sweep(sessions)
-        self._ghosts.clear()
+        datapath = self.world.datapath
+        sent = [port_unreachable(syn) for syn in datapath.sweep_syns()]
+        swept = datapath.sweep_sessions(0, self._map("sessions").info.max_entries)
+        self._nobody_sweeps()
+        return sent + [probe_segment(probe) for probe in swept.probes]
+
+    def _due(self, sent: Sent) -> bytes | None:
+        """What time has sent, as bytes; None: nobody sends it so late."""
+        if isinstance(sent.what, Probe):
+            is_over = sent.at + LIFETIMES.tcp_trans <= self.now
+            return None if is_over else wire.probe(sent.what.to_inside)
+        about = sent.what.about
+        assert isinstance(about, Packet4 | Packet6)
+        raw = self._stored.pop((about.source, about.destination))
+        return wire.own_error(sent.what, raw, about.destination.address)
 
     def _dubious(self) -> Iterator[tuple[float, float]]:
-        for session in self.state().sessions:
-            probed = LIFETIMES.tcp_trans if session.state is TcpState.ESTABLISHED else 0
-            end = session.deadline + probed + ENDING_S + MARGIN_S
-            yield session.deadline - MARGIN_S, end
+        state = self.state()
+        for syn in state.stored_syns:
+            yield syn.deadline - MARGIN_S, syn.deadline + MARGIN_S
+        for session in state.sessions:
+            deadline = session.deadline
+            yield deadline - MARGIN_S, deadline + ENDING_S + MARGIN_S
+            if session.state is TcpState.ESTABLISHED:
+                deadline += LIFETIMES.tcp_trans
+                yield deadline - MARGIN_S, deadline + ENDING_S + MARGIN_S
 
     def _keep_time(self, *, exactly: bool = False) -> None:
         """Have the data path's clock stand where ours does."""
@@ -142,17 +167,17 @@ class Twin:
         self._set_at = time.monotonic()
 
     def _jiffies(self) -> int:
-        return self._sweep(0).now
-
-    def _sweep(self, count: int) -> layout.Sweep:
         program = self.world.datapath.program("sweep_sessions")
-        _, told = program.call(layout.Sweep(first=0, count=count))
-        if not self.gateway.sweeps:  # that was no agent: new sessions look for those that ended
+        _, told = program.call(layout.Sweep(first=0, count=0))
+        return layout.Sweep.from_buffer_copy(told).now
+
+    def _nobody_sweeps(self) -> None:
+        """Unless somebody does: that was no agent, and new sessions look for those that ended."""
+        if not self.gateway.sweeps:
             sweepings = self._map("sweepings")
             sweeping = layout.Sweeping.from_buffer_copy(sweepings.lookup(bytes(4)) or b"")
             sweeping.by_agent_jiffies = 0
             sweepings.update(bytes(4), bytes(sweeping))
-        return layout.Sweep.from_buffer_copy(told)
 
     # Packets
 
@@ -168,23 +193,17 @@ class Twin:
         self._keep_time()
         raw = wire.write(packet, shape)
         seen = self.world.send(raw, entry)
-        try:
-            outcome = self.nat64.receive(packet, self.now, lambda one: self._chosen(packet, one))
-        except _NoBinding:
-            assert self._ghosts, f"no binding, and {seen} of\n{packet}"
-            assert isinstance(packet, Packet6)
-            # What ghosts have is not to be had: Address Unreachable.
-            outcome = Drop(DropReason.NO_PORT, OwnError(1, 3, packet))
+        outcome = self.nat64.receive(packet, self.now, lambda one: self._chosen(packet, one))
         self._compare(packet, raw, shape, seen, outcome)
-        if self.leave_out and findings.resets(packet):
-            self.forget()
+        if isinstance(outcome, Stored):
+            assert isinstance(packet, Packet4 | Packet6)
+            self._stored[packet.source, packet.destination] = raw
         return outcome
 
     def _chosen(self, packet: Any46, candidates: Candidates) -> Endpoint4:
         assert isinstance(packet, Packet6)
         found = self._binding_of(packet.protocol, packet.source)
-        if found is None:
-            raise _NoBinding
+        assert found is not None, self._tell(f"no binding for {packet}")
         return Endpoint4(IPv4Address(found.pool), found.pool_port)
 
     def _compare(
@@ -206,7 +225,7 @@ class Twin:
             case Forward():
                 packet = wire.write(outcome.packet, shape, wire.LIMIT - 1)
                 return "redirect", wire.canonical(packet)
-            case Drop(error=None):
+            case Drop(error=None) | Stored():
                 return "drop", b""
             case Drop(error=error):
                 assert error is not None
@@ -224,12 +243,6 @@ class Twin:
 
     def _leaves_out(self, packet: Any46) -> bool:
         return self.leave_out and any(one(self, packet) for one in findings.OPEN)
-
-    @property
-    def ghosts(self) -> list[Binding]:
-        """Bindings that ended since somebody has swept, and were not made anew."""
-        alive = self._bindings()
-        return [one for key, one in self._ghosts.items() if key not in alive]
 
     # Tables
 
@@ -259,12 +272,10 @@ class Twin:
     def _check_bindings(self, state: State) -> None:
         wanted = {(one.protocol, one.ipv6): one for one in state.bindings}
         found: dict[Key, Binding] = {}
-        for raw, _ in self._map("bindings6").items():
-            key = layout.Binding6Key.from_buffer_copy(raw)
-            protocol = PROTOCOLS[SessionProtocol(key.protocol)]
-            inside = Endpoint6(_address(key.inside), key.inside_port)
-            record = self._binding_of(protocol, inside)
-            assert record is not None, self._tell((protocol, inside))
+        for record in self._bindings():
+            protocol = PROTOCOLS[SessionProtocol(record.protocol)]
+            inside = Endpoint6(_address(record.inside), record.inside_port)
+            assert (protocol, inside) not in found, self._tell((protocol, inside))
             end = Endpoint4(IPv4Address(record.pool), record.pool_port)
             pref64 = self._pref64(record.prefix)
             found[protocol, inside] = Binding(protocol, inside, end, pref64)
@@ -306,62 +317,61 @@ class Twin:
         self.wait(2 * LIFETIMES.tcp_est, sweep=True)
         state = self.state()
         assert not state.bindings and not state.sessions
-        for name in ("sessions6", "sessions4", "bindings6", "clients", "filters4"):
+        for name in INDICES:
+            assert not slots_of(self._map(name)), self._tell(name)
+        for name in ("clients", "filters4"):
             assert not list(self._map(name).items()), self._tell(name)
+        assert not any(
+            layout.StoredSyn.from_buffer_copy(v).until for _, v in self._map("syns").items()
+        )
         for name in ("used4", "blocks4"):
             for key, value in self._map(name).items():
                 number = int.from_bytes(value, "little")
                 assert number in (0, 1 << 31), self._tell((name, key, value))
 
     def _found_sessions(self) -> dict[tuple[Any, ...], Session]:
-        """By their keys of the reference; both hashes lead to each. Deadlines are ours."""
-        found = {}
-        slots4 = dict(self._map("sessions4").items())
-        for raw, ref in self._map("sessions6").items():
-            key = layout.Session6Key.from_buffer_copy(raw)
-            slot = layout.SlotRef.from_buffer_copy(ref)
-            value = self._map("sessions").lookup(slot.slot.to_bytes(4, "little")) or b""
+        """By their keys of the reference; both indices lead to each. Deadlines are ours."""
+        found: dict[tuple[Any, ...], Session] = {}
+        slots = slots_of(self._map("sessions6"))
+        assert slots == slots_of(self._map("sessions4")), self._tell("a session of one side alone")
+        for slot in slots:
+            value = self._map("sessions").lookup(slot.to_bytes(4, "little")) or b""
             record = layout.Session.from_buffer_copy(value)
-            assert record.serial == slot.serial, self._tell("a session that has gone")
-            key4 = layout.Session4Key(
-                pool=record.pool,
-                remote=record.remote,
-                pool_port=record.pool_port,
-                remote_port=record.remote_port,
-                protocol=record.protocol,
+            assert record.word, self._tell("a session that has gone")
+            protocol = PROTOCOLS[SessionProtocol(record.protocol)]
+            state, until = (
+                SessionState(record.word & (1 << STATE_BITS) - 1),
+                record.word >> STATE_BITS,
             )
-            assert slots4.pop(bytes(key4)) == ref, self._tell("a session of one side alone")
-            protocol = PROTOCOLS[SessionProtocol(key.protocol)]
-            until = (record.word >> STATE_BITS) - self._zero
+            until -= self._zero
+            lapsed = round(self.now * jiffies_per_second()) >= until
+            if state is SessionState.SESSION_ESTABLISHED and lapsed:
+                state = SessionState.SESSION_TRANS  # nobody has noted it
+                until += round(LIFETIMES.tcp_trans * jiffies_per_second())
             session = Session(
                 protocol,
                 Endpoint6(_address(record.inside), record.inside_port),
                 Endpoint4(IPv4Address(record.pool), record.pool_port),
                 Endpoint4(IPv4Address(record.remote), record.remote_port),
                 self._pref64(record.prefix),
-                STATES[SessionState(record.word & (1 << STATE_BITS) - 1)],
+                STATES[state],
                 until / jiffies_per_second() - UNSEEN_S,
             )
-            assert bytes(key.inside) == bytes(record.inside)
+            assert _key(session) not in found, self._tell(session)
             found[_key(session)] = session
-        assert not slots4, self._tell("a session of the other side alone")
         return found
 
     def _binding_of(self, protocol: Protocol, inside: Endpoint6) -> layout.Binding | None:
-        key = layout.Binding6Key(
-            inside=_addr(inside.address), inside_port=inside.port, protocol=NUMBERS[protocol]
-        )
-        ref = self._map("bindings6").lookup(bytes(key))
-        if ref is None:
-            return None
-        slot = layout.SlotRef.from_buffer_copy(ref)
-        value = self._map("bindings").lookup(slot.slot.to_bytes(4, "little")) or b""
-        record = layout.Binding.from_buffer_copy(value)
-        assert record.serial == slot.serial, self._tell("a binding that has gone")
-        return record
+        wanted = (bytes(_addr(inside.address)), inside.port, NUMBERS[protocol])
+        for record in self._bindings():
+            if (bytes(record.inside), record.inside_port, record.protocol) == wanted:
+                return record
+        return None
 
-    def _bindings(self) -> dict[Key, Binding]:
-        return {(one.protocol, one.ipv6): one for one in self.state().bindings}
+    def _bindings(self) -> Iterator[layout.Binding]:
+        for slot in slots_of(self._map("bindings6")):
+            value = self._map("bindings").lookup(slot.to_bytes(4, "little")) or b""
+            yield layout.Binding.from_buffer_copy(value)
 
     def _pool_address(self, index: int) -> IPv4Address:
         for pool in self.gateway.pools:
@@ -388,7 +398,7 @@ def _forgives(gateway: Gateway, packet: Any46, outcome: Outcome, seen: Seen) -> 
         # Nor has a segment to be answered, from outside or of a hairpin; SYNs must not be.
         if not isinstance(packet, Packet4 | Packet6) or packet.protocol is not Protocol.TCP:
             return False
-        told = isinstance(packet, Packet6) and not packet.flags.syn
+        told = isinstance(packet, Packet6) and Segment.of(packet.flags) is not Segment.SYN
         own = gateway.translator.icmp_source6
         return seen.verdict == "drop" or (told and wire.is_from(seen.packet, own))
     if isinstance(outcome, Drop) and outcome.reason in LIMITS and outcome.error is None:

@@ -68,6 +68,13 @@ def own_error(error: OwnError, about: bytes, source: IPv4Address | IPv6Address) 
     return _ip(source, destination, ICMP4 if four else ICMP6, upper, 64)
 
 
+def probe(packet: Packet6) -> bytes:
+    """A segment with that tuple, numbers and window of 0 and ACK alone."""
+    ports = packet.source.port.to_bytes(2) + packet.destination.port.to_bytes(2)
+    segment = ports + bytes(8) + b"\x50\x10" + bytes(6)
+    return _ip(packet.source.address, packet.destination.address, TCP, segment, 64)
+
+
 def canonical(packet: bytes) -> bytes:
     """What is compared. AssertionError for a checksum that is wrong.
 

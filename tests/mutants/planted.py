@@ -1064,7 +1064,7 @@ _SETTINGS = (
         "the slow path takes a second hop",
     ),
     Mutant("small-link-mtu", "slow.h", "mtu >= 508 ? 508", "mtu >= 296 ? 508", "the next plateau"),
-    Mutant("small-link-mark", "slow.h", "bpf_ntohs(mac->mtu_bytes) : 0", "0 : 0", "no mark"),
+    Mutant("small-link-mark", "slow.h", "bpf_ntohs(mac->mark) : 0", "0 : 0", "no mark"),
     Mutant(
         "no-limit",
         "reject.h",
@@ -1217,7 +1217,8 @@ _TOLD_BY_SESSIONS = (
     Mutant(
         "session-refresh",
         "session.h",
-        "if (to.state == word_state(seen) && until - word_until(seen) < jiffies_per_second)",
+        "if (to.state == word_state(seen) &&\n"
+        "\t\t    word_until(after) - word_until(seen) < jiffies_per_second)",
         "if (to.state == word_state(seen))",
         "packets do not keep a session alive",
     ),
@@ -1253,7 +1254,7 @@ _TOLD_BY_SESSIONS = (
         "port-given-up",
         "pool4.h",
         "__sync_fetch_and_and(used, ~(1ULL << (port & 63)));",
-        "",
+        "barrier_var(used);",
         "ports are never free again",
     ),
     Mutant(
@@ -1292,6 +1293,45 @@ _TOLD_BY_SESSIONS = (
         "fragments of two packets are mixed",
     ),
     Mutant(
+        "order-unasked",
+        "../uplink.bpf.c",
+        "return slow_path_in_order(c, t->gw, p);",
+        "return slow_path(c, t->gw, p);",
+        "fragments of sessions are not put in order",
+    ),
+    Mutant(
+        "swept-again",
+        "session.h",
+        "session_end(gw, (next + i) % slots->fresh, when);",
+        "session_end(gw, (next * 0 + i) % slots->fresh, when);",
+        "without an agent the same few slots are swept, and a table that was full stays so",
+        first="tests/prog/test_session_floods.py",
+    ),
+    Mutant(
+        "sessions-unlimited",
+        "session.h",
+        "pool->max_sessions ? pool->max_sessions : GONE",
+        "GONE",
+        "one client may have all sessions",
+        first="tests/prog/test_session_floods.py",
+    ),
+    Mutant(
+        "dry-count",
+        "slots.h",
+        "\t\tif (dry_run)\n\t\t\treturn true;\n",
+        "",
+        "trace counts what it does not make",
+        first="tests/prog/test_trace_sessions.py",
+    ),
+    Mutant(
+        "dry-note",
+        "stateful.h",
+        "\t\treturn session_dry(gw, &key->inside, b->client_bits);\n",
+        "\t\treturn REASON_NONE;\n",
+        "trace knows no limit of sessions",
+        first="tests/prog/test_trace_sessions.py",
+    ),
+    Mutant(
         "port-delta",
         "l4.h",
         "l4->delta += (__u64)to + (__u16)~from;",
@@ -1305,9 +1345,134 @@ _TOLD_BY_SESSIONS = (
         "if (0)",
         "the state machine sees no FIN between known ports",
     ),
+    Mutant(
+        "no-checksum-kept",
+        "stateful.h",
+        "return udp->check ? REASON_NONE : DROP_UDP_ZERO_CHECKSUM;",
+        "return REASON_NONE;",
+        "datagrams that are dropped for want of a checksum make sessions",
+    ),
+    Mutant(
+        "no-checksum-told",
+        "../uplink.bpf.c",
+        "p->no_error |= why == DROP_UDP_ZERO_CHECKSUM && p->is_fragment;",
+        "",
+        "fragments without a checksum are answered",
+    ),
+    Mutant(
+        "port-given-before",
+        "binding.h",
+        "address != NO_SLOT && binding_of_port(address, protocol, port, &slot);",
+        "false;",
+        "whoever has a port that is given no more is not called there",
+    ),
+    Mutant(
+        "fragments-not-ours",
+        "fragment.h",
+        "if (note->kind == FRAGMENT_NOT_OURS)",
+        "if (0)",
+        "of what is the host's, fragments behind the first are translated",
+    ),
+    Mutant(
+        "wrong-before-whose",
+        "stateful.h",
+        "if (why && why != DROP_UDP_ZERO_CHECKSUM)",
+        "if (why)",
+        "datagrams without a checksum do not come to the host",
+    ),
 )
 
-_SESSIONS = tuple(replace(one, first="tests/prog/test_sessions.py") for one in _TOLD_BY_SESSIONS)
+_SESSIONS = tuple(
+    replace(one, first=one.first or "tests/prog/test_sessions.py") for one in _TOLD_BY_SESSIONS
+)
+
+_TOLD_BY_FINDINGS = (
+    Mutant(
+        "port-class",
+        "pool4.h",
+        "block_is_of_class(block, w->port) != of_class",
+        "block_is_of_class(block, w->port) == of_class",
+        "of a client's blocks, those of the other class go first",
+    ),
+    Mutant(
+        "port-not-given",
+        "stateful.h",
+        "port_is_ours(t->gw, key->pool, key->protocol, key->pool_port) ? why : PASS_NOT_OURS;",
+        "why;",
+        "the host gets no packets to ports of its own",
+    ),
+    Mutant(
+        "port-given-last",
+        "pool4.h",
+        "port <= pool->ports[protocol].last;",
+        "port < pool->ports[protocol].last;",
+        "the last port of a range is nobody's",
+    ),
+    Mutant(
+        "quote-not-ours",
+        "quote.h",
+        "return quote_is_ours(t, w) ? DROP_NO_SESSION : PASS_NOT_OURS;",
+        "return DROP_NO_SESSION;",
+        "the host gets no errors about what it sent from ports of its own",
+    ),
+    Mutant(
+        "hairpin-error",
+        "quote.h",
+        "if (why != PASS_NOT_OURS)",
+        "if (0)",
+        "errors about hairpins are sent out",
+    ),
+    Mutant(
+        "hairpin-error-caller",
+        "quote.h",
+        "w->q.has_far_port = !query;",
+        "w->q.has_far_port = false;",
+        "of what an error about a hairpin quotes, the caller's port stays",
+    ),
+    Mutant(
+        "hairpin-error-query",
+        "quote.h",
+        "query ? s->pool_port : s->remote_port;",
+        "s->remote_port;",
+        "errors about queries of hairpins are for nobody",
+    ),
+    Mutant(
+        "hairpin-error-identifier",
+        "quote.h",
+        "query ? caller->inside_port : s->pool_port;",
+        "s->pool_port;",
+        "of queries of hairpins, the identifier in errors is that of pool4",
+    ),
+    Mutant(
+        "refused-and-kept",
+        "stateful.h",
+        "return why ? why : open_46(gw, work, when, b, slot);",
+        "return open_46(gw, work, when, b, slot) ?: why;",
+        "what is refused makes a session first",
+    ),
+    Mutant(
+        "pool6-source-told",
+        "../uplink.bpf.c",
+        "(why == DROP_SOURCE_NOT_MAPPABLE || why == DROP_NOT_GLOBAL) &&",
+        "why == DROP_SOURCE_NOT_MAPPABLE &&",
+        "a source in 64:ff9b::/96 that is not global gets an ICMP error",
+    ),
+)
+
+_FOUND = tuple(
+    replace(one, first="tests/diff/test_session_findings.py") for one in _TOLD_BY_FINDINGS
+)
+
+_SLOTS = (
+    Mutant(
+        "slot-unlinked",
+        "slots.h",
+        "(__u32)__sync_lock_test_and_set(",
+        "0 * (__u32)__sync_lock_test_and_set(",
+        "of the slots that are given back, all but the last are lost",
+        "tests/prog/test_session_races.py",
+    ),
+)
 
 _TOLD_BY_VIEWS = (
     Mutant(
@@ -1327,8 +1492,8 @@ _TOLD_BY_VIEWS = (
     Mutant(
         "sweep-first",
         "../uplink.bpf.c",
-        "sweep->first + i, sweep->now",
-        "i, sweep->now",
+        "session_end(t.gw, sweep->first + i, sweep->now)",
+        "session_end(t.gw, i, sweep->now)",
         "each chunk is the first one",
     ),
     Mutant(
@@ -1341,6 +1506,149 @@ _TOLD_BY_VIEWS = (
 )
 
 _SWEEP = tuple(replace(one, first="tests/prog/test_session_views.py") for one in _TOLD_BY_VIEWS)
+
+_TOLD_BY_TCP = (
+    Mutant(
+        "syn-time",
+        "syn.h",
+        "until = when + (__u64)seconds * jiffies_per_second;",
+        "until = when + (__u64)seconds * jiffies_per_second / 4;",
+        "a SYN waits for a second",
+    ),
+    Mutant(
+        "syn-repeated",
+        "syn.h",
+        "if (syn_waits(key, when, false))\n\t\treturn DROP_SYN_REPEATED;",
+        "",
+        "a connection has several SYNs that wait",
+    ),
+    Mutant(
+        "syn-met",
+        "stateful.h",
+        "state = SESSION_ESTABLISHED;",
+        "state = SESSION_V6_INIT;",
+        "a simultaneous open is like any other",
+    ),
+    Mutant(
+        "syn-taken",
+        "stateful.h",
+        "syn_waits(key4, when, true);",
+        "{}",
+        "a SYN that was met is answered with an error",
+    ),
+    Mutant(
+        "syn-filtered",
+        "stateful.h",
+        "(gw->flags & GATEWAY_FILTER_ADDRESS || syn_waits(key, when, false))",
+        "syn_waits(key, when, false)",
+        "SYNs from known addresses come in where they are filtered",
+    ),
+    Mutant(
+        "syn-port",
+        "binding.h",
+        "if (work->waited_port >= 0 && work->waited_address == w->address)",
+        "if (0)",
+        "a node that calls whoever calls it gets another port",
+    ),
+    Mutant(
+        "syn-rate",
+        "../uplink.bpf.c",
+        "bucket_take(BUCKET_ICMP_ERRORS, t.gw->icmp_errors_per_second);",
+        "true;",
+        "SYNs are answered without any limit",
+    ),
+    Mutant(
+        "reset-forgotten",
+        "session.h",
+        "if (word_state(to) == SESSION_TRANS)\n\t\tsession_forget(gw, s);",
+        "",
+        "packets behind an RST pass by its session",
+    ),
+    Mutant(
+        "reset-one-way",
+        "session.h",
+        "pair_forget(&outside, &pool, s->remote_port, s->pool_port);",
+        "pair_forget(&pool, &outside, s->remote_port, s->pool_port);",
+        "packets from outside do",
+    ),
+    Mutant(
+        "lapse",
+        "session.h",
+        "if (word_is_alive(word, when) || word_state(word) != SESSION_ESTABLISHED)",
+        "if (true)",
+        "what was established just ends",
+    ),
+    Mutant(
+        "probe-port",
+        "../uplink.bpf.c",
+        "probe->src_port = s->remote_port;",
+        "probe->src_port = s->pool_port;",
+        "probes are from nobody that the node knows",
+    ),
+    Mutant(
+        "binding-shorter",
+        "session.h",
+        "if (b && word_end(gw, to) < word_end(gw, from))",
+        "if (0)",
+        "a binding lives as long as its session would have, had there been no RST",
+    ),
+    Mutant(
+        "binding-doubt",
+        "binding.h",
+        "b->doubtful = true;",
+        "{}",
+        "the same where it has another session",
+    ),
+    Mutant(
+        "room-ahead",
+        "stateful.h",
+        "return sweep_ahead_is_due(when) || session_has_ended(gw, &work->key4, when);",
+        "return when == 0;",
+        "what has ended counts against limits",
+    ),
+)
+
+_TCP = tuple(replace(one, first="tests/prog/test_session_tcp.py") for one in _TOLD_BY_TCP)
+
+_TOLD_BY_STATIC = (
+    Mutant(
+        "static-hold",
+        "binding.h",
+        "return b->flags & BINDING_STATIC || b->until_seconds",
+        "return b->until_seconds",
+        "a static binding is dead without sessions",
+    ),
+    Mutant(
+        "static-own-port",
+        "static.h",
+        "BINDING_STATIC | BINDING_OWN_PORT",
+        "BINDING_STATIC",
+        "the port of a static binding is counted in somebody's block",
+    ),
+    Mutant(
+        "static-sessions",
+        "static.h",
+        "if (s->binding == ending->binding && !tables_read(&t))",
+        "if (!tables_read(&t))",
+        "a static binding that goes ends all sessions",
+    ),
+    Mutant(
+        "static-port-taken",
+        "pool4.h",
+        "return used && !(__sync_fetch_and_or(used, bit) & bit);",
+        "return used && __sync_fetch_and_or(used, bit) + 1;",
+        "a static binding takes the port of another one",
+    ),
+    Mutant(
+        "static-address",
+        "stateful.h",
+        "b->pool == key->pool && ",
+        "",
+        "an address leads to bindings of the one that had its index before",
+    ),
+)
+
+_STATIC = tuple(replace(one, first="tests/prog/test_static.py") for one in _TOLD_BY_STATIC)
 
 MUTANTS = (
     *_ADDR,
@@ -1359,5 +1667,9 @@ MUTANTS = (
     *_SETTINGS,
     *_KNOWN,
     *_SESSIONS,
+    *_FOUND,
+    *_SLOTS,
     *_SWEEP,
+    *_TCP,
+    *_STATIC,
 )

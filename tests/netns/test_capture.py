@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sixlane capture`, with a real agent, real pings and the real tcpdump."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,26 @@ def test_pings_as_they_come_and_as_they_leave(agent: Agent, tmp_path: Path) -> N
     assert "192.31.196.53 > 192.175.48.2: ICMP echo request" in first
     assert len(_dumped(file, "ip6")) >= 6
     assert eventually(lambda: _attached(agent) == usual), "the usual programs are back"
+
+
+def test_a_session_is_named(agent: Agent) -> None:
+    """By its address and port of pool4, both ways, and by trace as well."""
+    netns.run(agent.internet, ["ip", "route", "add", "192.31.197.8/32", "via", "192.31.196.1"])
+    agent.apply(changed(GATEWAY, pool4=[{"name": "pods", "ipv4": ["192.31.197.8"]}]))
+    to = "64:ff9b::192.31.196.53"
+    ping = ["ping", "-n", "-q", "-c", "1", "-I", "2001:db8:64::2", to]
+    netns.run(agent.pod, ping, check=False)  # neighbours get known
+    with capturing(agent, "--packets", "2", "--only", "sent", "icmp") as capture:
+        netns.run(agent.pod, ping)
+        lines = capture.communicate(timeout=30)[0].decode().splitlines()
+    ends = [
+        re.search(r"sent: (?:64|46), pool4 (192\.31\.197\.8:\d+) ", line) for line in lines[-2:]
+    ]
+    assert ends[0] and ends[1] and ends[0][1] == ends[1][1], lines
+    told = agent.sixlane("trace", f"192.31.196.53:1 -> {ends[0][1]} udp")
+    assert "drop_no_binding" in told
+    listed = agent.sixlane("session", "list", "--protocol", "icmp")
+    assert ends[0][1] in listed
 
 
 def test_lines_for_people_and_reasons(agent: Agent) -> None:

@@ -14,7 +14,7 @@ from sixlane.lab import gateway, programs, raising, servers
 from sixlane.lab.pages import content
 from sixlane.lab.place import Place
 from sixlane.lab.session import Session, Silent
-from sixlane.lab.steps import names, web
+from sixlane.lab.steps import names, pool4, web
 from sixlane.lab.topology import CLIENT4, SERVICE4, WEB4, WEB4_NAME, embed
 from sixlane.net import ethtool, link, netns, route
 from tests.netns.labs import ATTACHMENTS, needs_lab, pinging
@@ -39,6 +39,11 @@ def test_killed_agent_leaves_forwarding_and_names(
         assert gateway.run(place, "status").status == 3
         _both_ways(session)
         assert to_client.poll() is None and to_pod.poll() is None  # still under way
+
+
+def test_sessions_outlive_a_killed_agent(place: Place, attach: str) -> None:
+    session, _ = _raise(place, attach)
+    pool4.download_outlives_agent(session)
 
 
 def test_new_agent_adopts_what_is_there(place: Place, attach: str) -> None:

@@ -30,6 +30,23 @@ def there() -> Iterator[str]:
         yield name
 
 
+def test_a_proxy_comes_and_goes(there: str) -> None:
+    """And is told from those of others."""
+    far = ip_address("192.31.197.8")
+    assert far.version == 4
+    spaces.command("ip", "neighbour", "add", "proxy", "192.31.197.9", "dev", "left")
+    neigh.add_proxy("left", far, 64)
+    assert neigh.list_proxies(64) == {(link.index("left"), far)}
+    shown = spaces.ip("neighbour", "show", "proxy")
+    assert sorted(one["dst"] for one in shown) == ["192.31.197.8", "192.31.197.9"]
+    neigh.remove_proxy("left", far)
+    assert neigh.list_proxies(64) == set()
+    with pytest.raises(
+        KernelError, match=r"remove neighbour proxy 192\.31\.197\.8 from device left"
+    ):
+        neigh.remove_proxy("left", far)
+
+
 @BOTH
 def test_a_permanent_neighbour_comes_changes_and_goes(far: neigh.IPAddress) -> None:
     for mac in (MAC, OTHER_MAC):

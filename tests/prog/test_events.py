@@ -245,6 +245,9 @@ OF_SESSIONS = (
     "NO_PORT",
     "TOO_MANY_SESSIONS",
     "TABLE_FULL",
+    "SYN_STORED",
+    "SYN_REPEATED",
+    "SYN_STORE_FULL",
 )
 
 
@@ -252,7 +255,7 @@ def test_every_reason_has_an_event_here() -> None:
     tested = {f"DROP_{case.reason}" for case in CASES}
     tested |= {"DROP_NO_ROUTE", "DROP_BLACKHOLE", "DROP_FORWARDING_OFF", "DROP_NO_SLOW_PATH"}
     all_of_them = {reason.name for reason in Reason if reason.name.startswith("DROP_")}
-    all_of_them -= {f"DROP_{name}" for name in OF_SESSIONS}  # test_sessions.py
+    all_of_them -= {f"DROP_{name}" for name in OF_SESSIONS}  # test_sessions.py, test_session_tcp.py
     assert all_of_them - tested == {"DROP_RESIZE_FAILED"}  # no test run leads there
 
 

@@ -26,6 +26,7 @@ from tests.world import World, raise_world, tables_for
 pytestmark = [pytest.mark.prog, needs.root]
 
 FEW = Room(sessions=64, bindings=64, clients=64, addresses=4)
+OF_NO_PACKET = ("sweepings", "static_works")  # words with programs that are called
 MORE = Room(sessions=128, bindings=256, clients=512, addresses=8, filters=128)
 
 
@@ -62,7 +63,7 @@ def check(world: World, datapath: Datapath) -> None:
     for name in SESSION_TABLES:
         with Map.from_pin(datapath._pins.map(name)) as pinned:
             assert pinned.info.id == datapath.maps()[name].info.id
-            assert pinned.info.id in in_use or name == "sweepings", name
+            assert pinned.info.id in in_use or name in OF_NO_PACKET, name
     for name in ("uplink_tc", "uplink_xdp", "sweep_sessions"):
         with Program.from_pin(datapath._pins.programs / name) as program:
             assert program.info.id == datapath.program(name).info.id
@@ -168,9 +169,9 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4, 5, 16, 17, 18, 26, 30, 31, 33, 34, 35])
+@pytest.mark.parametrize("steps", [0, 1, 5, 6, 7, 22, 23, 24, 34, 40, 41, 46, 47])
 def test_killed_on_the_way(world: World, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """4 programs and 13 maps are pinned anew, then 2 devices get their programs. Whatever is there,
+    """6 programs and 17 maps are pinned anew, then 2 devices get their programs. Whatever is there,
     the next start makes sense of it."""
     left = steps
 

@@ -22,6 +22,7 @@ from sixlane.datapath.sessions import (
     Wanted,
 )
 from tests import needs
+from tests.index import INDICES, slots_of
 from tests.packets import tcp, udp
 from tests.prog.test_sessions import (
     EVERY,
@@ -33,6 +34,7 @@ from tests.prog.test_sessions import (
     ROOM,
     back,
     configure,
+    fragments6,
     out,
     sent4,
     wait,
@@ -69,7 +71,11 @@ def clients(world: World, wanted: Wanted = ANY) -> list[Client]:
 
 
 def sweep(world: World) -> int:
-    return world.datapath.sweep_sessions(0, world.datapath.session_slots())
+    return world.datapath.sweep_sessions(0, world.datapath.session_slots()).ended
+
+
+def no_send(packet: bytes) -> None:
+    raise AssertionError(f"sent {packet.hex()}")
 
 
 def swept_at(world: World) -> int:
@@ -133,7 +139,22 @@ def test_clients_and_their_blocks(world: World) -> None:
         "sessions": Use(71, 4096),
         "bindings": Use(71, 4096),
         "clients": Use(2, 256),
+        "syns": Use(0, 1024),
+        "filters4": Use(0, 4096),
+        "fragments": Use(0, 4096),
     }
+
+
+def test_peers_and_fragments_fill_tables(world: World) -> None:
+    configure(world, EVERY, slow=world.lan.ifindex, filter_address=True)
+    for number in range(3):
+        sent4(out(world, "tc", udp(sport=2000 + number, dport=53)))
+    fill = records(world).fill()
+    assert (fill["filters4"], fill["fragments"]) == (Use(3, 4096), Use(0, 4096))
+    first, _ = fragments6(udp(1600, sport=2000))
+    world.run(first, "tc")
+    fill = records(world).fill()
+    assert (fill["filters4"], fill["fragments"]) == (Use(3, 4096), Use(1, 4096))
 
 
 def test_states_by_their_names(world: World) -> None:
@@ -199,8 +220,9 @@ def test_a_sweep_gives_all_back(world: World) -> None:
     for one in records(world).pool_use():
         assert one.blocks.used == 0 and {use.used for use in one.ports.values()} == {0}
     maps = world.datapath.maps()
-    for name in ("sessions6", "sessions4", "bindings6", "clients"):
-        assert list(maps[name].items()) == [], name
+    for name in INDICES:
+        assert slots_of(maps[name]) == [], name
+    assert list(maps["clients"].items()) == []
     for name in ("ports4", "used4", "blocks4"):
         assert not any(any(values) for _, values in maps[name].rows()), name
     for n in range(100):  # and all of it can be had again, from the same slots
@@ -212,9 +234,9 @@ def test_slots_are_swept_by_number(world: World) -> None:
     for n in range(10):
         sent4(out(world, "tc", udp(sport=2000 + n)))
     wait(world, 300 + LATE_S)
-    assert world.datapath.sweep_sessions(2, 3) == 3
-    assert world.datapath.sweep_sessions(0, 3) == 2
-    assert world.datapath.sweep_sessions(5, 4096) == 5
+    assert world.datapath.sweep_sessions(2, 3).ended == 3
+    assert world.datapath.sweep_sessions(0, 3).ended == 2
+    assert world.datapath.sweep_sessions(5, 4096).ended == 5
 
 
 def test_a_sweep_tells_that_the_agent_is_there(world: World) -> None:
@@ -225,7 +247,7 @@ def test_a_sweep_tells_that_the_agent_is_there(world: World) -> None:
     sent4(out(world, "tc", udp(sport=3000)))
     assert records(world).fill()["sessions"].used == 1
     assert swept_at(world) == 0, "to look is not to sweep"
-    assert world.datapath.sweep_sessions(4095, 1) == 0
+    assert world.datapath.sweep_sessions(4095, 1).ended == 0
     assert swept_at(world) > 0
     wait(world, 300 + LATE_S)
     sent4(out(world, "tc", udp(sport=3001)))
@@ -237,7 +259,7 @@ def test_the_agents_round(world: World) -> None:
         sent4(out(world, "tc", udp(sport=2000 + n)))
     wait(world, 300 + LATE_S)
     seconds = [0.0]
-    round_ = Sweep(world.datapath, lambda: seconds[0])
+    round_ = Sweep(world.datapath, no_send, lambda: seconds[0])
     for _ in range(20):
         assert round_.step()
         seconds[0] += STEP_S
@@ -252,7 +274,7 @@ def test_the_agent_sweeps_and_looks(world: World) -> None:
     nothing: Any = None  # is remembered of devices, as none is attached to
     part = GatewayPart(world.datapath.root, nothing)
     assert part.session_records() is None and part.session_slots() == 0
-    assert part.sweep_sessions(0, 1) == 0, "there is no data path yet"
+    assert part.sweep_sessions(0, 1).ended == 0, "there is no data path yet"
     part._datapath = world.datapath
     for n in range(3):
         sent4(out(world, "tc", udp(sport=2000 + n)))
@@ -314,20 +336,6 @@ def test_clients_with_the_most_first(world: World) -> None:
     assert [(one.bindings, one.sessions) for one in by_bindings] == [(2, 2)]
 
 
-def test_a_static_binding_needs_no_session(world: World) -> None:
-    """Such a one is held once more than it has sessions."""
-    sent4(out(world, "tc", udp(sport=5001)))
-    held = world.datapath.maps()["bindings"].mmap()
-    offset = 16  # behind the inside address
-    held[offset : offset + 4] = (2).to_bytes(4, "little")
-    del held
-    assert [(one.sessions, one.static) for one in bindings(world)] == [(1, True)]
-    wait(world, 300 + LATE_S)
-    assert [(one.sessions, one.static) for one in bindings(world)] == [(0, True)]
-    assert sweep(world) == 1
-    assert [(one.sessions, one.static) for one in bindings(world)] == [(0, True)]
-
-
 def test_without_pool4_there_is_nothing() -> None:
     from tests.unit.rfc.vectors import TRANSLATOR
 
@@ -343,3 +351,28 @@ def test_they_outlive_the_data_path(world: World) -> None:
     kept = records(world)
     world.datapath.close()
     assert [one.inside_port for block in kept.sessions() for one in block] == [5001]
+
+
+def test_what_was_established_is_in_trans_when_its_time_is_over(world: World) -> None:
+    """Whether or not somebody has swept."""
+    sent = sent4(out(world, "tc", tcp(sport=5002, dport=443, flags="S")))
+    assert back(world, "tc", tcp(sport=443, dport=sent[TCP].sport, flags="SA"), sent.src)
+    assert [one.state for one in sessions(world)] == ["ESTABLISHED"]
+    wait(world, 7440 + LATE_S)
+    for _ in range(2):
+        (one,) = sessions(world, Wanted(state="TRANS"))
+        assert one.remaining_s == pytest.approx(240, abs=3)
+        assert records(world).count() == {("tcp", "TRANS"): 1}
+        assert [one.sessions for one in bindings(world)] == [1]
+        sweep(world)
+    wait(world, 240)
+    assert sessions(world) == []
+
+
+def test_syns_that_wait_are_counted(world: World) -> None:
+    for number in range(3):
+        back(world, "xdp", tcp(sport=80, dport=40001 + number, flags="S"), str(POOL[0]))
+    assert records(world).fill()["syns"] == Use(3, 1024)
+    assert sessions(world) == [], "they have no inside end"
+    wait(world, 6.1)
+    assert records(world).fill()["syns"] == Use(0, 1024)

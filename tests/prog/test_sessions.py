@@ -18,15 +18,16 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
-from sixlane.datapath.layout import Lifetime, SessionProtocol
+from sixlane.datapath.layout import Lifetime, SessionProtocol, SlowMark
 from sixlane.datapath.loader import jiffies_per_second
 from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
 from sixlane.model import RangeList
 from sixlane.nat64.known import ranges_table
 from tests import needs
+from tests.index import INDICES, slots_of
 from tests.packets import ip4, ip6, tcp, udp
 from tests.unit.rfc.vectors import OUTSIDE4, OUTSIDE6, ROUTER4, ROUTER6, TRANSLATOR
-from tests.world import FAR_MAC, NEAR_MAC, Entry, Seen, World, raise_world, tables_for
+from tests.world import FAR_MAC, Entry, Seen, World, raise_world, tables_for
 
 pytestmark = [pytest.mark.prog, needs.root]
 
@@ -50,6 +51,7 @@ LATE_S = 3
 EVERY = PoolEntry(
     "default", 0, IPv6Network("::/0"), [PoolRange(POOL[0], 4, 0)], PORTS, block_ports=64, blocks=2
 )
+_IN_ORDER_MAC = bytes.fromhex("06360064") + SlowMark.SLOW_IN_ORDER.to_bytes(2)
 both = pytest.mark.parametrize("entry", ["xdp", "tc"])
 
 
@@ -60,13 +62,23 @@ def world() -> Iterator[World]:
         yield raised
 
 
-def configure(world: World, pool: PoolEntry, *, slow: int = 0, **more: Any) -> None:
-    """`slow`: the device that the slow path is to come back by."""
+def configure(
+    world: World,
+    pool: PoolEntry,
+    *,
+    slow: int = 0,
+    errors_per_second: int | None = None,
+    pool4: str = str(POOL),
+    **more: Any,
+) -> None:
+    """`slow`: the device that the slow path is to come back by. `errors_per_second`: of ICMP, None:
+    no limit."""
     tables = tables_for(TRANSLATOR, world.wan, world.lan)
+    tables = replace(tables, icmp_errors_per_second=errors_per_second)
     if slow and tables.slow:
         tables = replace(tables, slow=replace(tables.slow, ifindex=slow))
     stateful = Stateful([pool], LIFETIMES, **more)
-    ranges = ranges_table([], RangeList(), [], RangeList.of([POOL]))
+    ranges = ranges_table([], RangeList(), [], RangeList.of([IPv4Network(pool4)]))
     world.commit(replace(tables, stateful=stateful, ranges=ranges))
 
 
@@ -191,8 +203,9 @@ def test_errors_from_outside(world: World, entry: Entry) -> None:
     error = ICMP(type=11, code=0) / sent
     told = sent6(world.run(bytes(ip4(src=ROUTER4, dst=sent.src) / error), entry))
     assert told[ICMPv6EchoRequest].id == 77
-    stray = ICMP(type=11, code=0) / ip4(src=str(POOL[0]), dst=OUTSIDE4) / udp(sport=999)
-    seen = world.run(bytes(ip4(src=ROUTER4, dst=str(POOL[0])) / stray), entry)
+    stray = ip4(src=str(POOL[0]), dst=OUTSIDE4) / udp(sport=1999)
+    error = ICMP(type=11, code=0) / stray
+    seen = world.run(bytes(ip4(src=ROUTER4, dst=str(POOL[0])) / error), entry)
     assert (seen.verdict, seen.reasons) == ("drop", {"drop_no_session": 1})
 
 
@@ -240,9 +253,11 @@ def test_address_dependent_filtering(world: World, entry: Entry) -> None:
     seen = world.run(packet, entry)
     assert seen.reasons == {"drop_filtered": 1, "icmp_error_sent": 1}
     assert (IP(seen.packet)[ICMP].type, IP(seen.packet)[ICMP].code) == (3, 13)
-    syn = bytes(ip4(src=ROUTER4, dst=sent.src) / tcp(sport=53, dport=sent[UDP].sport))
-    sent4(out(world, entry, tcp(sport=5000)))
-    assert world.run(syn, entry).reasons in ({"drop_filtered": 1}, {"drop_no_binding": 1})
+    sent = sent4(out(world, entry, tcp(sport=5000)))
+    for flags, why in (("A", "drop_filtered"), ("S", "drop_syn_stored")):
+        segment = bytes(ip4(src=ROUTER4, dst=sent.src) / tcp(dport=sent[TCP].sport, flags=flags))
+        seen = world.run(segment, entry)
+        assert (seen.verdict, seen.reasons) == ("drop", {why: 1})
 
 
 @pytest.mark.conformance(88)
@@ -288,8 +303,9 @@ def test_nobody_is_there(world: World, entry: Entry) -> None:
 @both
 def test_idle_sessions_end(world: World, entry: Entry) -> None:
     sent = sent4(out(world, entry, udp(sport=5000)))
-    wait(world, 299)
-    sent6(back(world, entry, udp(sport=53, dport=sent[UDP].sport), sent.src))
+    for _ in range(2):
+        wait(world, 299)
+        sent6(back(world, entry, udp(sport=53, dport=sent[UDP].sport), sent.src))
     wait(world, 299)
     sent4(out(world, entry, udp(sport=5000)))
     wait(world, 300 + LATE_S)
@@ -412,7 +428,8 @@ def _index(packet: IP) -> int:
 
 
 def _used(world: World, name: str) -> int:
-    return sum(1 for _ in world.datapath.maps()[name].items())
+    map = world.datapath.maps()[name]
+    return len(slots_of(map)) if name in INDICES else sum(1 for _ in map.items())
 
 
 @pytest.mark.conformance(95)
@@ -423,7 +440,7 @@ def test_fragments_are_put_in_order_first(world: World, entry: Entry) -> None:
     for packet in (first, second):
         seen = world.run(packet, entry)
         assert (seen.verdict, seen.reasons) == ("redirect", {"forward_slow_path": 1})
-        assert seen.frame[:12] == FAR_MAC + NEAR_MAC
+        assert seen.frame[:12] == FAR_MAC + _IN_ORDER_MAC
         assert IPv6(seen.packet).hlim == IPv6(packet).hlim + 1
 
 
@@ -449,6 +466,64 @@ def test_fragments_in_order(world: World) -> None:
     assert got[0][UDP].dport == 5000 and len(got) == 3
     wait(world, 3)
     assert world.run(pieces[1], "tc").reasons == {"drop_no_session": 1}
+
+
+@pytest.mark.conformance(73)
+@both
+def test_other_ports_are_the_hosts(world: World, entry: Entry) -> None:
+    """Whatever is wrong with the packet: it is not ours to say."""
+    to = str(POOL[0])
+    for upper in (tcp(dport=179), udp(dport=53), udp(dport=53, chksum=0)):
+        for ttl in (1, 61):
+            seen = world.run(bytes(ip4(src=OUTSIDE4, dst=to, ttl=ttl) / upper), entry)
+            assert (seen.verdict, seen.reasons) == ("pass", {"pass_not_ours": 1})
+    seen = world.run(bytes(ip4(src=OUTSIDE4, dst=to) / udp(dport=1024)), entry)
+    assert seen.reasons == {"drop_no_binding": 1}
+
+
+@pytest.mark.conformance(73)
+def test_a_port_that_was_given_stays_ours(world: World) -> None:
+    """Until its binding ends: who got it is still called there."""
+    sent = sent4(out(world, "tc", udp(sport=5000)))
+    configure(world, replace(EVERY, ports={protocol: (60000, 60063) for protocol in PORTS}))
+    port = sent[UDP].sport
+    assert not 60000 <= port <= 60063
+    answer = udp(sport=53, dport=port)
+    assert sent6(back(world, "tc", answer, sent.src))[UDP].dport == 5000
+    wait(world, 300 + LATE_S)
+    world.datapath.sweep_sessions(0, ROOM.sessions)
+    assert back(world, "tc", answer, sent.src).reasons == {"pass_not_ours": 1}
+
+
+@pytest.mark.conformance(73)
+def test_fragments_to_other_ports(world: World) -> None:
+    """They are put in order, as only the first one tells whose they are."""
+    packet = ip4(src=OUTSIDE4, dst=str(POOL[0]), flags=0) / udp(1600, sport=53, dport=53)
+    pieces = [bytes(piece) for piece in fragment(packet, 800)]
+    for piece in pieces:
+        assert world.run(piece, "tc").reasons == {"forward_slow_path": 1}
+    configure(world, EVERY, slow=world.wan.ifindex)
+    for piece in pieces:  # there is a route to somewhere else
+        assert world.run(piece, "tc").reasons == {"forward_native": 1}
+
+
+@pytest.mark.conformance(96)
+def test_fragments_without_a_checksum(world: World) -> None:
+    """They are dropped in silence. What is whole is answered; neither makes a session."""
+    bound = sent4(out(world, "tc", udp(sport=5000)))
+    stranger = udp(1600, sport=54, dport=bound[UDP].sport, chksum=0)
+    packet = ip4(src=OUTSIDE4, dst=bound.src, flags=0) / stranger
+    seen = world.run(bytes(packet), "tc")
+    assert seen.reasons == {"drop_udp_zero_checksum": 1, "icmp_error_sent": 1}
+    configure(world, EVERY, slow=world.wan.ifindex)
+    pieces = [world.run(bytes(piece), "tc") for piece in fragment(packet, 800)]
+    assert [seen.reasons for seen in pieces] == [
+        {"drop_udp_zero_checksum": 1},
+        {"drop_no_session": 1},
+        {"drop_no_session": 1},
+    ]
+    assert {seen.verdict for seen in pieces} == {"drop"}
+    assert _used(world, "sessions4") == 1
 
 
 def fragments6(upper: Packet) -> list[bytes]:

@@ -23,7 +23,10 @@ class Selection:
 # Asked of a compiler and not of a kernel, and half a minute each.
 _COMPILES = "--deselect=tests/prog/test_digests.py"
 # A guest has one CPU.
-_TWO_CPUS = "--deselect=tests/prog/test_session_races.py"
+_TWO_CPUS = (
+    "--deselect=tests/prog/test_session_races.py",
+    "--deselect=tests/prog/test_static.py::test_packets_meanwhile",
+)
 # Half a minute each, for lists and packets that are many and not of another kind.
 _LONG = (
     "--deselect=tests/prog/test_tables.py::test_a_long_list",
@@ -47,8 +50,13 @@ _LONG = (
             "capture.py::test_nobody_reads",
             "capture.py::test_over_the_rate",
             "capture.py::test_what_is_asked_for",
-            "session_tables.py::test_killed_on_the_way",
+            # Of Python rather than of a kernel, or many packets, and each loads the programs anew.
+            "session_clock.py",
+            "session_floods.py",
+            "session_tables.py",
+            "session_tcp.py::test_a_flood_of_syns",
             "session_views.py",
+            "trace_sessions.py",
         )
     ),
 )
@@ -69,7 +77,7 @@ CI = (
             *_traffic("offloads", "small_links", "big_tcp"),
         ),
     ),
-    Selection("6.1", "clang", ("tests/prog", _COMPILES, _TWO_CPUS, *_LONG), _ON_6_1),
+    Selection("6.1", "clang", ("tests/prog", _COMPILES, *_TWO_CPUS, *_LONG), _ON_6_1),
 )
 
 _TRAFFIC = _traffic(
@@ -80,7 +88,7 @@ ALL = tuple(
     selection
     for compiler in ("clang", "clang-19")
     for selection in (
-        Selection("6.12", compiler, ("tests/prog", _COMPILES, _TWO_CPUS, *_TRAFFIC)),
-        Selection("6.1", compiler, ("tests/prog", _COMPILES, _TWO_CPUS), _ON_6_1),
+        Selection("6.12", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS, *_TRAFFIC)),
+        Selection("6.1", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS), _ON_6_1),
     )
 )

@@ -82,7 +82,7 @@ class Agent:
             store = stack.enter_context(Store(settings.store))
             gateway = GatewayPart(settings.bpffs, store)
             stack.callback(gateway.close)
-            gateway.open()
+            gateway.open(store.load().resources())
             place = Place(settings.run_dir, settings.state_dir)
             supervisor = Units(settings.dns64_unit) if settings.dns64_unit else Direct()
             resolvers = ResolversPart(place, supervisor)

@@ -2,14 +2,15 @@
 """Captures: whom they are for, what of a packet is wanted, and what is told of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from typing import Any
 
 from sixlane.agent.drops import rfc3339
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath.capturing import Captured, CaptureReader, Rule
-from sixlane.nat64.headers import layer3, summary
+from sixlane.nat64.headers import end_in, layer3, summary
 from sixlane.net import link
 
 _BATCH = 256
@@ -32,12 +33,15 @@ class Asked:
 class Capture:
     """Packets that are wanted, as plain data. Used by one thread at a time."""
 
-    def __init__(self, reader: CaptureReader, filter: Filter | None) -> None:
-        self._reader, self._filter = reader, filter
+    def __init__(
+        self, reader: CaptureReader, filter: Filter | None, pool4: Container[IPv4Address] = ()
+    ) -> None:
+        self._reader, self._filter, self._pool4 = reader, filter, pool4
 
     def read(self) -> Sequence[Told]:
         """What there is now."""
-        return [as_data(one) for one in self._reader.read(_BATCH) if self._is_wanted(one)]
+        found = self._reader.read(_BATCH)
+        return [as_data(one, self._pool4) for one in found if self._is_wanted(one)]
 
     def missed(self) -> Told | None:
         """How many packets there were beside, since this was last asked; None: none."""
@@ -74,8 +78,8 @@ def narrowed(rule: Rule, expression: str) -> Rule:
     return rule
 
 
-def as_data(one: Captured) -> Told:
-    """A packet as the API tells it."""
+def as_data(one: Captured, pool4: Container[IPv4Address] = ()) -> Told:
+    """A packet as the API tells it. `pool4`: those addresses, to name a session by."""
     return {
         "time": rfc3339(one.time_ns),
         "device": link.name_or_number(one.ifindex),
@@ -84,7 +88,15 @@ def as_data(one: Captured) -> Told:
         "reasons": [reason.name.lower() for reason in one.reasons],
         "before": _frame(one.before, one.before_bytes),
         "after": None if one.after is None else _frame(one.after, one.after_bytes),
+        "pool4": _pool4_end(one, pool4),
     }
+
+
+def _pool4_end(one: Captured, pool4: Container[IPv4Address]) -> str | None:
+    """Address and port of pool4 that a packet came to, or left from."""
+    return end_in(layer3(one.before)[1], "destination", pool4) or (
+        end_in(layer3(one.after)[1], "source", pool4) if one.after is not None else None
+    )
 
 
 def _frame(data: bytes, whole_bytes: int) -> Told:

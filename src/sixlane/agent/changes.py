@@ -104,8 +104,9 @@ class Changes:
             self._put_in_force(plans, result.state)
             _tell(result, [*notes, *changes])
         views = self._views_of(result)
+        warnings = [*result.warnings, *(line for _, plan in plans for line in plan.warnings())]
         return Applied(
-            revision, result.outcomes, changes, dry_run, result.versions, result.warnings, views
+            revision, result.outcomes, changes, dry_run, result.versions, warnings, views
         )
 
     def _put_in_force(self, plans: Plans, new: State) -> None:

@@ -20,12 +20,13 @@ from sixlane.agent.natives import Natives
 from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
 from sixlane.bpf.pcap import Filter
-from sixlane.datapath import Counters, Datapath
+from sixlane.datapath import NOTHING_SWEPT, Counters, Datapath, Swept
 from sixlane.datapath.layout import Limit
 from sixlane.datapath.sessions import SessionRecords
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
+    Announced,
     Done,
     Network,
     Observed,
@@ -40,12 +41,15 @@ from sixlane.nat64 import (
     device_troubles,
     gateway_status,
     namespace_name,
+    observe_announced,
     observe_gateway,
     plan_gateway,
     remove_slow_path,
     restore_originals,
+    room_for,
     trace,
     unsettled_troubles,
+    withdraw,
 )
 from sixlane.net.monitor import KINDS
 
@@ -53,6 +57,7 @@ _log = logging.getLogger("sixlane.gateway")
 
 _FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
 _FOR_DEVICES = {"link", "address"}
+_FOR_ANNOUNCEMENT = {"route", "neighbour", "link"}
 _FOR_SETTINGS = {"link", "setting"}
 _REST = 20.0  # how many times as long as a look the pause behind it is
 _NO_SLOW_PATH = Trouble("", "SlowPathAbsent", "it is not there: nothing can be fragmented")
@@ -83,6 +88,8 @@ class GatewayPart:
         self._bound: dict[str, int] = {}  # as kept in the originals
         self._failed: list[Trouble] = []
         self._unsettled: list[Trouble] = []
+        self._pool4: list[Trouble] = []
+        self._announced: Announced | None = None  # as the last apply left it
         self._told: set[str] = set()  # troubles that are in the log
         self._seen: object = None
         self._choice = Choice()
@@ -94,9 +101,10 @@ class GatewayPart:
         self._pool_names: dict[int, str] = {}  # of pool4's entries, by their ids
         self._closing = threading.Lock()  # held by who uses the data path without the other lock
 
-    def open(self) -> None:
-        """Load the programs, or adopt what is pinned."""
-        self._open()
+    def open(self, desired: Desired) -> None:
+        """Load the programs, or adopt what is pinned. Tables that are made now are as large as what
+        is desired needs them."""
+        self._open(_gateway_of(desired))
 
     def plan(self, desired: Desired, before: Desired) -> Plan:
         with self._lock:
@@ -104,7 +112,7 @@ class GatewayPart:
             if gateway is None and self._datapath is None and not self._pins.exists():
                 return Plan(None)  # after a teardown: nothing is there, and nothing is to be
             self._planned_from = observe_gateway(
-                self._open(), self._choice.why(), self._natives.of(gateway)
+                self._open(gateway), self._choice.why(), self._natives.of(gateway)
             )
             self._bound = bindings(self._originals)
             try:
@@ -154,6 +162,7 @@ class GatewayPart:
                 (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
                 or (self._choice.why() is not None) != chose
                 or self._natives.of(self._gateway) != self._planned_from.native
+                or (bool(kinds & _FOR_ANNOUNCEMENT) and observe_announced() != self._announced)
                 or (bool(kinds & _FOR_SETTINGS) and self._must_be_reset())
             )
 
@@ -171,6 +180,7 @@ class GatewayPart:
             chosen = choose_devices(resource, self._now, resource, self._bound)
             troubles = device_troubles(chosen, self._now, [*self._failed, *self._unsettled])
             slow = [] if self._now.slow_path else [_NO_SLOW_PATH]
+            pool4 = self._pool4
             why = self._choice.why()
         not_attached = [one for one in troubles if one.unused]
         in_disorder = [one for one in troubles if not one.unused]
@@ -178,6 +188,7 @@ class GatewayPart:
             _condition("DevicesAttached", not_attached),
             _condition("DevicesInOrder", in_disorder, needed=False),
             _condition("SlowPathReady", slow),
+            _condition("Pool4InOrder", pool4, needed=False),
             _condition(
                 "NextHopsRemembered",
                 [Trouble("", "DependOnMore", why)] if why else [],
@@ -212,17 +223,27 @@ class GatewayPart:
                 return None
             return self._datapath.session_records(self._pool_names, clients=clients, pools=pools)
 
+    def is_stateful(self) -> bool:
+        """Whether there is a data path with a pool4."""
+        with self._closing:
+            return self._datapath is not None and self._datapath.is_stateful()
+
     def session_slots(self) -> int:
         """How many slots there are to sweep; 0 also while there is no data path."""
         with self._closing:
             return self._datapath.session_slots() if self._datapath is not None else 0
 
-    def sweep_sessions(self, first: int, count: int) -> int:
+    def sweep_sessions(self, first: int, count: int) -> Swept:
         """See `Datapath.sweep_sessions`."""
         with self._closing:
             if self._datapath is None:
-                return 0
+                return NOTHING_SWEPT
             return self._datapath.sweep_sessions(first, count)
+
+    def sweep_syns(self) -> list[bytes]:
+        """See `Datapath.sweep_syns`."""
+        with self._closing:
+            return self._datapath.sweep_syns() if self._datapath is not None else []
 
     @contextmanager
     def capture(self, asked: Asked) -> Iterator[Capture]:
@@ -244,7 +265,7 @@ class GatewayPart:
                     device = attached_one(self._datapath.attached(), asked.device)
                     rule = replace(rule, ifindex=device.ifindex)
                 reader = self._datapath.begin_capture(rule)
-                captured = self._capture = Capture(reader, filter)
+                captured = self._capture = Capture(reader, filter, self._datapath.placed() or ())
             try:
                 yield captured
             finally:
@@ -273,7 +294,7 @@ class GatewayPart:
             if self._datapath is None or gateway is None:
                 return None
             observed = observe_gateway(self._datapath, self._choice.why(), self._native)
-            troubles = [*self._failed, *self._unsettled]
+            troubles = [*self._failed, *self._unsettled, *self._pool4]
             return dict(gateway_status(observed, gateway, self._bound, troubles))
 
     def remove(self) -> list[str]:
@@ -285,6 +306,7 @@ class GatewayPart:
             except SixlaneError as error:  # such as tables of another version
                 told = fields(part=self.name, error=error)
                 _log.warning("removed without being read", extra=told)
+                lost += withdraw(self._originals)
                 remove_slow_path(namespace_name(self._pins))
             self.close()
             Datapath.remove(self._pins)
@@ -299,11 +321,12 @@ class GatewayPart:
                 self._datapath.close()
                 self._datapath = None
 
-    def _open(self) -> Datapath:
+    def _open(self, gateway: Gateway | None = None) -> Datapath:
         with self._lock:
             if self._datapath is None:
+                room = room_for(gateway.spec) if gateway else None
                 try:
-                    self._datapath = Datapath.open(self._pins)
+                    self._datapath = Datapath.open(self._pins, room)
                 except OSError as error:
                     raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
                 self._datapath.no_events()
@@ -334,10 +357,11 @@ class GatewayPart:
         self._used = plan.used
         self._bound = bindings(self._originals)
         self._failed, self._unsettled = done.failed, []
+        self._announced, self._pool4 = done.announced, done.pool4
         for line in done.settled:
             _log.info("settled", extra=fields(part=self.name, change=line))
-        self._tell([*plan.troubles, *done.failed])
-        if done.failed:
+        self._tell([*plan.troubles, *done.failed, *done.pool4])
+        if done.failed or done.pool4:
             self.try_again()
         return done
 

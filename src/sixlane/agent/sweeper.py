@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has the data path take out sessions that have ended, all slots once a round.
+"""Has the data path take out sessions that have ended, all slots once a round, and sends what time
+alone has sent: probes of connections, and answers to SYNs that nobody came to meet.
 
 Correctness never waits for it: what is past its deadline is absent to packets. It gives slots,
 ports and blocks back.
@@ -13,7 +14,10 @@ from typing import Protocol
 
 from sixlane.agent import threads
 from sixlane.agent.log import fields
-from sixlane.errors import SixlaneError
+from sixlane.datapath import Swept
+from sixlane.errors import KernelError, SixlaneError
+from sixlane.nat64 import port_unreachable, probe_segment
+from sixlane.net.raw import RawSender
 
 _log = logging.getLogger("sixlane.sweeper")
 
@@ -23,14 +27,20 @@ CHUNK = 4096  # slots a call: a tenth of a millisecond if none of them has ended
 _IDLE_S = 2.0
 
 
-class Swept(Protocol):
+class Tables(Protocol):
     """What has sessions, or none at the moment."""
+
+    def is_stateful(self) -> bool:
+        """Whether there can be any."""
 
     def session_slots(self) -> int:
         """How many slots there are to sweep."""
 
-    def sweep_sessions(self, first: int, count: int) -> int:
-        """Take out what has ended in these; how many."""
+    def sweep_sessions(self, first: int, count: int) -> Swept:
+        """Take out what has ended in these."""
+
+    def sweep_syns(self) -> list[bytes]:
+        """Take out SYNs that nobody came to meet; the first bytes of those to be answered."""
 
 
 class Sweeper:
@@ -40,8 +50,9 @@ class Sweeper:
     packets make them, and while an agent sweeps nobody else does.
     """
 
-    def __init__(self, swept: Swept) -> None:
-        self._sweep = Sweep(swept)
+    def __init__(self, tables: Tables) -> None:
+        self._sender = RawSender()
+        self._sweep = Sweep(tables, self._sender.send)
         self._closing = threading.Event()
         self._thread = threads.start("sweeper", self._run)
 
@@ -49,6 +60,7 @@ class Sweeper:
         """Wait for the step at hand."""
         self._closing.set()
         self._thread.join()
+        self._sender.close()
 
     def _run(self) -> None:
         told = ""
@@ -68,26 +80,48 @@ class Sweeper:
 
 
 class Sweep:
-    """How far it has come. A step does what is due since the one before."""
+    """How far it has come. A step does what is due since the one before.
 
-    def __init__(self, swept: Swept, now: Callable[[], float] = time.monotonic) -> None:
-        self._swept = swept
+    `send`: is given whole packets.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        send: Callable[[bytes], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tables = tables
+        self._send_packet = send
         self._now = now
         self._next = 0
         self._last_s = now() - STEP_S
+        self._told: set[int] = set()
 
     def step(self) -> bool:
-        """Whether there was anything to sweep."""
-        slots = self._swept.session_slots()
+        """Whether there is anything that may have to be swept."""
         passed_s, self._last_s = self._now() - self._last_s, self._now()
-        if not slots:
+        if not self._tables.is_stateful():
             return False
+        for syn in self._tables.sweep_syns():
+            self._send(port_unreachable(syn))
+        slots = self._tables.session_slots()
         due = min(slots, -int(-slots * passed_s // ROUND_S))
         while due > 0:
             if self._next >= slots:
                 self._next = 0
             count = min(CHUNK, due, slots - self._next)
-            self._swept.sweep_sessions(self._next, count)
+            for probe in self._tables.sweep_sessions(self._next, count).probes:
+                self._send(probe_segment(probe))
             self._next += count
             due -= count
         return True
+
+    def _send(self, packet: bytes) -> None:
+        """Whoever cannot be reached goes without; each kind of failure is told once."""
+        try:
+            self._send_packet(packet)
+        except KernelError as error:
+            if error.errno not in self._told:
+                self._told.add(error.errno)
+                _log.warning("not sent, as maybe others", extra=fields(error=error))

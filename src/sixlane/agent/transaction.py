@@ -53,7 +53,7 @@ class Applied:
     """`revision`: of the whole; it grows when something changes. `changes`: one line each.
 
     `versions`: generation and resourceVersion of each resource that was named and is there.
-    `warnings`: what is allowed and may surprise in those, one line each.
+    `warnings`: what is allowed and may surprise in those or in what it takes, one line each.
     """
 
     revision: int

@@ -33,6 +33,7 @@ _REASONS = {
     "forward_": ("sixlane_forwards", "Packets sent on, by reason."),
     "pass_": ("sixlane_passes", "Packets left to the host untouched, by reason."),
     "drop_": ("sixlane_drops", "Packets dropped, by reason."),
+    "syn_": ("sixlane_syns", "SYNs from outside that were kept, by what became of them."),
     "icmp_error_": ("sixlane_icmp_errors", "ICMP errors that were due for dropped packets."),
 }
 """The family of each reason, by the beginning of its name."""

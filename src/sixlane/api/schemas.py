@@ -351,6 +351,14 @@ class Packet(Shape):
     reasons: Annotated[list[str], Field(examples=[["drop_ttl_expired", "icmp_error_sent"]])] = []
     before: CapturedFrame | None = None
     after: Annotated[CapturedFrame | None, Field(description="What left; null: nothing.")] = None
+    pool4: Annotated[
+        str | None,
+        Field(
+            description="Address and port (of pings, identifier) of pool4 that it came to or left "
+            "from: its session's.",
+            examples=["192.31.197.8:40001"],
+        ),
+    ] = None
     limited: Annotated[int, Field(ge=0, description="Over the rate.")] = 0
     lost: Annotated[int, Field(ge=0, description="Too many for the reader.")] = 0
 

@@ -197,9 +197,10 @@ def _writer(file: BinaryIO) -> Show:
 
 
 def result(packet: "Packet | dict[str, Any]") -> str:
-    """ "dropped: ttl_expired, icmp_error_sent"."""
+    """ "dropped: ttl_expired, icmp_error_sent", with a session "sent: 64, pool4 192.0.2.1:4000"."""
     names = [
         reason.removeprefix("forward_").removeprefix("drop_").removeprefix("pass_")
         for reason in packet["reasons"]
     ]
-    return f"{packet['outcome']}: {', '.join(names)}"
+    pool4 = f", pool4 {packet['pool4']}" if packet.get("pool4") else ""
+    return f"{packet['outcome']}: {', '.join(names)}{pool4}"

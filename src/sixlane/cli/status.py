@@ -121,12 +121,13 @@ def _show_prefixes(out: Output, gateway: dict[str, Any]) -> None:
 
 
 def _show_pools(out: Output, pools: list[dict[str, Any]]) -> None:
-    columns = ("POOL4", "IPV4", "CLIENTS", "PORTS", "BLOCKS")
+    columns = ("POOL4", "IPV4", "CLIENTS", "ANNOUNCE", "PORTS", "BLOCKS")
     rows = [
         (
             pool["name"],
             listed(pool["ipv4"], out.wide),
             listed(pool["clients"], out.wide),
+            pool["announce"],
             _used(pool["ports"]),
             _used(pool["blocks"]),
         )

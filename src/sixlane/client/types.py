@@ -189,7 +189,8 @@ class CapturedFrame(TypedDict):
 
 class Packet(TypedDict, total=False):
     """A captured packet, as it came in and as it left (None: nothing did). `outcome`: sent, dropped
-    or passed. Or packets that were over the rate (`limited`) or `lost` since the last."""
+    or passed. `pool4`: address and port of pool4 that it came to or left from, its session's (None:
+    none). Or packets that were over the rate (`limited`) or `lost` since the last."""
 
     time: str
     device: str
@@ -198,6 +199,7 @@ class Packet(TypedDict, total=False):
     reasons: list[str]
     before: CapturedFrame
     after: CapturedFrame | None
+    pool4: str | None
     limited: int
     lost: int
 

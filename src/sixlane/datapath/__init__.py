@@ -6,9 +6,12 @@ from sixlane.datapath.commit import Written
 from sixlane.datapath.counters import Counter, Counters, Kind
 from sixlane.datapath.loader import Datapath
 from sixlane.datapath.pools import NO_ROOM, Placed, PoolEntry, PoolRange, Room, Stateful, Taken
+from sixlane.datapath.sessions import StaticBinding
+from sixlane.datapath.sweeps import NOTHING_SWEPT, Probe, Swept
 from sixlane.datapath.tables import EamRows, PrefixEntry, SlowPath, Table, Tables, digest_of
 
 __all__ = [
+    "NOTHING_SWEPT",
     "NO_ROOM",
     "Attachment",
     "Counter",
@@ -22,9 +25,12 @@ __all__ = [
     "PoolEntry",
     "PoolRange",
     "PrefixEntry",
+    "Probe",
     "Room",
     "SlowPath",
     "Stateful",
+    "StaticBinding",
+    "Swept",
     "Table",
     "Tables",
     "Taken",

@@ -185,9 +185,9 @@ _TOGETHER = (
     ("counters", "past_counters"),
     ("prefix_counters", "past_prefixes"),
     (  # one names a slot of another; pairs are remembered of sessions, too
-        *("sessions", "sessions6", "sessions4", "filters4"),
+        *("sessions", "sessions6", "sessions4", "filters4", "index_secrets"),
         *("bindings", "bindings6", "ports4", "used4", "blocks4", "clients"),
-        *("free_slots", "sweepings", "fragments", "pairs"),
+        *("free_slots", "sweepings", "fragments", "syns", "pairs", "static_works"),
     ),
 )
 

@@ -43,6 +43,7 @@ class Limit(IntEnum):
     MAX_ICMP_POOL = 16
     VISIT_REASONS = 4
     VISIT_EAMS = 4
+    VISIT_FLOWS = 2
     CAPTURE_BYTES_MAX = 2048
     CAPTURE_RING_BYTES = 4194304
     MAX_POOLS = 16
@@ -51,11 +52,17 @@ class Limit(IntEnum):
     BLOCK_WORDS = 16
     PORT_WORDS = 1024
     ROOM_UNLESS_ASKED = 1
+    SYN_WAYS = 8
+    SYN_HEAD_BYTES = 104
 
 
 class PrefixFlag(IntEnum):
     PREFIX_WELL_KNOWN = 1
     PREFIX_RESTRICTED = 2
+
+
+class SlowMark(IntEnum):
+    SLOW_IN_ORDER = 1
 
 
 class GatewayFlag(IntEnum):
@@ -143,14 +150,18 @@ class Reason(IntEnum):
     DROP_NO_PORT = 38
     DROP_TOO_MANY_SESSIONS = 39
     DROP_TABLE_FULL = 40
-    ICMP_ERROR_SENT = 41
-    ICMP_ERROR_LIMITED = 42
-    ICMP_ERROR_FAILED = 43
-    EVENT_LIMITED = 44
-    EVENT_LOST = 45
-    CAPTURE_LIMITED = 46
-    CAPTURE_LOST = 47
-    REASON_COUNT = 48
+    DROP_SYN_STORED = 41
+    DROP_SYN_REPEATED = 42
+    DROP_SYN_STORE_FULL = 43
+    ICMP_ERROR_SENT = 44
+    ICMP_ERROR_LIMITED = 45
+    ICMP_ERROR_FAILED = 46
+    SYN_EXPIRED = 47
+    EVENT_LIMITED = 48
+    EVENT_LOST = 49
+    CAPTURE_LIMITED = 50
+    CAPTURE_LOST = 51
+    REASON_COUNT = 52
 
 
 class BucketIndex(IntEnum):
@@ -213,10 +224,36 @@ class CountMark(IntEnum):
     BLOCK_GIVEN = 1073741824
 
 
+class FlowKind(IntEnum):
+    FLOW_SESSION = 0
+    FLOW_NEW_SESSION = 1
+    FLOW_NEW_BINDING = 2
+    FLOW_NO_BINDING = 3
+
+
+class BindingFlag(IntEnum):
+    BINDING_STATIC = 1
+    BINDING_OWN_PORT = 2
+
+
+class BindResult(IntEnum):
+    BIND_DONE = 0
+    BIND_INSIDE_BOUND = 1
+    BIND_PORT_TAKEN = 2
+    BIND_NO_ROOM = 3
+    BIND_NOT_POOL4 = 4
+
+
 class SlotsIndex(IntEnum):
     SLOTS_SESSIONS = 0
     SLOTS_BINDINGS = 1
     SLOTS_COUNT = 2
+
+
+class FragmentKind(IntEnum):
+    FRAGMENT_TRANSLATED = 0
+    FRAGMENT_HAIRPIN = 1
+    FRAGMENT_NOT_OURS = 2
 
 
 class Range4(ctypes.Structure):
@@ -494,11 +531,11 @@ assert ctypes.sizeof(Counter) == 16
 
 
 class PrefixCounter(ctypes.Structure):
-    _fields_ = (("reasons", Counter * 48),)
+    _fields_ = (("reasons", Counter * 52),)
     reasons: "ctypes.Array[Counter]"
 
 
-assert ctypes.sizeof(PrefixCounter) == 768
+assert ctypes.sizeof(PrefixCounter) == 832
 
 
 class PastReason(ctypes.Structure):
@@ -609,6 +646,56 @@ class Capture(ctypes.Structure):
 assert ctypes.sizeof(Capture) == 4160
 
 
+class Client(ctypes.Structure):
+    _fields_ = (
+        ("address", ctypes.c_uint16),
+        ("block_words", ctypes.c_uint16),
+        ("pool", ctypes.c_uint32),
+        ("bindings", ctypes.c_uint32),
+        ("sessions", ctypes.c_uint32),
+        ("blocks", ctypes.c_uint32 * 4),
+    )
+    address: int
+    block_words: int
+    pool: int
+    bindings: int
+    sessions: int
+    blocks: "ctypes.Array[ctypes.c_uint32]"
+
+
+assert ctypes.sizeof(Client) == 32
+
+
+class VisitFlow(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("kind", ctypes.c_uint32),
+        ("state", ctypes.c_uint32),
+        ("left_seconds", ctypes.c_uint32),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("client_bits", ctypes.c_uint8),
+        ("has_client", ctypes.c_uint8),
+        ("blocks", ctypes.c_uint16),
+        ("client", Client),
+    )
+    inside: Addr
+    kind: int
+    state: int
+    left_seconds: int
+    pool: int
+    inside_port: int
+    pool_port: int
+    client_bits: int
+    has_client: int
+    blocks: int
+    client: Client
+
+
+assert ctypes.sizeof(VisitFlow) == 72
+
+
 class Hop(ctypes.Structure):
     _fields_ = (
         ("ifindex", ctypes.c_uint32),
@@ -643,6 +730,9 @@ class Visit(ctypes.Structure):
         ("new_dst", Addr),
         ("hop_dst", Addr),
         ("hop", Hop),
+        ("flow_count", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("flows", VisitFlow * 2),
     )
     reasons: "ctypes.Array[ctypes.c_uint32]"
     reason_count: int
@@ -654,9 +744,12 @@ class Visit(ctypes.Structure):
     new_dst: Addr
     hop_dst: Addr
     hop: Hop
+    flow_count: int
+    pad: int
+    flows: "ctypes.Array[VisitFlow]"
 
 
-assert ctypes.sizeof(Visit) == 200
+assert ctypes.sizeof(Visit) == 352
 
 
 class DropEvent(ctypes.Structure):
@@ -847,16 +940,24 @@ class Binding6Key(ctypes.Structure):
 assert ctypes.sizeof(Binding6Key) == 24
 
 
-class SlotRef(ctypes.Structure):
+class IndexSet(ctypes.Structure):
     _fields_ = (
-        ("slot", ctypes.c_uint32),
-        ("serial", ctypes.c_uint32),
+        ("cells", ctypes.c_uint64 * 7),
+        ("elsewhere", ctypes.c_uint64),
     )
-    slot: int
-    serial: int
+    cells: "ctypes.Array[ctypes.c_uint64]"
+    elsewhere: int
 
 
-assert ctypes.sizeof(SlotRef) == 8
+assert ctypes.sizeof(IndexSet) == 64
+
+
+class IndexSecret(ctypes.Structure):
+    _fields_ = (("words", ctypes.c_uint32 * 8),)
+    words: "ctypes.Array[ctypes.c_uint32]"
+
+
+assert ctypes.sizeof(IndexSecret) == 32
 
 
 class Session(ctypes.Structure):
@@ -911,7 +1012,9 @@ class Binding(ctypes.Structure):
         ("serial", ctypes.c_uint32),
         ("next", ctypes.c_uint32),
         ("until_seconds", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("doubtful", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 2),
     )
     inside: Addr
     sessions: int
@@ -925,42 +1028,44 @@ class Binding(ctypes.Structure):
     serial: int
     next: int
     until_seconds: int
-    pad: int
+    doubtful: int
+    flags: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
 
 
 assert ctypes.sizeof(Binding) == 48
-
-
-class Client(ctypes.Structure):
-    _fields_ = (
-        ("address", ctypes.c_uint16),
-        ("block_words", ctypes.c_uint16),
-        ("pool", ctypes.c_uint32),
-        ("bindings", ctypes.c_uint32),
-        ("sessions", ctypes.c_uint32),
-        ("blocks", ctypes.c_uint32 * 4),
-    )
-    address: int
-    block_words: int
-    pool: int
-    bindings: int
-    sessions: int
-    blocks: "ctypes.Array[ctypes.c_uint32]"
-
-
-assert ctypes.sizeof(Client) == 32
 
 
 class Slots(ctypes.Structure):
     _fields_ = (
         ("freed", ctypes.c_uint64),
         ("fresh", ctypes.c_uint64),
+        ("changes", ctypes.c_uint64),
     )
     freed: int
     fresh: int
+    changes: int
 
 
-assert ctypes.sizeof(Slots) == 16
+assert ctypes.sizeof(Slots) == 24
+
+
+class Probe(ctypes.Structure):
+    _fields_ = (
+        ("src", Addr),
+        ("dst", Addr),
+        ("src_port", ctypes.c_uint16.__ctype_be__),
+        ("dst_port", ctypes.c_uint16.__ctype_be__),
+        ("is_due", ctypes.c_uint32),
+    )
+    src: Addr
+    dst: Addr
+    src_port: int
+    dst_port: int
+    is_due: int
+
+
+assert ctypes.sizeof(Probe) == 40
 
 
 class Sweep(ctypes.Structure):
@@ -969,28 +1074,60 @@ class Sweep(ctypes.Structure):
         ("count", ctypes.c_uint32),
         ("now", ctypes.c_uint64),
         ("ended", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("done", ctypes.c_uint32),
+        ("probe", Probe),
     )
     first: int
     count: int
     now: int
     ended: int
+    done: int
+    probe: Probe
+
+
+assert ctypes.sizeof(Sweep) == 64
+
+
+class StaticBinding(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
+        ("wanted", ctypes.c_uint8),
+        ("result", ctypes.c_uint8),
+        ("pad", ctypes.c_uint32),
+    )
+    inside: Addr
+    pool: int
+    inside_port: int
+    pool_port: int
+    protocol: int
+    prefix: int
+    wanted: int
+    result: int
     pad: int
 
 
-assert ctypes.sizeof(Sweep) == 24
+assert ctypes.sizeof(StaticBinding) == 32
 
 
 class Sweeping(ctypes.Structure):
     _fields_ = (
         ("by_agent_jiffies", ctypes.c_uint64),
         ("next", ctypes.c_uint64),
+        ("ahead_jiffies", ctypes.c_uint64),
+        ("syns_until", ctypes.c_uint64),
     )
     by_agent_jiffies: int
     next: int
+    ahead_jiffies: int
+    syns_until: int
 
 
-assert ctypes.sizeof(Sweeping) == 16
+assert ctypes.sizeof(Sweeping) == 32
 
 
 class FragmentKey(ctypes.Structure):
@@ -1016,17 +1153,57 @@ class Fragment(ctypes.Structure):
         ("new_src", Addr),
         ("new_dst", Addr),
         ("prefix", ctypes.c_uint32),
-        ("hairpin", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
         ("until_jiffies", ctypes.c_uint64),
     )
     new_src: Addr
     new_dst: Addr
     prefix: int
-    hairpin: int
+    kind: int
     until_jiffies: int
 
 
 assert ctypes.sizeof(Fragment) == 48
+
+
+class StoredSyn(ctypes.Structure):
+    _fields_ = (
+        ("until", ctypes.c_uint64),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("bytes", ctypes.c_uint32),
+        ("head", ctypes.c_uint8 * 104),
+    )
+    until: int
+    pool: int
+    remote: int
+    pool_port: int
+    remote_port: int
+    bytes: int
+    head: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(StoredSyn) == 128
+
+
+class SynSweep(ctypes.Structure):
+    _fields_ = (
+        ("first", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("done", ctypes.c_uint32),
+        ("is_due", ctypes.c_uint32),
+        ("syn", StoredSyn),
+    )
+    first: int
+    count: int
+    done: int
+    is_due: int
+    syn: StoredSyn
+
+
+assert ctypes.sizeof(SynSweep) == 144
 
 
 MAPS = {
@@ -1036,17 +1213,16 @@ MAPS = {
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "sessions": MapLayout(2, 4, 64, 1, 1024),
     "bindings": MapLayout(2, 4, 48, 1, 1024),
-    "binding_works": MapLayout(6, 4, 80, 1, 0),
-    "bindings6": MapLayout(1, 24, 8, 1, 0),
+    "syns": MapLayout(2, 4, 128, 1, 1024),
+    "binding_works": MapLayout(6, 4, 96, 1, 0),
     "clients": MapLayout(1, 16, 32, 1, 0),
-    "sessions6": MapLayout(1, 32, 8, 1, 0),
-    "sessions4": MapLayout(1, 16, 8, 1, 0),
-    "sweepings": MapLayout(2, 4, 16, 1, 0),
-    "free_slots": MapLayout(2, 4, 16, 2, 0),
+    "sweepings": MapLayout(2, 4, 32, 1, 0),
+    "free_slots": MapLayout(2, 4, 24, 2, 0),
+    "stateful_works": MapLayout(6, 4, 304, 1, 0),
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 7184, 1, 0)),
-    "counters": MapLayout(6, 4, 16, 48, 0),
-    "prefix_counters": MapLayout(6, 4, 768, 520, 0),
+    "counters": MapLayout(6, 4, 16, 52, 0),
+    "prefix_counters": MapLayout(6, 4, 832, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
     "buckets": MapLayout(6, 4, 16, 3, 0),
@@ -1056,62 +1232,69 @@ MAPS = {
     "pairs": MapLayout(2, 4, 128, 16384, 1024),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
+    "sessions6": MapLayout(2, 4, 64, 1, 1024),
+    "sessions4": MapLayout(2, 4, 64, 1, 1024),
+    "index_secrets": MapLayout(2, 4, 32, 1, 0),
     "filters4": MapLayout(1, 12, 4, 1, 0),
+    "bindings6": MapLayout(2, 4, 64, 1, 1024),
     "ports4": MapLayout(2, 4, 4, 1, 1024),
     "used4": MapLayout(2, 4, 8, 1, 0),
     "blocks4": MapLayout(2, 4, 4, 1, 0),
     "fragments": MapLayout(9, 40, 48, 1, 0),
     "clock_offset": MapLayout(2, 4, 8, 1, 0),
-    "visits": MapLayout(6, 4, 200, 1, 0),
+    "visits": MapLayout(6, 4, 352, 1, 0),
     "capture_rules": MapLayout(2, 4, 24, 1, 0),
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
     "fib_works": MapLayout(6, 4, 120, 1, 0),
-    "stateful_works": MapLayout(6, 4, 296, 1, 0),
-    "error_works": MapLayout(6, 4, 1632, 1, 0),
+    "error_works": MapLayout(6, 4, 1656, 1, 0),
+    "static_works": MapLayout(2, 4, 96, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "3e06dc30",
-    "sources": "3e06dc30",
-    "eam4": "3e06dc30",
-    "eam6": "3e06dc30",
-    "sessions": "7c5ed1d0",
-    "bindings": "7c5ed1d0",
-    "binding_works": "3741f3e2",
-    "bindings6": "7c5ed1d0",
-    "clients": "7c5ed1d0",
-    "sessions6": "7c5ed1d0",
-    "sessions4": "7c5ed1d0",
-    "sweepings": "7c5ed1d0",
-    "free_slots": "7c5ed1d0",
-    "generation": "3e06dc30",
-    "gateways": "3e06dc30",
-    "counters": "4bbf3d51",
-    "prefix_counters": "3053b3c0",
-    "past_counters": "4bbf3d51",
-    "past_prefixes": "3053b3c0",
+    "ranges": "85a0d0f4",
+    "sources": "85a0d0f4",
+    "eam4": "85a0d0f4",
+    "eam6": "85a0d0f4",
+    "sessions": "713885e7",
+    "bindings": "713885e7",
+    "syns": "713885e7",
+    "binding_works": "625b3e30",
+    "clients": "713885e7",
+    "sweepings": "713885e7",
+    "free_slots": "713885e7",
+    "stateful_works": "c7531a46",
+    "generation": "85a0d0f4",
+    "gateways": "85a0d0f4",
+    "counters": "80728dbf",
+    "prefix_counters": "e9d757b7",
+    "past_counters": "80728dbf",
+    "past_prefixes": "e9d757b7",
     "buckets": "fcc0f4be",
     "monitors": "47c845e4",
-    "events": "7d0927bd",
+    "events": "5c5bc77b",
     "next_hops": "6dccba05",
-    "pairs": "7c5ed1d0",
+    "pairs": "713885e7",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "filters4": "7c5ed1d0",
-    "ports4": "7c5ed1d0",
-    "used4": "7c5ed1d0",
-    "blocks4": "7c5ed1d0",
-    "fragments": "7c5ed1d0",
+    "sessions6": "713885e7",
+    "sessions4": "713885e7",
+    "index_secrets": "713885e7",
+    "filters4": "713885e7",
+    "bindings6": "713885e7",
+    "ports4": "713885e7",
+    "used4": "713885e7",
+    "blocks4": "713885e7",
+    "fragments": "713885e7",
     "clock_offset": "427dd494",
-    "visits": "5046d214",
+    "visits": "d4a537a2",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
-    "captures": "f1d17c6e",
+    "captures": "7463f1e9",
     "fib_works": "13b670b1",
-    "stateful_works": "faeb788f",
-    "error_works": "603f9653",
+    "error_works": "bc72fdc7",
+    "static_works": "713885e7",
     "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""

@@ -2,10 +2,11 @@
 """The data path as the control plane sees it: opened or adopted, configured, attached, read."""
 
 import logging
+import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -28,21 +29,29 @@ from sixlane.datapath.commit import (
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
-from sixlane.datapath.layout import Limit, SlotsIndex
+from sixlane.datapath.layout import BindResult, Limit, SlotsIndex
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
 from sixlane.datapath.pools import SESSION_TABLES, Placed, Room, Taken, taken
 from sixlane.datapath.records import Memory
-from sixlane.datapath.sessions import SessionRecords, is_stateful
+from sixlane.datapath.sessions import PROTOCOLS, SessionRecords, StaticBinding, is_stateful
 from sixlane.datapath.simulate import Simulator, set_constants, simulator
+from sixlane.datapath.sweeps import Swept, probe_of
 from sixlane.datapath.tables import Tables, pool6_of, prefix_names
 from sixlane.errors import KernelError, NotSupported
 
 _log = logging.getLogger("sixlane.datapath")
 
 _CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
-_PROGRAMS = ("uplink_xdp", "uplink_tc", "slow_turn", "sweep_sessions")
+_PROGRAMS = (
+    "uplink_xdp",
+    "uplink_tc",
+    "slow_turn",
+    "sweep_sessions",
+    "sweep_syns",
+    "bind_static",
+)
 _SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
 
 
@@ -278,7 +287,9 @@ class Datapath:
         """Sessions and bindings as they are; None without a pool4 in force.
 
         What it returns may be used when the data path is closed. `pool_names`: of pool4's entries,
-        by their ids, which are all that the tables have. `clients`, `pools`: read these as well.
+        by their ids, which are all that the tables have. `clients`, `pools`: read these as well,
+        with `pools` also how many peers filtering counts, while it is on, and how many packets in
+        fragments are noted.
         """
         with self._sessions:
             gateway = gateway_in_force(self._maps)
@@ -289,31 +300,84 @@ class Datapath:
                 maps["sessions"].mmap(writable=False),
                 maps["bindings"].mmap(writable=False),
                 maps["ports4"].mmap(writable=False),
+                maps["syns"].mmap(writable=False),
                 self._slots_used(SlotsIndex.SLOTS_SESSIONS),
                 self._slots_used(SlotsIndex.SLOTS_BINDINGS),
                 _joined(maps["clients"]) if clients else (b"", b""),
                 maps["clients"].info.max_entries,
                 _joined(maps["used4"])[1] if pools else b"",
                 _joined(maps["blocks4"])[1] if pools else b"",
+                _counted(maps, ("filters4", "fragments")) if pools else {},
             )
             prefixes = {id: name for name, id in prefix_names(gateway).items()}
             now, hz = self._sweep(0, 0).now, jiffies_per_second()
             return SessionRecords(memory, gateway, prefixes, now, hz, pool_names or {})
 
+    def is_stateful(self) -> bool:
+        """Whether there is a pool4 in force, and so anything to sweep."""
+        return is_stateful(gateway_in_force(self._maps))
+
     def session_slots(self) -> int:
         """How many slots of sessions there are to sweep: all that were ever used; 0: no pool4."""
-        if not is_stateful(gateway_in_force(self._maps)):
+        if not self.is_stateful():
             return 0
         with self._sessions:
             room = self._maps["sessions"].info.max_entries
             return min(self._slots_used(SlotsIndex.SLOTS_SESSIONS), room)
 
-    def sweep_sessions(self, first: int, count: int) -> int:
-        """Takes out what has ended in these slots, and returns how many; also tells the data path
-        that there is somebody who does.
+    def sweep_sessions(self, first: int, count: int) -> Swept:
+        """Takes out what has ended in these slots, and says whom to probe; also tells the data
+        path that there is somebody who does.
         """
+        ended, probes = 0, []
         with self._sessions:
-            return self._sweep(first, count).ended
+            while count > 0:
+                told = self._sweep(first, count)
+                ended += told.ended
+                if told.probe.is_due:
+                    probes.append(probe_of(told.probe))
+                first, count = first + told.done, count - told.done if told.done else 0
+        return Swept(ended, probes)
+
+    def sweep_syns(self) -> list[bytes]:
+        """Takes out SYNs that nobody came to meet; returns the first bytes of those to be answered.
+
+        What is over the rate of ICMP errors is counted, and not among them.
+        """
+        syns = []
+        with self._sessions:
+            first, count = 0, self._maps["syns"].info.max_entries
+            while count > 0:
+                asked = layout.SynSweep(first=first, count=count)
+                _, raw = self._programs["sweep_syns"].call(asked)
+                told = layout.SynSweep.from_buffer_copy(raw)
+                if told.is_due:
+                    syns.append(bytes(told.syn.head)[: told.syn.bytes])
+                first, count = first + told.done, count - told.done if told.done else 0
+        return syns
+
+    def static_bindings(self) -> frozenset[StaticBinding]:
+        records = self.session_records()
+        return records.static_bindings() if records else frozenset()
+
+    def bind_static(self, one: StaticBinding, wanted: bool = True) -> BindResult:
+        """Puts a static binding, or has one go, with its sessions: it is known by the inside end.
+
+        Other bindings and sessions stay, and are in the way if they have one of its ends.
+        """
+        number = int(one.inside)
+        asked = layout.StaticBinding(
+            inside=layout.Addr(number >> 64, number & (1 << 64) - 1),
+            pool=int(one.pool),
+            inside_port=one.inside_port,
+            pool_port=one.pool_port,
+            protocol=PROTOCOLS[one.protocol],
+            prefix=one.prefix,
+            wanted=wanted,
+        )
+        with self._sessions:
+            _, told = self._programs["bind_static"].call(asked)
+        return BindResult(layout.StaticBinding.from_buffer_copy(told).result)
 
     def _sweep(self, first: int, count: int) -> layout.Sweep:
         asked = layout.Sweep(first=first, count=count)
@@ -377,7 +441,7 @@ class Datapath:
         return self._maps
 
     def program(self, name: str) -> Program:
-        """uplink_xdp, uplink_tc, slow_turn or sweep_sessions; owned by the datapath."""
+        """One of those of uplink.bpf.c; owned by the data path."""
         return self._programs[name]
 
     def _replace_older(self) -> None:
@@ -419,6 +483,16 @@ def jiffies_per_second() -> int:
     return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
 
 
+def _counted(maps: Mapping[str, Map], names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Entries that are there, and room; without tables that are not in use, which hold one."""
+    infos = {name: maps[name].info for name in names}
+    return {
+        name: (sum(len(keys) for keys, _ in maps[name].rows()) // info.key_size, info.max_entries)
+        for name, info in infos.items()
+        if info.max_entries > 1
+    }
+
+
 def _joined(map: Map) -> tuple[bytes, bytes]:
     """All keys one behind the other, and all values."""
     blocks = list(map.rows())
@@ -442,6 +516,7 @@ def _load(path: Path, pins: Pins, constants: dict[str, int], room: Room | None) 
                     opened.maps[name].resize(pinned.info.max_entries)
         set_constants(opened, constants)
         opened.load()
+        _keep_secret(opened.maps["index_secrets"])
         for name in _PROGRAMS:
             pin = pins.programs / name
             Program.unpin(pin)
@@ -469,7 +544,14 @@ def _loaded_anew(maps: Mapping[str, Map], room: Room) -> Iterator[Object]:
             opened.maps[name].reuse(maps[name])
         set_constants(opened, _constants())
         opened.load()
+        _keep_secret(opened.maps["index_secrets"])
         yield opened
+
+
+def _keep_secret(secrets: Map) -> None:
+    """Draws it unless there is one: sessions that are there were put where it says."""
+    if not any(secrets.lookup(ZERO) or b""):
+        secrets.update(ZERO, os.urandom(secrets.info.value_size))
 
 
 def _set_sizes(opened: Object, room: Room | None) -> None:

@@ -19,9 +19,12 @@ SESSION_TABLES = tuple(
 """Maps that are made anew together: each has numbers of places in others."""
 
 PORTS_OF_WORD = 64
+_RECORDS_OF_SET = 3
 _PORTS_OF_ADDRESS = SessionProtocol.SESSION_PROTOCOLS * 65536
 _NO_PREFIX = 0xFF
 _FRAGMENTS = 4096  # packets that are under way in fragments at a time
+_LEAST_SYNS = 1024
+_SESSIONS_A_SYN = 16
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,35 @@ class Room:
             and self.filters >= other.filters
         )
 
+    @property
+    def syns(self) -> int:
+        """How many may wait that came from outside, and that nobody inside is known to expect."""
+        return max(_LEAST_SYNS, self.sessions // _SESSIONS_A_SYN) if self.addresses else 0
+
     def entries(self) -> dict[str, int]:
         """Of each table by its name."""
         protocols = SessionProtocol.SESSION_PROTOCOLS
         wanted = {
             "sessions": self.sessions,
-            "sessions6": self.sessions,
-            "sessions4": self.sessions,
+            "sessions6": _sets(self.sessions),
+            "sessions4": _sets(self.sessions),
             "bindings": self.bindings,
-            "bindings6": self.bindings,
+            "bindings6": _sets(self.bindings),
             "clients": self.clients,
             "filters4": self.filters,
             "fragments": _FRAGMENTS,
+            "syns": self.syns,
             "ports4": self.addresses * protocols * 65536,
             "used4": self.addresses * protocols * Limit.PORT_WORDS,
             "blocks4": self.addresses * Limit.PORT_WORDS,
         }
         return {name: max(1, entries) for name, entries in wanted.items()}
+
+
+def _sets(records: int) -> int:
+    """Of seven cells each (bpf/sixlane/index.h): a power of two, and three records to a set at
+    most, so that no two sets that a key may be in are full."""
+    return 1 << (-(-records // _RECORDS_OF_SET) - 1).bit_length()
 
 
 NO_ROOM = Room(1, 1, 1, 0)
@@ -154,6 +169,12 @@ class Placed:
 
     ranges: Sequence[tuple[PoolRange, int]]
     client_bits: int
+
+    def __contains__(self, address: object) -> bool:
+        """Is it an address of pool4?"""
+        return isinstance(address, IPv4Address) and any(
+            0 <= int(address) - int(one.first) < one.count for one, _ in self.ranges
+        )
 
     @classmethod
     def of(

@@ -3,7 +3,7 @@
 
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -20,25 +20,30 @@ _Made = TypeVar("_Made")
 # numpy takes no members of an IntEnum beside its own unsigned numbers.
 STATE_BITS = int(SessionState.SESSION_STATE_BITS)
 STATE_MASK = int(SessionState.SESSION_STATE_MASK)
+_ESTABLISHED = int(SessionState.SESSION_ESTABLISHED)
+_TRANS = int(SessionState.SESSION_TRANS)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The maps' contents in their layout: `sessions`, `bindings` and `ports4` as shared with the
-    kernel, the others as they were, empty if they are not asked for.
+    """The maps' contents in their layout: `sessions`, `bindings`, `ports4` and `syns` as shared
+    with the kernel, the others as they were, empty if they are not asked for.
 
-    `*_fresh`: how many slots were ever used; `clients`: all keys, and all values.
+    `*_fresh`: how many slots were ever used; `clients`: all keys, and all values; `counted`: of
+    other tables by name, how many entries there are, and room for.
     """
 
     sessions: memoryview
     bindings: memoryview
     ports4: memoryview
+    syns: memoryview
     sessions_fresh: int
     bindings_fresh: int
     clients: tuple[bytes, bytes] = (b"", b"")
     client_room: int = 0
     used4: bytes = b""
     blocks4: bytes = b""
+    counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def owned(shared: "Rows") -> "Rows":
@@ -56,6 +61,17 @@ def owned(shared: "Rows") -> "Rows":
     mask &= shared["serial"] == serial
     kept: Rows = rows[mask]
     return kept
+
+
+def by_now(rows: "Rows", now: int, after_established: int) -> "Rows":
+    """Records of sessions as of the jiffy `now`: one that was established until before is in TRANS,
+    for so many jiffies, whether or not the data path has noted it (word_by_now() in session.h).
+    Changes `rows`.
+    """
+    lapsed = (state_of(rows) == _ESTABLISHED) & ((rows["word"] >> STATE_BITS) <= now)
+    until = (rows["word"][lapsed] >> STATE_BITS) + after_established
+    rows["word"][lapsed] = (until << STATE_BITS) | _TRANS
+    return rows
 
 
 def state_of(rows: "Rows") -> "NDArray[Any]":

@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions, bindings and clients of stateful NAT64 (RFC 6146 3.1), read while packets change them.
 
-`sessions`, `bindings` and `ports4` are memory that is shared with the kernel; whatever can be
-decided for many records at once is decided by numpy, so that a million of them take seconds.
+`sessions`, `bindings`, `ports4` and `syns` are memory that is shared with the kernel; whatever can
+be decided for many records at once is decided by numpy, so that a million of them take seconds.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sixlane.datapath import layout
-from sixlane.datapath.layout import CountMark, GatewayFlag, Limit, SessionProtocol, SessionState
+from sixlane.datapath.layout import (
+    BindingFlag,
+    CountMark,
+    GatewayFlag,
+    Lifetime,
+    Limit,
+    SessionProtocol,
+    SessionState,
+)
 from sixlane.datapath.pools import PORTS_OF_WORD
 from sixlane.datapath.records import (
     STATE_BITS,
     Memory,
+    by_now,
     is_in,
     named,
     owned,
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
 _GONE = int(CountMark.GONE)
 _PROTOCOLS = int(SessionProtocol.SESSION_PROTOCOLS)
+_SYN_BUSY = (1 << 64) - 1
 
 BLOCK = 1 << 14
 """Slots that are looked at at once: some megabytes."""
@@ -66,7 +76,7 @@ STATES: dict[StateName, SessionState] = {
 """As RFC 6146 3.5.2.2 names them; sessions of UDP and ICMP have no states there, and are OPEN."""
 
 _PROTOCOL_NAMES = {int(number): name for name, number in PROTOCOLS.items()}
-_STATE_NAMES = {int(number): name for name, number in STATES.items()}
+STATE_NAMES = {int(number): name for name, number in STATES.items()}
 
 ClientOrder = Literal["sessions", "bindings"]
 
@@ -101,6 +111,22 @@ class Binding(NamedTuple):
     pool_port: int
     sessions: int
     static: bool
+
+
+class StaticBinding(NamedTuple):
+    """A binding that lives without sessions. `prefix`: id of that of pool6 under which the remote
+    end of a session is called that is opened from outside."""
+
+    protocol: ProtocolName
+    inside: IPv6Address
+    inside_port: int
+    pool: IPv4Address
+    pool_port: int
+    prefix: int
+
+    @property
+    def ends(self) -> tuple[ProtocolName, IPv6Address, int, IPv4Address, int]:
+        return self[:5]
 
 
 class Client(NamedTuple):
@@ -179,6 +205,7 @@ class SessionRecords:
         self._pool_names = pool_names
         self._sessions: Rows = np.frombuffer(memory.sessions, np.dtype(layout.Session))
         self._bindings: Rows = np.frombuffer(memory.bindings, np.dtype(layout.Binding))
+        self._syns: Rows = np.frombuffer(memory.syns, np.dtype(layout.StoredSyn))
         self._ports = np.frombuffer(memory.ports4, np.uint64)  # values of 4 bytes, 8 apart
 
     # ---- listing ----
@@ -197,19 +224,34 @@ class SessionRecords:
 
     def bindings(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Binding]]:
         """Those that are static or have a session that lives, in blocks, by slot."""
-        live, static = self._binding_holds
-        left = limit
+        live, left = self._live_of_bindings, limit
         for first in range(0, self._bindings_end, BLOCK):
             rows, slots = self._present_bindings(first)
-            kept = (live[slots] > 0) | static[slots]
+            kept = (live[slots] > 0) | is_static(rows)
             kept &= self._binding_mask(rows, wanted)
             rows, slots = rows[kept][:left], slots[kept][:left]
             if len(rows):
-                yield self._binding_tuples(rows, live[slots].tolist(), static[slots].tolist())
+                yield self._binding_tuples(rows, live[slots].tolist())
             if left is not None:
                 left -= len(rows)
                 if not left:
                     return
+
+    def static_bindings(self) -> frozenset[StaticBinding]:
+        found = []
+        for first in range(0, self._bindings_end, BLOCK):
+            rows, _ = self._present_bindings(first)
+            rows = rows[is_static(rows)]
+            found += tuples(
+                StaticBinding,
+                named(rows["protocol"], _PROTOCOL_NAMES),
+                list(map(IPv6Address, texts(rows["inside"]))),
+                rows["inside_port"].tolist(),
+                list(map(IPv4Address, texts(rows["pool"]))),
+                rows["pool_port"].tolist(),
+                rows["prefix"].tolist(),
+            )
+        return frozenset(found)
 
     def clients(
         self,
@@ -245,12 +287,13 @@ class SessionRecords:
         found = {}
         for kind, number in enumerate(counts.tolist()):
             protocol, state = divmod(kind, 1 << STATE_BITS)
-            if number and protocol in _PROTOCOL_NAMES and state in _STATE_NAMES:
-                found[_PROTOCOL_NAMES[protocol], _STATE_NAMES[state]] = number
+            if number and protocol in _PROTOCOL_NAMES and state in STATE_NAMES:
+                found[_PROTOCOL_NAMES[protocol], STATE_NAMES[state]] = number
         return found
 
     def fill(self) -> dict[str, Use]:
-        """Slots that are taken of each table: also by what has ended and is not swept yet."""
+        """Slots that are taken of each table: also by what has ended and is not swept yet, but for
+        SYNs, and of what was counted when this was read."""
         import numpy as np
 
         taken = sum(
@@ -264,7 +307,16 @@ class SessionRecords:
             "sessions": Use(taken, len(self._sessions)),
             "bindings": Use(bound, len(self._bindings)),
             "clients": Use(len(self._client_rows[0]), self._memory.client_room),
+            "syns": Use(self._syns_waiting(), len(self._syns)),
+            **{name: Use(*use) for name, use in self._memory.counted.items()},
         }
+
+    def _syns_waiting(self) -> int:
+        """From outside, for one from inside: in V4 INIT, without a session."""
+        import numpy as np
+
+        until = self._syns["until"]
+        return int(np.count_nonzero((until > self._now) & (until != _SYN_BUSY)))
 
     def pool_use(self) -> list[PoolUse]:
         """Of each address of pool4, in the order of the tables."""
@@ -304,8 +356,14 @@ class SessionRecords:
 
     def _live_sessions(self) -> "Iterator[Rows]":
         for first in range(0, self._sessions_end, BLOCK):
-            rows = owned(self._sessions[first : min(first + BLOCK, self._sessions_end)])
+            rows = self._owned_sessions(first)
             yield rows[(rows["word"] >> STATE_BITS) > self._now]
+
+    def _owned_sessions(self, first: int) -> "Rows":
+        """Those of a block that are somebody's, as of now."""
+        rows = owned(self._sessions[first : min(first + BLOCK, self._sessions_end)])
+        transitory_s = self._gateway.lifetimes_seconds[Lifetime.LIFETIME_TCP_TRANSITORY]
+        return by_now(rows, self._now, transitory_s * self._hz)
 
     def _session_mask(self, rows: "Rows", wanted: Wanted) -> "NDArray[Any]":
         mask = self._common_mask(rows, wanted)
@@ -335,7 +393,7 @@ class SessionRecords:
             texts(rows["remote"]),
             rows["remote_port"].tolist(),
             [self._prefixes.get(id) for id in rows["prefix"].tolist()],
-            named(state_of(rows), _STATE_NAMES),
+            named(state_of(rows), STATE_NAMES),
             (lives / self._hz).round(1).tolist(),
         )
 
@@ -374,34 +432,15 @@ class SessionRecords:
         return places
 
     @cached_property
-    def _binding_holds(self) -> "tuple[NDArray[Any], NDArray[Any]]":
-        """By slot: how many sessions that live a binding has, and whether it is static.
-
-        A static binding holds itself: its count is higher than the number of its sessions. So is
-        that of any other for the moment in which a session is being made, or taken out; nobody
-        finds it twice in that moment, and the second look is some milliseconds later.
-        """
-        live, static = self._holds()
-        if static.any():
-            static &= self._holds()[1]
-        return live, static
-
-    def _holds(self) -> "tuple[NDArray[Any], NDArray[Any]]":
+    def _live_of_bindings(self) -> "NDArray[Any]":
+        """By slot: how many sessions that live a binding has."""
         import numpy as np
 
         size = len(self._bindings)
-        held = np.zeros(size, np.int64)
-        for first in range(0, self._bindings_end, BLOCK):
-            rows, slots = self._present_bindings(first)
-            held[slots] = rows["sessions"]
-        live, every = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        for first in range(0, self._sessions_end, BLOCK):
-            rows = owned(self._sessions[first : min(first + BLOCK, self._sessions_end)])
-            rows = rows[rows["binding"] < size]
-            np.add.at(every, rows["binding"], 1)
-            rows = rows[(rows["word"] >> STATE_BITS) > self._now]
-            np.add.at(live, rows["binding"], 1)
-        return live, held > every
+        live = np.zeros(size, np.int64)
+        for rows in self._live_sessions():
+            np.add.at(live, rows["binding"][rows["binding"] < size], 1)
+        return live
 
     def _binding_mask(self, rows: "Rows", wanted: Wanted) -> "NDArray[Any]":
         mask = self._common_mask(rows, wanted)
@@ -410,7 +449,7 @@ class SessionRecords:
         return mask
 
     @staticmethod
-    def _binding_tuples(rows: "Rows", sessions: list[int], static: list[bool]) -> list[Binding]:
+    def _binding_tuples(rows: "Rows", sessions: list[int]) -> list[Binding]:
         return tuples(
             Binding,
             named(rows["protocol"], _PROTOCOL_NAMES),
@@ -419,7 +458,7 @@ class SessionRecords:
             texts(rows["pool"]),
             rows["pool_port"].tolist(),
             sessions,
-            static,
+            is_static(rows).tolist(),
         )
 
     # ---- clients ----
@@ -453,7 +492,7 @@ class SessionRecords:
                 f"{prefix}/{bits}",
                 self._pool_names.get(pool, str(pool)),
                 str(self._addresses.get(address, "")),
-                _port_ranges(blocks, words),
+                port_ranges(blocks, words),
                 bindings,
                 sessions,
             )
@@ -504,12 +543,18 @@ class SessionRecords:
         return mask
 
 
+def is_static(rows: "Rows") -> "NDArray[Any]":
+    """Of bindings."""
+    static: NDArray[Any] = (rows["flags"] & int(BindingFlag.BINDING_STATIC)) != 0
+    return static
+
+
 def is_stateful(gateway: layout.Gateway | None) -> bool:
     """Whether there is a pool4, and so anything to look at."""
     return gateway is not None and bool(gateway.flags & GatewayFlag.GATEWAY_STATEFUL)
 
 
-def _port_ranges(pairs: list[int], words: int) -> tuple[tuple[int, int], ...]:
+def port_ranges(pairs: list[int], words: int) -> tuple[tuple[int, int], ...]:
     """Two blocks lie in each word: number of the first word + 1, 0: none."""
     firsts = [half - 1 for pair in pairs for half in (pair & 0xFFFF, pair >> 16) if half]
     return tuple(

@@ -11,7 +11,8 @@ from typing import Literal
 
 from sixlane.bpf import Map, Object, SkBuff, XdpMd
 from sixlane.datapath import layout
-from sixlane.datapath.layout import Reason
+from sixlane.datapath.layout import FlowKind, Reason
+from sixlane.datapath.sessions import STATE_NAMES, StateName, port_ranges
 
 Entry = Literal["xdp", "tc"]
 Verdict = Literal["pass", "drop", "redirect"]
@@ -50,10 +51,36 @@ class Hop:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """What keeps track of the packet's flow, or would from it on: a session that is there, a new
+    one for a binding that is there, a new binding, or nothing, which a reason explains.
+
+    `pool`: address of pool4 and port, None where they did not come to be known; a new binding's
+    port is drawn anew each time. `state` (RFC 6146 3.5.2.2) and `left_s`: of a session that is
+    there. `client`: whoever shares the binding's address and ports. The rest are None unless there
+    is such a client, or would be: `blocks` (first and last port of each) of at most `most_blocks`,
+    and what it has of bindings and sessions by now.
+    """
+
+    kind: FlowKind
+    inside: IPv6Address
+    inside_port: int
+    pool: tuple[IPv4Address, int] | None
+    state: StateName | None
+    left_s: int
+    client: IPv6Network
+    blocks: tuple[tuple[int, int], ...] | None
+    most_blocks: int | None
+    bindings: int | None
+    sessions: int | None
+
+
+@dataclass(frozen=True)
 class Simulated:
     """What would become of a frame. `frame`: as it would leave, or as it came in.
 
-    `reasons`: as they would be counted, why the packet left first. `served_by`: index of the prefix
+    `reasons`: as they would be counted, why the packet left first. `tracked`: of stateful NAT64; of
+    a hairpin, the source's side and then the destination's. `served_by`: index of the prefix
     in the tables, None where it did not come to be known; `source` and `destination`: the new
     addresses, None where they were not made.
     """
@@ -65,6 +92,7 @@ class Simulated:
     source: Address | None
     destination: Address | None
     mappings: tuple[Mapping4to6, ...]
+    tracked: tuple[Tracked, ...]
     hop: Hop | None
 
 
@@ -131,6 +159,7 @@ def _simulated(verdict: Verdict, frame: bytes, noted: layout.Visit) -> Simulated
         _address(noted.new_src),
         _address(noted.new_dst),
         tuple(_mapping(noted.eams[number]) for number in range(noted.eam_count)),
+        tuple(_tracked(noted.flows[number]) for number in range(noted.flow_count)),
         Hop(
             _address(noted.hop_dst) or IPv6Address(0),
             hop.ifindex,
@@ -149,6 +178,24 @@ def _mapping(eam: layout.Eam) -> Mapping4to6:
         IPv4Network((eam.addr4, eam.len4)),
         IPv6Network((eam.addr6.hi << 64 | eam.addr6.lo, eam.len6)),
         bool(eam.flags & layout.EamFlag.EAM_REMOTE),
+    )
+
+
+def _tracked(flow: layout.VisitFlow) -> Tracked:
+    inside = IPv6Address(flow.inside.hi << 64 | flow.inside.lo)
+    client = flow.client if flow.has_client else None
+    return Tracked(
+        FlowKind(flow.kind),
+        inside,
+        flow.inside_port,
+        (IPv4Address(flow.pool), flow.pool_port) if flow.pool else None,
+        STATE_NAMES.get(flow.state),
+        flow.left_seconds,
+        IPv6Network((inside, flow.client_bits), strict=False),
+        port_ranges(list(client.blocks), client.block_words) if client else None,
+        flow.blocks if client else None,
+        client.bindings if client else None,
+        client.sessions if client else None,
     )
 
 

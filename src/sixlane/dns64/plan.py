@@ -66,6 +66,10 @@ class Plan:
         """One line a change."""
         return [str(change) for change in self.changes]
 
+    def warnings(self) -> list[str]:
+        """What a change costs that may surprise, one line each: nothing."""
+        return []
+
 
 def plan_dns64(
     desired: Iterable[Dns64],

@@ -67,8 +67,8 @@ def apply_edge(place: Place, attach: str, narrator: Narrator) -> None:
     if attach.startswith("xdp"):
         offloads.suit_xdp(place)
     file = EDGE if attach == "auto" else _write_edge(place, attach)
-    _need_success(_shown(command(place, "apply", "-f", str(file)), narrator))
-    _need_success(_shown(command(place, "status"), narrator))
+    _need_success(show(place, narrator, "apply", "-f", str(file)))
+    _need_success(show(place, narrator, "status"))
 
 
 def command(place: Place, *arguments: str) -> list[str]:
@@ -79,6 +79,16 @@ def command(place: Place, *arguments: str) -> list[str]:
 def run(place: Place, *arguments: str) -> Ran:
     """Run `sixlane` to its end, whatever its exit status."""
     return programs.run_here(command(place, *arguments))
+
+
+def agent(place: Place) -> int:
+    """The process id of the agent that runs, or ran last."""
+    return int((place.agent_run_dir / "sixlaned.lock").read_text())
+
+
+def show(place: Place, narrator: Narrator, *arguments: str) -> Ran:
+    """Run `sixlane` to its end, whatever its exit status, and show both."""
+    return _shown(command(place, *arguments), narrator)
 
 
 def tear_down(place: Place) -> Ran:
@@ -119,7 +129,7 @@ def read_counts(place: Place) -> Counts:
 
 def show_counters(place: Place, narrator: Narrator) -> None:
     """All counters that are not zero, for whoever looks for the cause of a failure."""
-    _shown(command(place, "counters"), narrator)
+    show(place, narrator, "counters")
 
 
 def take_down(place: Place) -> None:

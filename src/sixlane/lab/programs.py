@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,24 @@ def start(
         why = f"not ready after {timeout:g} s" if ended is None else f"exit status {ended}"
         raise SixlaneError(f"{shlex.join(argv)}: {why}", f"{log} ends with:\n{_tail(log)}")
     return process.pid
+
+
+@contextlib.contextmanager
+def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs beside the block; it is killed if it has not ended by then."""
+    with netns.popen(
+        None,
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_ENVIRONMENT,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def python(script: str | None) -> list[str]:

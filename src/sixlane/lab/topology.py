@@ -117,6 +117,8 @@ POD_IPV4 = {"pod1": "192.175.48.129", "pod2": "192.175.48.130", "pod3": "192.175
 ROUTER_IPV4 = {"leaf": "192.175.48.192", "node1": "192.175.48.193", "node2": "192.175.48.194"}
 # Mapped pods (RFC 7757) are called by addresses that are not embedded in their own.
 MAPPED_IPV4 = {"pod1": "192.31.196.225", "pod2": "192.31.196.226"}
+# Shared by pods that have no IPv4 address of their own (RFC 6146).
+POOL4 = "192.31.196.232/30"
 CLUSTER4 = "192.175.48.0/24"
 CLUSTER6 = "2001:db8:64::/48"
 CLUSTER_EMBEDDED = f"{embed('192.175.48.0')}/120"
@@ -227,7 +229,11 @@ def _internet_hosts() -> Iterator[Host]:
         "the IPv4-only internet",
         Family.IPV4,
         router=True,
-        routes=(Route(CLUSTER4, GATEWAY4), Route("192.31.196.48/29", "192.31.196.18")),
+        routes=(
+            Route(CLUSTER4, GATEWAY4),
+            Route(POOL4, GATEWAY4),
+            Route("192.31.196.48/29", "192.31.196.18"),
+        ),
     )
     yield Host(
         "isp",

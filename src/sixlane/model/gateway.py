@@ -2,6 +2,7 @@
 """Kind `Gateway`: the translator between the IPv4 world and an IPv6-only inside."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ from sixlane.model.addresses import (
     never_a_source,
     not_global,
 )
+from sixlane.model.bindings import MAX_BINDINGS, StaticBinding, check_bindings
 from sixlane.model.eam import Eam, EamList
 from sixlane.model.overlaps import overlap_warnings
 from sixlane.model.pool4 import MAX_POOLS, Pool4, Sessions, check_pools, refuse_served
@@ -274,6 +276,14 @@ class GatewaySpec(Model):
             description="Stateful NAT64 (RFC 6146): for inside nodes of any address.",
         ),
     ] = ()
+    bindings: Annotated[
+        tuple[StaticBinding, ...],
+        Field(
+            max_length=MAX_BINDINGS,
+            strict=False,
+            description="Static ones of pool4: inside ports that have a fixed port outside.",
+        ),
+    ] = ()
     sessions: Sessions = Sessions()
 
     @model_validator(mode="after")
@@ -285,7 +295,13 @@ class GatewaySpec(Model):
             _refuse_conflicts(prefix, self.prefixes[:at], self.prefixes)
             self.check_pool4_and(prefix, at)
         check_pools(self.pool4, self.sessions)
+        self.check_bindings_and(self.prefixes)
         return self
+
+    def check_bindings_and(self, prefixes: Iterable[Prefix]) -> None:
+        """Whether static bindings go with these prefixes."""
+        named = [(prefix.name, prefix.prefix) for prefix in prefixes]
+        check_bindings(self.bindings, self.pool4, named)
 
     def check_pool4_and(self, prefix: Prefix, at: int) -> None:
         """Whether a prefix that is number `at` goes with pool4, or without."""
@@ -320,13 +336,9 @@ class Gateway(Resource):
         at = self._place(prefix.name)
         at = len(old) if at is None else at
         new = (*old[:at], prefix, *old[at + 1 :])
-        try:
+        with _as_resource_error():
             _refuse_conflicts(prefix, (*old[:at], *old[at + 1 :]), new)
             self.spec.check_pool4_and(prefix, at)
-        except PydanticCustomError as error:
-            context = error.context or {}
-            path = ("spec", *context["path"])
-            raise ResourceError(context["what"], path, context["hint"]) from None
         return self._with_prefixes(new)
 
     def without_prefix(self, name: str) -> "Gateway":
@@ -347,7 +359,20 @@ class Gateway(Resource):
                 ("spec", "prefixes"),
                 f"1 to {MAX_PREFIXES}",
             )
+        with _as_resource_error():
+            self.spec.check_bindings_and(prefixes)
         return self.model_copy(update={"spec": self.spec.model_copy(update={"prefixes": prefixes})})
+
+
+@contextmanager
+def _as_resource_error() -> Iterator[None]:
+    """What a validator raises, for who calls its rules by themselves."""
+    try:
+        yield
+    except PydanticCustomError as error:
+        context = error.context or {}
+        path = ("spec", *context["path"])
+        raise ResourceError(context["what"], path, context["hint"]) from None
 
 
 def _refuse_twice(names: Iterable[str], key: str, what: str) -> None:

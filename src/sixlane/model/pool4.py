@@ -133,6 +133,13 @@ class Pool4(Model):
         Ports, Field(description="First and last port of its addresses that clients get.")
     ] = Ports()
     port_blocks: PortBlocks = PortBlocks()
+    announce: Annotated[
+        Literal["none", "l2", "route"],
+        Field(
+            description="How others find its addresses: by routes of theirs; by ARP, which is "
+            "answered on the devices that have IPv4; by a route here, for a routing daemon."
+        ),
+    ] = "none"
     sessions_per_client: Annotated[
         int, Field(ge=0, le=1 << 24, description="At a time; 0: no limit.")
     ] = 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from sixlane.datapath import Datapath
 from sixlane.datapath.pins import namespace_name
 from sixlane.errors import NotSupported, SixlaneError
+from sixlane.nat64.announce import announce, withdraw
+from sixlane.nat64.announced import NOTHING, Announced
 from sixlane.nat64.devices import REFUSED, Trouble, Use
 from sixlane.nat64.originals import (
     Originals,
@@ -24,17 +26,21 @@ from sixlane.nat64.slowpath import (
     remove_slow_path,
     set_fragment_size,
 )
+from sixlane.nat64.static import bind_all
 
 
 @dataclass
 class Done:
     """What became of a plan beside what it asked for.
 
-    `failed`: devices that could not be used, and were not required. `settled`: settings that were
+    `failed`: devices that could not be used, and were not required. `announced`: of
+    pool4; `pool4`: what is not as it should be there. `settled`: settings that were
     changed, `lost`: those that could not be put back; one line each.
     """
 
     failed: list[Trouble] = field(default_factory=list)
+    announced: Announced = NOTHING
+    pool4: list[Trouble] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
@@ -45,7 +51,8 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
     if plan.tables is None:
         for attachment in plan.detach:
             datapath.detach(attachment)
-        done.lost = restore_unused(originals, ())
+        done.lost = [*withdraw(originals), *restore_unused(originals, ())]
+        bind_all(datapath, frozenset())  # while there are tables that know them
         datapath.clear()
         remove_slow_path(namespace_name(datapath.root))
         return done
@@ -63,6 +70,9 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
             if plan.tables.stateful:
                 put_fragments_in_order(datapath)
             datapath.commit(replace(plan.tables, slow=slow), plan.room)
+    done.pool4 = bind_all(datapath, plan.static)
+    done.announced, troubles = announce(plan.announcement, originals)
+    done.pool4 += troubles
     there = datapath.attachments()
     for attachment in plan.detach:
         if attachment in there:

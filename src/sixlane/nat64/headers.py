@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A packet's headers as fields with names, for people: as much as can be read."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.rfc import protocol as proto
@@ -20,6 +20,7 @@ _NAMES = {
 }
 _SKIPPED = {proto.HOP_BY_HOP, proto.ROUTING, proto.DESTINATION_OPTIONS}
 _TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
+_ECHO = ("0", "8")
 _MSS = 2
 
 
@@ -60,6 +61,19 @@ def summary(packet: bytes) -> str:
     hops = f"hop limit {found['hop limit']}" if v6 else f"ttl {found['ttl']}"
     rest = [hops, *(["fragment"] if _is_fragment(found) else []), f"{found['length']} bytes"]
     return f"IPv{6 if v6 else 4} {' > '.join(ends)} {' '.join(what)}, {', '.join(rest)}"
+
+
+def end_in(packet: bytes, side: str, addresses: Container[IPv4Address]) -> str | None:
+    """ "192.0.2.1:4000" if that side, source or destination, of an IPv4 packet is among the
+    addresses. Of pings, the port is the identifier; without a port it is the address alone."""
+    if not packet or packet[0] >> 4 != 4:
+        return None
+    found = fields(packet)
+    if not found or IPv4Address(found[side]) not in addresses:
+        return None
+    if found["protocol"] == "icmp" and found.get("type") in _ECHO:
+        return f"{found[side]}:{int(found.get('rest', '0x0000')[2:6], 16)}"
+    return _end(found, side, v6=False)
 
 
 def _is_fragment(found: dict[str, str]) -> bool:

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from sixlane.datapath import NO_ROOM, Attachment, Datapath, Placed, Room, SlowPath, Taken
+from sixlane.datapath import (
+    NO_ROOM,
+    Attachment,
+    Datapath,
+    Placed,
+    Room,
+    SlowPath,
+    StaticBinding,
+    Taken,
+)
+from sixlane.nat64.announced import NOTHING, Announced, observe_announced
 from sixlane.nat64.native import Network
 from sixlane.nat64.slowpath import observe_slow_path
 from sixlane.net import address, gso, link
@@ -34,7 +44,8 @@ class Observed:
     """All that a plan depends on beside the resource.
 
     `placed`: the addresses of pool4 in force; `room`: of the session tables; `taken`: of pool4, by
-    the index of the address, which need not be in pool4 any more.
+    the index of the address, which need not be in pool4 any more; `announced`: of pool4;
+    `static`: bindings.
     """
 
     devices: dict[str, Device]
@@ -48,6 +59,8 @@ class Observed:
     placed: Placed | None = None
     room: Room = NO_ROOM
     taken: Mapping[int, Taken] = field(default_factory=dict)
+    announced: Announced = NOTHING
+    static: frozenset[StaticBinding] = frozenset()
 
 
 def observe_gateway(
@@ -94,4 +107,6 @@ def observe_gateway(
         datapath.placed(),
         datapath.room(),
         datapath.taken(),
+        observe_announced(),
+        datapath.static_bindings(),
     )

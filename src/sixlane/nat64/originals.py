@@ -106,6 +106,25 @@ def restore_device(originals: Originals, ifindex: int) -> list[str]:
     return restore_unused(originals, {one.ifindex for one in _records(originals)} - {ifindex})
 
 
+def set_beside(originals: Originals, ifindex: int, setting: Setting, value: str) -> None:
+    """Sets what not every device of a gateway needs, remembering what it was."""
+    before = read_setting(ifindex, setting)
+    if before not in (None, value):
+        _set(originals, ifindex, setting, str(before), value)
+
+
+def restore_beside(originals: Originals, setting: Setting, used: Collection[int]) -> list[str]:
+    """Puts one setting back on all devices but those with an index in `used`; what cannot be is
+    forgotten and returned."""
+    lost: list[str] = []
+    for record in _records(originals):
+        if record.setting == setting and record.ifindex not in used:
+            name = f"with index {record.ifindex}"
+            lost += _restore(record.ifindex, name, setting, record.value)
+            originals.forget(record.key)
+    return lost
+
+
 def _set(originals: Originals, ifindex: int, setting: Setting, before: str, value: str) -> None:
     originals.remember(_key(ifindex, setting.family, setting.name), before)
     write_setting(ifindex, setting, value)

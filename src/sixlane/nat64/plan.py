@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Attachment, Entry, Room, Tables
 from sixlane.model import Gateway
+from sixlane.nat64.announce import NO_ANNOUNCEMENT, Announcement
 from sixlane.nat64.devices import Trouble, Use, choose_devices
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.pools import Sharing, plan_sharing
+from sixlane.nat64.static import Static, static_changes, static_of
 from sixlane.nat64.tables import tables_of
 
 
@@ -32,7 +34,9 @@ class Plan:
     `tables` is None if there is to be no gateway. `used`: the devices in use afterwards; `absent`:
     the indices of those that are to be used again when they come back; `troubles`: of the entries
     that are left out, or used in spite of them. `room`: the session tables are made anew, of that
-    size, which goes with a flip.
+    size, which goes with a flip; `ending`: why sessions end by that, if there are any.
+    `announcement`: of pool4, where `announce` are its changes. `static`: bindings, where `bind` are
+    their changes.
     """
 
     tables: Tables | None
@@ -44,12 +48,18 @@ class Plan:
     raise_slow_path: bool = False
     flip: bool = False
     room: Room | None = None
+    ending: str = ""
+    announcement: Announcement = NO_ANNOUNCEMENT
+    announce: tuple[str, ...] = ()
+    static: Static = frozenset()
+    bind: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
     def empty(self) -> bool:
         """True if nothing has to change (settings of devices apart, which apply checks itself)."""
-        return not (self.detach or self.attach or self.raise_slow_path or self.flip)
+        tables = self.raise_slow_path or self.flip
+        return not (self.detach or self.attach or tables or self.announce or self.bind)
 
     def summary(self) -> list[str]:
         """One line for each change."""
@@ -58,7 +68,13 @@ class Plan:
             *(f"attach {one.entry} to {one.device.name}" for one in self.attach),
             *(["raise the slow path"] if self.raise_slow_path else []),
             *self.notes,
+            *self.announce,
+            *self.bind,
         ]
+
+    def warnings(self) -> list[str]:
+        """What a change costs that may surprise, one line each."""
+        return [f"all sessions end: {self.ending}"] if self.ending else []
 
 
 def plan_gateway(
@@ -76,6 +92,7 @@ def plan_gateway(
             None,
             detach=observed.attachments,
             flip=observed.digest is not None,
+            announce=tuple(NO_ANNOUNCEMENT.changes(observed.announced, None)),
             notes=("no gateway: packets pass to the kernel",) if observed.digest else (),
         )
     bound = bound or {}
@@ -84,6 +101,9 @@ def plan_gateway(
     detach, attach = _attachments(chosen.used, observed)
     sharing = plan_sharing(gateway, observed)
     tables = tables_of(gateway, [use.device for use in chosen.used], observed, sharing.stateful)
+    announcement = Announcement.of(gateway.spec.pool4, [use.device for use in chosen.used])
+    near = observed.slow_path.ifindex if observed.slow_path else None
+    static = static_of(gateway, {entry.name: entry.id for entry in tables.prefixes})
     in_force = replace(tables, slow=observed.slow_path).digest == observed.digest
     return Plan(
         tables,
@@ -99,6 +119,11 @@ def plan_gateway(
         raise_slow_path=observed.slow_path is None,
         flip=not in_force or observed.slow_path is None or sharing.room is not None,
         room=sharing.room,
+        ending=sharing.why if sharing.room else "",
+        announcement=announcement,
+        announce=tuple(announcement.changes(observed.announced, near)),
+        static=static,
+        bind=tuple(static_changes(static, frozenset() if sharing.room else observed.static)),
         notes=(
             *(() if in_force else _table_notes(gateway, observed, before)),
             *_room_notes(sharing),

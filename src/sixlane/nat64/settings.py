@@ -8,12 +8,13 @@ from typing import Literal
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from sixlane.net import ethtool, link, sysctl
 
-Family = Literal["ipv4", "ipv6", "feature"]
+Family = Literal["ipv4", "ipv6", "feature", "arp"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A sysctl of net/<family>/conf/<device>, or a feature as `ethtool -k` of the kernel has it."""
+    """A sysctl of net/<family>/conf/<device>, a feature as `ethtool -k` of the kernel has it, or of
+    "arp" a sysctl of net/ipv4/neigh/<device>."""
 
     family: Family
     name: str
@@ -26,6 +27,8 @@ FORWARDING4 = Setting("ipv4", "forwarding")
 FORWARDING6 = Setting("ipv6", "forwarding")
 ACCEPT_RA = Setting("ipv6", "accept_ra")
 FRAGLIST_GRO = Setting("feature", "rx-gro-list")
+PROXY_DELAY = Setting("arp", "proxy_delay")
+"""How long an answer for others may be held back, at random, in 1/100 s."""
 
 WANTED = {
     # The FIB look-up answers for devices that forward.
@@ -85,4 +88,6 @@ def unsettled(ifindex: int) -> list[Unsettled]:
 
 
 def _path(ifindex: int, setting: Setting) -> tuple[str, ...]:
+    if setting.family == "arp":
+        return ("net", "ipv4", "neigh", link.name_of(ifindex), setting.name)
     return ("net", setting.family, "conf", link.name_of(ifindex), setting.name)

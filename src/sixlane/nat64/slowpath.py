@@ -10,6 +10,7 @@ import logging
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sixlane.datapath import Datapath, SlowPath
+from sixlane.datapath.layout import SlowMark
 from sixlane.datapath.pins import namespace_name
 from sixlane.errors import SixlaneError
 from sixlane.net import ethtool, link, neigh, netns, policy, route, sysctl
@@ -42,21 +43,26 @@ SMALL_MTUS = (1006, 508, 296, 68)
 """
 
 
-# Where somebody asks for the state of connections, fragments are put together before, and cut again
-# behind. Nothing is tracked for that.
-_IN_ORDER = """
+# Where somebody asks for the state of connections, fragments are put together before (at -400), and
+# cut again behind. Nothing is tracked for that, and what is known by then not to be tracked is left
+# in pieces: not all fragments of packets without a session come here, so none may wait for others.
+_IN_ORDER = f"""
 add table inet sixlane
 delete table inet sixlane
-table inet sixlane {
-    chain untracked {
+table inet sixlane {{
+    chain in_pieces {{
+        type filter hook prerouting priority -450
+        meta mark != {SlowMark.SLOW_IN_ORDER} notrack
+    }}
+    chain untracked {{
         type filter hook prerouting priority raw
         notrack
-    }
-    chain whole {
+    }}
+    chain whole {{
         type filter hook prerouting priority filter
         ct state untracked accept
-    }
-}
+    }}
+}}
 """
 
 

@@ -84,6 +84,7 @@ def _pool_status(pool: Pool4, observed: Observed) -> dict[str, object]:
         "name": pool.name,
         "ipv4": list(pool.ipv4.texts),
         "clients": [str(network) for network in pool.clients],
+        "announce": pool.announce,
         "addresses": len(addresses),
         "ports": {"used": sum(one.ports for one in found), "total": ports * len(addresses)},
         "blocks": {

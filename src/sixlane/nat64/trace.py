@@ -9,6 +9,7 @@ from sixlane.datapath import Attachment, Datapath
 from sixlane.datapath.layout import Reason
 from sixlane.datapath.simulate import Simulated, Simulator
 from sixlane.errors import ConfigError, KernelError
+from sixlane.nat64 import tracked
 from sixlane.nat64.flow import parse_flow
 from sixlane.nat64.headers import fields, layer3, summary, version_of
 from sixlane.nat64.reasons import MEANINGS
@@ -140,6 +141,7 @@ def _steps(
     if version_of(header) is None:
         yield "is neither IPv4 nor IPv6"
     yield from _addresses(simulated, datapath, packet)
+    yield from map(tracked.words, simulated.tracked)
     if simulated.hop:
         yield _hop_words(simulated)
     new = layer3(simulated.frame)[1]

@@ -25,6 +25,7 @@ PERMANENT = 0x80
 
 _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 28, 29, 30
 _NTF_EXT_MANAGED = 1
+_NTF_PROXY = 8
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,51 @@ def remove(device: link.Device, address: IPAddress) -> None:
     found = find(device, address)
     if found is not None and (found.usable or found.managed):
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
+
+
+def list_proxies(protocol: int) -> set[tuple[int, IPv4Address]]:
+    """IPv4 addresses that the kernel answers ARP for beside its own, each with the index of the
+    device; those that were added with this protocol number.
+    """
+    fields = {"family": int(socket.AF_INET), "flags": _NTF_PROXY}
+    messages = netlink.dump(ndmsg, _RTM_GETNEIGH, fields, [], what="list neighbour proxies")
+    return {
+        (message["ifindex"], IPv4Address(message.get_attr("NDA_DST")))
+        for message in messages
+        if message.get_attr("NDA_PROTOCOL") == protocol
+    }
+
+
+def add_proxy(device: link.Device, address: IPv4Address, protocol: int) -> None:
+    """Answer ARP for an address that is another's, to whoever asks on this device.
+
+    The kernel does so only if the device forwards and a unicast route to the address leads to
+    another one.
+    """
+    what = f"add neighbour proxy {address} on device {link.name_of(device)}"
+    _change_proxy(device, address, [("NDA_PROTOCOL", protocol)], what)
+    if (link.index(device), address) not in list_proxies(protocol):
+        raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
+
+
+def remove_proxy(device: link.Device, address: IPv4Address) -> None:
+    """Raises `KernelError` (ENOENT) if there is none."""
+    what = f"remove neighbour proxy {address} from device {link.name_of(device)}"
+    _change_proxy(device, address, None, what)
+
+
+def _change_proxy(
+    device: link.Device, address: IPv4Address, added: list[netlink.Attribute] | None, what: str
+) -> None:
+    """`added`: its attributes beside the address; None: it is removed."""
+    netlink.change(
+        ndmsg,
+        _RTM_DELNEIGH if added is None else _RTM_NEWNEIGH,
+        {"family": int(socket.AF_INET), "ifindex": link.index(device), "flags": _NTF_PROXY},
+        [("NDA_DST", str(address)), *(added or ())],
+        what=what,
+        flags=0 if added is None else netlink.F_CREATE | netlink.F_REPLACE,
+    )
 
 
 def _add(

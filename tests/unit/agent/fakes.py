@@ -68,6 +68,9 @@ class FakePlan:
     def summary(self) -> list[str]:
         return self.lines
 
+    def warnings(self) -> list[str]:
+        return []
+
 
 @dataclass
 class FakePart:
@@ -101,7 +104,7 @@ class FakePart:
         return [f"{self.name} lost something"]
 
     def close(self) -> None: ...
-    def open(self) -> None: ...
+    def open(self, desired: Desired) -> None: ...
 
     def settled(self, desired: Desired) -> None:
         self._may_fail("settled", desired)

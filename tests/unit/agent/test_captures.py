@@ -1,17 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the data path may leave out for a filter, and what a filter then wants."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
-from sixlane.agent.captures import narrowed
+from sixlane.agent.captures import as_data, narrowed
 from sixlane.bpf.pcap import Filter
-from sixlane.datapath.capturing import Rule
+from sixlane.datapath.capturing import Captured, Rule
 from sixlane.errors import ConfigError
 
 LINK = Ether(dst="02:00:00:00:00:01", src="02:00:00:00:00:02")
+
+
+POOL4 = {IPv4Address("192.31.197.8")}
+REMOTE, POOL, POD, REMOTE6 = "192.31.196.53", "192.31.197.8", "2001:db8::7", "64:ff9b::c01f:c435"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "pool4"),
+    [
+        (IPv6(src=POD, dst=REMOTE6) / UDP(), IP(src=POOL, dst=REMOTE) / UDP(sport=7), f"{POOL}:7"),
+        (IP(src=REMOTE, dst=POOL) / TCP(dport=9), IPv6(src=REMOTE6, dst=POD) / TCP(), f"{POOL}:9"),
+        (IP(src=REMOTE, dst=POOL) / ICMP(type=0, id=4711), None, f"{POOL}:4711"),
+        (IP(src=REMOTE, dst=POOL) / ICMP(type=0, id=0), None, f"{POOL}:0"),
+        (IP(src=REMOTE, dst=POOL, frag=9) / b"12345678", None, POOL),
+        (IP(src=REMOTE, dst=POOL) / ICMP(type=3), None, POOL),
+        (IP(src=POOL, dst=REMOTE) / UDP(), None, None),
+        (IPv6(src=POD, dst=REMOTE6) / UDP(), None, None),
+    ],
+)
+def test_a_session_is_named_by_pool4(before: Packet, after: Packet | None, pool4: str) -> None:
+    frames = [b"" if one is None else bytes(LINK / one) for one in (before, after)]
+    sent = frames[1] if after else None
+    captured = Captured(0, 1, "tc", "sent", (), frames[0], len(frames[0]), sent, len(frames[1]))
+    assert as_data(captured, POOL4)["pool4"] == pool4
+    assert as_data(captured)["pool4"] is None
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,31 @@ def test_a_group_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("group", Subject(Settings()))[0]["status"] == "ok"
 
 
+# ---- nft ----
+
+
+@pytest.mark.parametrize(("pool4", "status"), [(["192.31.197.8"], "warning"), ([], "missing")])
+def test_no_nft(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, pool4: list[str], status: str
+) -> None:
+    pools = [{"name": "pods", "ipv4": pool4}] if pool4 else []
+    monkeypatch.setenv("PATH", "/nowhere")
+    stored = gateway(pool4=pools)
+    assert isinstance(stored, Gateway)
+    (told,) = look("nft", Subject(settings, gateway=stored))
+    assert (told["status"], told["what"]) == (status, "no nft")
+    assert told["hint"].startswith("apt install nftables")
+
+
+def test_nft(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nft"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (told,) = look("nft", Subject(settings))
+    assert (told["status"], told["what"], told["hint"]) == ("ok", str(program), "")
+
+
 # ---- BIND ----
 
 

@@ -2,12 +2,14 @@
 """All slots once a round, a part each step."""
 
 import threading
+from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
 
 from sixlane.agent import sweeper
 from sixlane.agent.sweeper import CHUNK, ROUND_S, STEP_S, Sweep, Sweeper
+from sixlane.datapath import NOTHING_SWEPT, Probe, Swept
 from sixlane.errors import KernelError
 
 
@@ -21,9 +23,19 @@ class Slots:
     def session_slots(self) -> int:
         return self.slots
 
-    def sweep_sessions(self, first: int, count: int) -> int:
+    def is_stateful(self) -> bool:
+        return self.slots > 0
+
+    def sweep_sessions(self, first: int, count: int) -> Swept:
         self.swept.append((first, count))
-        return 0
+        return NOTHING_SWEPT
+
+    def sweep_syns(self) -> list[bytes]:
+        return []
+
+
+def no_send(packet: bytes) -> None:
+    raise AssertionError(f"sent {packet.hex()}")
 
 
 class Clock:
@@ -36,7 +48,7 @@ class Clock:
 
 def steps(slots: Slots, seconds: float, step_s: float = STEP_S) -> None:
     clock = Clock()
-    sweep = Sweep(slots, clock)
+    sweep = Sweep(slots, no_send, clock)
     for _ in range(round(seconds / step_s)):
         assert sweep.step()
         clock.s += step_s
@@ -71,7 +83,7 @@ def test_late_steps_are_made_up_for_but_never_twice() -> None:
 def test_the_end_moves() -> None:
     """Slots that were never used are not looked at; another pool4 may have fewer."""
     clock, slots = Clock(), Slots(0)
-    sweep = Sweep(slots, clock)
+    sweep = Sweep(slots, no_send, clock)
     assert not sweep.step() and slots.swept == []
     slots.slots = 80
     clock.s += 5
@@ -88,7 +100,7 @@ def test_a_failure_is_told_once_and_no_end(
     tried = threading.Semaphore(0)
 
     class Broken(Slots):
-        def sweep_sessions(self, first: int, count: int) -> int:
+        def sweep_sessions(self, first: int, count: int) -> Swept:
             tried.release()
             raise KernelError(1, "call the program sweep_sessions")
 
@@ -98,3 +110,35 @@ def test_a_failure_is_told_once_and_no_end(
     running.close()
     told: list[Any] = [one for one in caplog.records if one.name == "sixlane.sweeper"]
     assert [one.message for one in told] == ["cannot sweep"]
+
+
+class Due(Slots):
+    """Has something to send at each look."""
+
+    def sweep_sessions(self, first: int, count: int) -> Swept:
+        return Swept(0, [Probe(IPv6Address("64:ff9b::1"), 443, IPv6Address("2001:db8::7"), 5001)])
+
+    def sweep_syns(self) -> list[bytes]:
+        return [SYN]
+
+
+SYN = bytes.fromhex("45000028000040004006000001020304c01fc508") + bytes(20)
+
+
+def test_what_is_due_is_sent() -> None:
+    sent: list[bytes] = []
+    assert Sweep(Due(10), sent.append).step()
+    assert [packet[0] >> 4 for packet in sent] == [4, 6]
+    assert sent[0][28:] == SYN and sent[0][16:20] == SYN[12:16]
+
+
+def test_whoever_cannot_be_reached_keeps_nobody_from_being_swept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def no_way(packet: bytes) -> None:
+        raise KernelError(101, "send a packet to 1.2.3.4")
+
+    sweep = Sweep(Due(10), no_way)
+    for _ in range(3):
+        assert sweep.step()
+    assert [one.message for one in caplog.records] == ["not sent, as maybe others"]

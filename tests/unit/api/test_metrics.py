@@ -26,7 +26,13 @@ class Numbers:
     def counters(self) -> dict[str, Any]:
         self.asked += 1
         count = {"packets": 3, "bytes": 180}
-        reasons = ("forward_46", "pass_not_ours", "drop_ttl_expired", "icmp_error_sent")
+        reasons = (
+            "forward_46",
+            "pass_not_ours",
+            "drop_ttl_expired",
+            "icmp_error_sent",
+            "syn_expired",
+        )
         return {
             "reasons": dict.fromkeys(reasons, count),
             "prefixes": {"pods": {"46": count, "64": {"packets": 1, "bytes": 60}}},

@@ -11,6 +11,7 @@ import yaml
 from sixlane.cli import wanted
 from sixlane.client import rows
 from sixlane.datapath import sessions
+from sixlane.datapath.layout import BindingFlag
 from sixlane.datapath.sessions import STATES
 from tests.records import Flow, make
 from tests.unit.agent.fakes import World
@@ -125,7 +126,7 @@ def test_bindings(sixlane: Sixlane) -> None:
 
 def test_static_bindings(sixlane: Sixlane, world: World) -> None:
     made = make(FLOWS)
-    made.bindings[1].sessions += 1
+    made.bindings[1].flags = BindingFlag.BINDING_STATIC
     world.gateway.records = made.records()
     (line,) = [one for one in sixlane("bib", "list").splitlines() if "static" in one]
     assert line.split()[1] == "[2001:db8:64:1::7]:5002"
@@ -142,6 +143,7 @@ def test_count(sixlane: Sixlane) -> None:
         ["sessions", "5", "64", "7.8%"],
         ["bindings", "4", "64", "6.2%"],
         ["clients", "2", "16", "12.5%"],
+        ["syns", "0", "1", "0.0%"],
     ]
     assert ["192.31.197.9", "blocks", "1", "1008", "0.1%"] in blocks[2]
     assert ["192.31.197.8", "udp", "1", "64512", "0.0%"] in blocks[2]

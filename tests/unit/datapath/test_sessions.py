@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sixlane.datapath import layout, records, sessions
-from sixlane.datapath.layout import CountMark, SessionState
+from sixlane.datapath.layout import BindingFlag, CountMark, SessionState
 from sixlane.datapath.sessions import Wanted
 from tests.records import NOW, Flow, Made, make
 
@@ -118,26 +118,18 @@ def test_a_record_that_makes_no_sense_leads_nowhere() -> None:
     made.sessions[2].protocol = 200
     made.sessions[3].binding = 0xFFFFFFFF
     assert ports(made) == [5001, 5002, 5004, 5005, 5006]
-    assert bound(made) == [5003, 5004, 5005, 5006]
+    assert bound(made) == [5003, 5005, 5006]  # 5004 has no session that can be known
 
 
-def test_a_binding_is_static_if_it_is_so_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the two looks, the session that was being made has been."""
+def test_a_binding_is_static_if_it_says_so() -> None:
+    """However many hold it."""
     made = make(FLOWS)
     made.bindings[0].sessions = 2
-    made.bindings[1].sessions = 2
-    found = made.records()
-    holds, looks = found._holds, []
-
-    def look() -> Any:
-        looks.append(1)
-        if len(looks) == 2:
-            made.bindings[1].sessions = 1
-        return holds()
-
-    monkeypatch.setattr(found, "_holds", look)
-    listed = [one for block in found.bindings() for one in block]
-    assert [one.static for one in listed] == [True] + [False] * 5
+    made.bindings[1].flags = BindingFlag.BINDING_STATIC
+    made.bindings[2].flags = BindingFlag.BINDING_OWN_PORT
+    listed = [one for block in made.records().bindings() for one in block]
+    assert [one.static for one in listed] == [False, True, False, False, False, False]
+    assert [one.inside_port for one in made.records().static_bindings()] == [5002]
 
 
 def test_names_of_what_is_gone() -> None:

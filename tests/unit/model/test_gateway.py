@@ -130,7 +130,7 @@ BAD = [
     ("spec.devices.0.attach", "xpd", "xpd is not", "spec.devices[0].attach", "did you mean xdp?"),
     ("spec.prefixs", [], "unknown key prefixs", "spec.prefixs", "did you mean prefixes?"),
     ("spec.lowestIpv6Mtu", 1, "unknown key", "spec.lowestIpv6Mtu", "mean lowestIPv6MTU?"),
-    ("spec.zzz", 1, "unknown key zzz", "spec.zzz", "known: devices, hairpin, icmpErrors"),
+    ("spec.zzz", 1, "unknown key zzz", "spec.zzz", "known: bindings, devices, hairpin, icmpErrors"),
     ("spec.prefixes.0.load_balancer_source_ranges", [], "unknown key", "", "loadBalancer"),
     ("spec.prefixes", [], "too short", "spec.prefixes", "at least 1"),
     ("spec.prefixes.0.name", ..., "name is missing", "spec.prefixes[0]", ""),

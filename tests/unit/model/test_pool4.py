@@ -12,6 +12,13 @@ import yaml
 from sixlane.model import Gateway, Prefix, ResourceError, parse_resource
 
 POOL: dict[str, Any] = {"name": "pods", "ipv4": ["192.31.197.8/30"]}
+BOUND: dict[str, Any] = {
+    "protocol": "tcp",
+    "inside": "2001:db8:64::7",
+    "insidePort": 8443,
+    "pool": "192.31.197.8",
+    "poolPort": 443,
+}
 GOOD: dict[str, Any] = {
     "apiVersion": "sixlane.dev/v1alpha1",
     "kind": "Gateway",
@@ -126,6 +133,17 @@ def test_prefixes_that_are_put_later_are_checked_as_well() -> None:
     bare = Prefix.model_validate({"name": "more", "prefix": "2001:db8:9::/96"})
     with pytest.raises(ResourceError, match=r"ipv4 is missing: spec.prefixes\[1\]"):
         parse(pool4=[]).with_prefix(bare)
+
+
+def test_bindings() -> None:
+    """Protocols have ports of their own, and identifiers begin at 0."""
+    same = [BOUND | {"protocol": name} for name in ("tcp", "udp")]
+    zero = BOUND | {"protocol": "icmp", "insidePort": 0, "poolPort": 0, "prefix": "services"}
+    gateway = parse(bindings=[*same, zero])
+    assert [one.pool_port for one in gateway.spec.bindings] == [443, 443, 0]
+    more = Prefix.model_validate({"name": "more", "prefix": "2001:db8:9::/96", "ipv4": []})
+    with pytest.raises(ResourceError, match="there is no prefix services"):
+        gateway.with_prefix(more).without_prefix("services")
 
 
 def other(**more: Any) -> dict[str, Any]:
@@ -297,6 +315,55 @@ BAD = [
         "129 is too large",
         "spec.sessions.clientPrefixLength",
         "at most 128",
+    ),
+    (
+        {"pool4": [POOL | {"announce": "arp"}]},
+        "arp is not known here",
+        "spec.pool4[0].announce",
+        "l2, none, route",
+    ),
+    (
+        {"bindings": [BOUND | {"pool": "192.31.197.16"}]},
+        "192.31.197.16 is no address of pool4",
+        "spec.bindings[0].pool",
+        "pool4[].ipv4",
+    ),
+    (
+        {"pool4": [POOL | {"clients": "2001:db8:65::/48"}], "bindings": [BOUND]},
+        "2001:db8:64::7 is no client of pool4",
+        "spec.bindings[0].inside",
+        "pool4[].clients",
+    ),
+    (
+        {"bindings": [BOUND | {"inside": "64:ff9b::192.175.48.7"}]},
+        "64:ff9b::c0af:3007 is under prefix services",
+        "spec.bindings[0].inside",
+        "the node itself",
+    ),
+    (
+        {"bindings": [BOUND | {"prefix": "service"}]},
+        "there is no prefix service",
+        "spec.bindings[0].prefix",
+        "did you mean services?",
+    ),
+    (
+        {"bindings": [BOUND, BOUND | {"insidePort": 8444}]},
+        "tcp port 443 of 192.31.197.8 is bound twice",
+        "spec.bindings[1].poolPort",
+        "already in bindings[0]",
+    ),
+    (
+        {"bindings": [BOUND, BOUND | {"poolPort": 444}]},
+        "tcp port 8443 of 2001:db8:64::7 is bound twice",
+        "spec.bindings[1].insidePort",
+        "already in bindings[0]",
+    ),
+    ({"bindings": [BOUND | {"poolPort": 0}]}, "tcp has no port 0", "spec.bindings[0].poolPort", ""),
+    (
+        {"bindings": [BOUND | {"protocol": "sctp"}]},
+        "sctp is not known here",
+        "spec.bindings[0].protocol",
+        "tcp",
     ),
     ({"pool5": []}, "unknown key pool5", "spec.pool5", "did you mean pool4?"),
 ]

@@ -287,6 +287,7 @@ def test_made_anew(pods: dict[str, Any], sessions: dict[str, Any], why: str) -> 
     assert plan.flip
     assert plan.room == room_for(wanted.spec)
     assert plan.summary()[-1] == f"make the session tables anew, so all sessions end: {why}"
+    assert plan.warnings() == [f"all sessions end: {why}"]
 
 
 def test_blocks_of_another_size_are_for_addresses_that_come() -> None:
@@ -368,6 +369,7 @@ def test_how_much_of_an_entry_is_used() -> None:
         "name": "pods",
         "ipv4": ["192.31.197.8/30"],
         "clients": ["::/0"],
+        "announce": "none",
         "addresses": 4,
         "ports": {"used": 107, "total": 4 * (2 * 64512 + 100)},
         "blocks": {"used": 3, "total": 4 * 127},

@@ -427,6 +427,16 @@ def test_lives_that_the_outside_does_not_extend() -> None:
 
 
 @pytest.mark.conformance(99)
+def test_stored_syns_of_one_endpoint_are_bounded() -> None:
+    """Whoever sends many is alone with them."""
+    replay = Replay(limits=Limits(peer_syns=1))
+    assert replay.receive(tcp4("S", to="192.0.2.1:2000")) == Stored()
+    dropped = replay.receive(tcp4("S", to="192.0.2.1:2001"))
+    assert dropped == Drop(DropReason.STORED_SYN_LIMIT)
+    assert replay.receive(tcp4("S", OTHER, to="192.0.2.1:2001")) == Stored()
+
+
+@pytest.mark.conformance(99)
 def test_stored_syns_are_bounded() -> None:
     replay = Replay(limits=Limits(stored_syns=2))
     assert replay.receive(tcp4("S", "198.51.100.1:1")) == Stored()

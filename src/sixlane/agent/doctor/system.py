@@ -4,6 +4,7 @@
 import grp
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -45,6 +46,15 @@ def _firewall(subject: Subject) -> Iterator[Finding]:
             )
     if not found:
         yield Finding("ok", "no chain filters forwarded packets")
+
+
+def _nft(subject: Subject) -> Iterator[Finding]:
+    stateful = subject.gateway is not None and bool(subject.gateway.spec.pool4)
+    nft = shutil.which("nft")
+    if nft:
+        yield Finding("ok", nft)
+    else:
+        yield Finding("warning" if stateful else "missing", "no nft")
 
 
 def _policy(subject: Subject) -> Iterator[Finding]:
@@ -165,6 +175,14 @@ CHECKS = (
         "translated packets are redirected from device to device and meet none of these rules",
         "what they forbid, forbid by loadBalancerSourceRanges, or before the gateway",
         _firewall,
+    ),
+    Check(
+        "nft",
+        "the program nft, which puts fragments of pool4's sessions in order",
+        "fragments that come in another order than they were sent in are lost, where a session is "
+        "needed",
+        "apt install nftables; then change the Gateway, or start sixlaned anew",
+        _nft,
     ),
     Check(
         "policy-routes",

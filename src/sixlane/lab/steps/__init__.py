@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.steps import access, inside, names, reach, sizes, speed, web
+from sixlane.lab.steps import access, inside, names, pool4, reach, sizes, speed, web
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ STEPS = (
     Step("IPv4-only client, IPv6-only page", web.client_fetches_service),
     Step("IPv6-only pod, IPv4-only page by name", names.pod_fetches_by_name),
     Step("Pod to pod by IPv4 addresses: hairpin", web.pod_fetches_by_mapped_address),
+    Step("Ping by pool4, ordinary IPv6 address", pool4.ping),
+    Step("IPv4-only page by pool4", pool4.page),
+    Step("Download by pool4, agent killed", pool4.download_outlives_agent),
     Step("Ping, IPv4 to IPv6", reach.ping_46),
     Step("Ping, IPv6 to IPv4", reach.ping_64),
     Step("Traceroute, IPv4 to IPv6", reach.traceroute_46),

@@ -31,11 +31,11 @@ HOPS_64 = [
 
 
 def ping_46(session: Session) -> Seen:
-    return _ping(session, "client", SERVICE4)
+    return ping(session, "client", SERVICE4)
 
 
 def ping_64(session: Session) -> Seen:
-    return _ping(session, "pod2", WEB4_NAME)
+    return ping(session, "pod2", WEB4_NAME)
 
 
 def traceroute_46(session: Session) -> Seen:
@@ -46,8 +46,9 @@ def traceroute_64(session: Session) -> Seen:
     return _traceroute(session, "pod2", embed(WEB4), HOPS_64)
 
 
-def _ping(session: Session, host: str, to: str) -> Seen:
-    argv = ["ping", "-n", "-c", str(PINGS), "-i", "0.2", "-W", "2", to]
+def ping(session: Session, host: str, to: str, *options: str) -> Seen:
+    """A few echo requests, all of which have to be answered."""
+    argv = ["ping", "-n", "-c", str(PINGS), "-i", "0.2", "-W", "2", *options, to]
     ran = session.run_ok(host, argv)
     received = f"{PINGS} received, 0% packet loss"
     session.need(received in ran.out, f"not {received}", ran)

@@ -102,12 +102,14 @@ class Limits:
     """None: no limit. None of them ends what lives.
 
     `bindings`, `client_bindings`: dynamic ones, of all protocols together. `sessions` and
-    `client_sessions` do not count stored SYNs, which `stored_syns` bounds (section 5.3).
+    `client_sessions` do not count stored SYNs, which `stored_syns` bounds (section 5.3), and
+    `peer_syns` for each endpoint outside that sends them.
     """
 
     bindings: int | None = None
     sessions: int | None = None
     stored_syns: int | None = None
+    peer_syns: int | None = None
     client_bindings: int | None = None
     client_sessions: int | None = None
 

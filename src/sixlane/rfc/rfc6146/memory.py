@@ -98,9 +98,12 @@ class Memory:
             return DropReason.CLIENT_SESSION_LIMIT
         return None
 
-    def full_for_syn(self) -> bool:
-        """Tell whether one more stored SYN would be too many."""
-        return _is_reached(self._config.limits.stored_syns, len(self.stored))
+    def full_for_syn(self, source: Endpoint4) -> bool:
+        """Tell whether one more stored SYN, from `source`, would be too many."""
+        limits = self._config.limits
+        return _is_reached(limits.stored_syns, len(self.stored)) or _is_reached(
+            limits.peer_syns, len(self.stored_for(source))
+        )
 
     def error_outside(self, about: Packet4, answer: tuple[int, int] | None) -> OwnError | None:
         """Return the error about a packet that came by IPv4.

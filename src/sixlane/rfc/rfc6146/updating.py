@@ -160,7 +160,7 @@ class Updating:
         return opened.to_inside6(packet.flags)
 
     def _store(self, packet: Packet4) -> None:
-        if self._memory.full_for_syn():
+        if self._memory.full_for_syn(packet.source):
             raise Refused(DropReason.STORED_SYN_LIMIT)
         lifetime = self._config.lifetimes.tcp_incoming_syn
         self._memory.store(StoredSyn(packet, self._memory.now + lifetime))
