@@ -45,6 +45,7 @@ struct drop_event drop_event_;
 struct neighbour_use neighbour_use_;
 struct next_hop next_hop_;
 struct pair pair_;
+struct pair_tags pair_tags_;
 struct session6_key session6_key_;
 struct session4_key session4_key_;
 struct filter4_key filter4_key_;

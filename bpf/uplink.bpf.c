@@ -203,6 +203,8 @@ static __always_inline int stateful(struct ctx c, bool again)
 	bool hairpin = false;
 	enum reason why = receive(c, t, p, &tr->m);
 
+	if (!why && tr->m.hairpin)
+		return VERDICT_HAIRPIN;
 	if (!why)
 		why = check_upper(c, p, false, &class);
 	if (!why && p->family == FAMILY_INET && pkt_has_l4_header(p))

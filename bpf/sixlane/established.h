@@ -83,6 +83,15 @@ static __always_inline bool is_canonical(const struct prefix *px, const struct a
 	return own.hi == a->hi && own.lo == a->lo;
 }
 
+/* Where a packet from inside goes that has no session: no address of its source's own stands for an
+ * IPv4 one, so the long way would only find that it needs one. */
+static __always_inline int without_session_64(const struct tables *t, const struct pkt *p)
+{
+	if (t->gw->eam6_lens_count || pool6_find(t->gw, &p->src) < MAX_PREFIXES)
+		return VERDICT_LONG_WAY;
+	return VERDICT_STATEFUL;
+}
+
 static __always_inline int session_64(struct ctx c, const struct tables *t,
 				      struct stateful_work *work)
 {
@@ -92,11 +101,13 @@ static __always_inline int session_64(struct ctx c, const struct tables *t,
 	struct flow f = {};
 	struct next_hop *next;
 
-	if (parse_ipv6(c, p) || !session_flow(c, p, &f) || !ctx_holds(c, p->l4 + p->payload_bytes))
+	if (parse_ipv6(c, p) || !ctx_holds(c, p->l4 + p->payload_bytes))
 		return VERDICT_LONG_WAY;
 	m->prefix = pool6_find(t->gw, &p->dst);
 	if (m->prefix >= MAX_PREFIXES)
 		return VERDICT_LONG_WAY;
+	if (!session_flow(c, p, &f))
+		return f.sign == TCP_SYN ? without_session_64(t, p) : VERDICT_LONG_WAY;
 
 	const struct prefix *px = prefix_at(t->gw, m->prefix);
 	__u32 remote = rfc6052_extract(px, &p->dst);
@@ -108,7 +119,9 @@ static __always_inline int session_64(struct ctx c, const struct tables *t,
 				    .prefix = px->id };
 	struct session *s = session_find6(&key);
 
-	if (!s || s->generation6 != t->generation || !session_follow(t->gw, s, true, f.sign, now()))
+	if (!s)
+		return without_session_64(t, p);
+	if (s->generation6 != t->generation || !session_follow(t->gw, s, true, f.sign, now()))
 		return VERDICT_LONG_WAY;
 	m->src = addr_from_v4(bpf_ntohl(s->pool));
 	m->dst = addr_from_v4(remote);

@@ -11,7 +11,7 @@
 #include "sixlane/drop.h"
 #include "sixlane/parse.h"
 
-#define NEXT_HOP_SLOT_BITS 12
+#define NEXT_HOP_SLOT_BITS 14
 _Static_assert(1 << NEXT_HOP_SLOT_BITS == NEXT_HOP_SLOTS, "a slot for each hash");
 
 /* Beside the caller's frame there is little room on the stack. */
@@ -38,7 +38,8 @@ static __always_inline struct next_hop *dry_next_hop(void)
 /* Neighbouring addresses, which are what a network has, never share a slot. */
 static __always_inline struct next_hop *next_hop_slot(const struct addr *dst)
 {
-	__u32 slot = spread(addr_both(dst)) >> (64 - NEXT_HOP_SLOT_BITS);
+	__u32 slot = (bpf_get_smp_processor_id() << NEXT_HOP_SLOT_BITS) +
+		     (spread(addr_both(dst)) >> (64 - NEXT_HOP_SLOT_BITS));
 
 	return dry_run ? dry_next_hop() : bpf_map_lookup_elem(&next_hops, &slot);
 }

@@ -152,17 +152,19 @@ struct {
 	__uint(max_entries, EVENT_RING_BYTES);
 } events SEC(".maps");
 
+/*
+ * Of each CPU NEXT_HOP_SLOTS; the loader makes room for as many CPUs as there may be. One array of
+ * pages and not PERCPU_ARRAY, which would cost another cache miss and let values lie across lines.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, NEXT_HOP_SLOTS);
 	__type(key, __u32);
 	__type(value, struct next_hop);
 } next_hops SEC(".maps");
 
-/*
- * Of each CPU PAIR_SLOTS; the loader makes room for as many CPUs as there may be. One array of
- * pages and not PERCPU_ARRAY, which would cost another cache miss and let values lie across lines.
- */
+/* Of each CPU PAIR_SLOTS, in the same way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -170,6 +172,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pair);
 } pairs SEC(".maps");
+
+/* Of each CPU one for each set of pairs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PAIR_SLOTS / PAIR_WAYS);
+	__type(key, __u32);
+	__type(value, struct pair_tags);
+} pair_tags SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -39,10 +39,16 @@ static __always_inline struct ends ends_of_session(const struct pkt *p, __u64 ow
 			      .protocol = p->proto };
 }
 
-/* Index of the first slot of a set, among those of a CPU. Networks have addresses that follow each
- * other, often on both sides at once: the shift keeps steps of one from being those of the other.
- */
-static __always_inline __u32 pair_place(const struct ends *e)
+/* Where a pair may be: number of the set among those of a CPU, and what tells it there from most
+ * others, never 0. */
+struct pair_place {
+	__u32 set;
+	__u32 tag;
+};
+
+/* Networks have addresses that follow each other, often on both sides at once: the shift keeps
+ * steps of one from being those of the other. */
+static __always_inline struct pair_place pair_place(const struct ends *e)
 {
 	__u64 mixed = spread(addr_both(e->src));
 
@@ -51,12 +57,14 @@ static __always_inline __u32 pair_place(const struct ends *e)
 	if (e->protocol)
 		mixed += (__u64)e->dst_port << 16 | e->to_and_from >> 48;
 	mixed = spread(mixed);
-	return (mixed >> (64 - PAIR_SET_BITS)) * PAIR_WAYS;
+	return (struct pair_place){ .set = mixed >> (64 - PAIR_SET_BITS),
+				    .tag = mixed >> (32 - PAIR_SET_BITS) | 1 };
 }
 
-static __always_inline __u32 pair_set(const struct ends *e)
+/* Of this CPU. */
+static __always_inline __u32 pair_set(const struct pair_place *place)
 {
-	return bpf_get_smp_processor_id() * PAIR_SLOTS + pair_place(e);
+	return (bpf_get_smp_processor_id() << PAIR_SET_BITS) + place->set;
 }
 
 static __always_inline bool pair_is(const struct pair *pair, const struct ends *e)
@@ -76,15 +84,18 @@ static __always_inline bool pair_holds(const struct pair *pair, __u32 generation
 
 static __always_inline struct pair *pair_find(const struct ends *e, __u32 generation)
 {
-	__u32 zero = 0, set = pair_set(e);
+	struct pair_place place = pair_place(e);
+	__u32 zero = 0, set = pair_set(&place);
+	struct pair_tags *tags = bpf_map_lookup_elem(&pair_tags, &set);
 	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
 
-	if (!epoch)
+	if (!tags || !epoch)
 		return NULL;
 #pragma clang loop unroll(full)
 	for (__u32 way = 0; way < PAIR_WAYS; way++) {
-		__u32 slot = set + way;
-		struct pair *pair = bpf_map_lookup_elem(&pairs, &slot);
+		__u32 slot = set * PAIR_WAYS + way;
+		struct pair *pair =
+			tags->tags[way] == place.tag ? bpf_map_lookup_elem(&pairs, &slot) : NULL;
 
 		if (pair && pair_is(pair, e))
 			return pair_holds(pair, generation, *epoch) ? pair : NULL;
@@ -92,18 +103,32 @@ static __always_inline struct pair *pair_find(const struct ends *e, __u32 genera
 	return NULL;
 }
 
-/* The slot for a pair: its own, else a free one, else either. */
-static __always_inline struct pair *pair_slot(const struct ends *e, __u64 now)
-{
-	__u32 slot = pair_set(e), other = slot + 1;
-	struct pair *first = bpf_map_lookup_elem(&pairs, &slot);
-	struct pair *second = bpf_map_lookup_elem(&pairs, &other);
+/* How often others ask for a set that is full, before one of its pairs gives way: among more flows
+ * than places, to write pairs that nobody finds again costs more than it gains. */
+#define KNOCKS 8
 
-	if (!first || !second || pair_is(first, e))
-		return first;
-	if (pair_is(second, e) || second->expires_jiffies <= now)
-		return second;
-	return first->expires_jiffies <= now || now & 1 ? first : second;
+/* The place for a pair in its set: its own, else a free one, else either; PAIR_WAYS: none. */
+static __always_inline __u32 pair_way(struct pair_tags *tags, __u32 tag)
+{
+	if (tags->tags[0] == tag || !tags->tags[0])
+		return 0;
+	if (tags->tags[1] == tag || !tags->tags[1])
+		return 1;
+	tags->knocks++;
+	return tags->knocks % KNOCKS ? PAIR_WAYS : tags->knocks / KNOCKS % PAIR_WAYS;
+}
+
+static __always_inline struct pair *pair_slot(const struct ends *e)
+{
+	struct pair_place place = pair_place(e);
+	__u32 set = pair_set(&place);
+	struct pair_tags *tags = bpf_map_lookup_elem(&pair_tags, &set);
+	__u32 way = tags ? pair_way(tags, place.tag) : PAIR_WAYS, slot = set * PAIR_WAYS + way;
+
+	if (!tags || way >= PAIR_WAYS)
+		return NULL;
+	tags->tags[way & (PAIR_WAYS - 1)] = place.tag;
+	return bpf_map_lookup_elem(&pairs, &slot);
 }
 
 /* A function of its own, as few packets come here. `own_mac`: of ctx_own_mac(). */
@@ -117,7 +142,7 @@ __noinline int remember(__u64 own_mac, __u32 generation, const struct pkt *p,
 
 	struct ends e = m->stateful ? ends_of_session(p, own_mac, m->src_port, m->dst_port)
 				    : ends_of(p, own_mac);
-	struct pair *pair = pair_slot(&e, now);
+	struct pair *pair = pair_slot(&e);
 
 	if (!pair)
 		return -1;
@@ -145,7 +170,7 @@ __noinline int remember(__u64 own_mac, __u32 generation, const struct pkt *p,
 struct forgotten {
 	struct addr src;
 	struct addr dst;
-	__u32 place;
+	__u32 set; /* of each CPU's */
 	__be16 src_port;
 	__be16 dst_port;
 };
@@ -155,7 +180,7 @@ static long pair_forget_on(__u32 cpu, void *data)
 	const struct forgotten *f = data;
 
 	for (__u32 way = 0; way < PAIR_WAYS; way++) {
-		__u32 slot = cpu * PAIR_SLOTS + f->place + way;
+		__u32 slot = cpu * PAIR_SLOTS + f->set * PAIR_WAYS + way;
 		struct pair *pair = bpf_map_lookup_elem(&pairs, &slot);
 
 		if (!pair)
@@ -186,7 +211,7 @@ __noinline int pair_forget(const struct addr *src, const struct addr *dst, __be1
 			  .protocol = IPPROTO_TCP };
 	struct forgotten f = { .src = *src,
 			       .dst = *dst,
-			       .place = pair_place(&e),
+			       .set = pair_place(&e).set,
 			       .src_port = src_port,
 			       .dst_port = dst_port };
 

@@ -16,8 +16,8 @@ enum limit {
 	MAX_DEVICES = 16,
 	MAX_EAM_LENGTHS = 32,
 	NAME_BYTES = 32,
-	NEXT_HOP_SLOTS = 4096,
-	PAIR_SLOTS = 16384, /* of each CPU */
+	NEXT_HOP_SLOTS = 16384, /* of each CPU, as those below */
+	PAIR_SLOTS = 16384,
 	PAIR_WAYS = 2,
 	NEIGHBOUR_SLOTS = 256,
 	EVENT_HEAD_BYTES = 64,
@@ -462,13 +462,13 @@ struct neighbour_use {
 	__u64 asked_jiffies;
 };
 
-/* A remembered answer of the FIB: direct-mapped, its full address as tag. */
+/* A remembered answer of the FIB: direct-mapped, its full address as tag. One cache line. */
 struct next_hop {
 	struct addr dst;
 	__u64 expires_jiffies;
 	__u32 epoch;
 	struct hop hop;
-	__u32 pad;
+	__u32 pad[3];
 };
 
 /*
@@ -494,6 +494,13 @@ struct pair {
 	__u16 counter_prefix; /* as in `prefix_counters` */
 	__be16 new_port;
 	__u16 ipv4_id; /* of the next packet */
+};
+
+/* Of a set of pairs: what is in it, without looking there. */
+struct pair_tags {
+	__u32 tags[PAIR_WAYS]; /* 0: nothing yet */
+	__u32 knocks;	       /* for others, that found it full */
+	__u32 pad;
 };
 
 /*

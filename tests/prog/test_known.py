@@ -86,6 +86,25 @@ def test_the_second_packet_goes_by_what_is_remembered(
 
 
 @ENTRIES
+@pytest.mark.parametrize(
+    "end", ["src.hi", "src.lo", "dst.hi", "dst.lo", "to_and_from", "dst_port", "protocol"]
+)
+def test_what_is_remembered_of_another_flow_with_the_same_tag(
+    ready: World, entry: Entry, end: str
+) -> None:
+    packet = bytes(ip6() / udp())
+    ready.run(packet, entry)
+    [(key, pair)] = pairs(ready)
+    pair.hop.dst_mac[:] = list(OTHER_MAC)
+    pair.expires_jiffies += 1_000_000
+    part, _, field = end.rpartition(".")
+    whole = getattr(pair, part) if part else pair
+    setattr(whole, field, getattr(whole, field) ^ 1)
+    ready.datapath._maps["pairs"].update(key, bytes(pair))
+    assert ready.run(packet, entry).frame[:6] != OTHER_MAC
+
+
+@ENTRIES
 def test_what_the_tables_say_now(ready: World, entry: Entry) -> None:
     packet = bytes(ip4() / udp())
     assert ready.run(packet, entry).verdict == "redirect"
@@ -216,6 +235,26 @@ def test_more_pairs_than_there_is_room_for(ready: World, entry: Entry) -> None:
             seen = ready.send(packet, entry)
             assert seen.verdict == "redirect"
             assert seen.packet[8:24] == IPv6Address(f"64:ff9b::{client}").packed, step
+
+
+@ENTRIES
+def test_a_full_set_gives_way_to_one_of_eight(ready: World, entry: Entry) -> None:
+    """Whoever is in a set for longer is not put out by each packet that passes by."""
+    full = layout.PairTags()
+    full.tags[:] = [0x11111111, 0x33333333]
+    tags = ready.datapath._maps["pair_tags"]
+    for number in range(tags.info.max_entries):
+        tags.update(number.to_bytes(4, "little"), bytes(full))
+    packet = bytes(ip4() / udp())
+    there = []
+    for _ in range(9):
+        assert ready.send(packet, entry).verdict == "redirect"
+        there.append(len(list(pairs(ready))))
+    assert there == [0] * 7 + [1] * 2
+    other = bytes(ip4(src="192.52.0.1") / udp())
+    assert ready.send(other, entry).verdict == "redirect"
+    [(_, kept)] = pairs(ready)
+    assert kept.src.lo.to_bytes(8, "big")[-4:] == packet[12:16]
 
 
 @ENTRIES

@@ -96,7 +96,7 @@ def test_nothing_is_changed(world: World, ask: Tracer, entry: Entry) -> None:
 
 def _content(world: World, name: str) -> list[Any]:
     found = world.datapath._maps[name]
-    return list(found.items()) if name == "pairs" else list(found.items_per_cpu())
+    return list(found.items()) if name in ("pairs", "next_hops") else list(found.items_per_cpu())
 
 
 @ENTRIES

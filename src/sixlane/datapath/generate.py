@@ -187,7 +187,8 @@ _TOGETHER = (
     (  # one names a slot of another; pairs are remembered of sessions, too
         *("sessions", "sessions6", "sessions4", "filters4", "index_secrets"),
         *("bindings", "bindings6", "ports4", "used4", "blocks4", "clients"),
-        *("free_slots", "sweepings", "fragments", "syns", "pairs", "static_works"),
+        *("free_slots", "sweepings", "fragments", "syns", "pairs", "pair_tags"),
+        "static_works",
     ),
 )
 

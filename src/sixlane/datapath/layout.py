@@ -34,7 +34,7 @@ class Limit(IntEnum):
     MAX_DEVICES = 16
     MAX_EAM_LENGTHS = 32
     NAME_BYTES = 32
-    NEXT_HOP_SLOTS = 4096
+    NEXT_HOP_SLOTS = 16384
     PAIR_SLOTS = 16384
     PAIR_WAYS = 2
     NEIGHBOUR_SLOTS = 256
@@ -812,16 +812,16 @@ class NextHop(ctypes.Structure):
         ("expires_jiffies", ctypes.c_uint64),
         ("epoch", ctypes.c_uint32),
         ("hop", Hop),
-        ("pad", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32 * 3),
     )
     dst: Addr
     expires_jiffies: int
     epoch: int
     hop: Hop
-    pad: int
+    pad: "ctypes.Array[ctypes.c_uint32]"
 
 
-assert ctypes.sizeof(NextHop) == 56
+assert ctypes.sizeof(NextHop) == 64
 
 
 class Pair(ctypes.Structure):
@@ -862,6 +862,20 @@ class Pair(ctypes.Structure):
 
 
 assert ctypes.sizeof(Pair) == 128
+
+
+class PairTags(ctypes.Structure):
+    _fields_ = (
+        ("tags", ctypes.c_uint32 * 2),
+        ("knocks", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    tags: "ctypes.Array[ctypes.c_uint32]"
+    knocks: int
+    pad: int
+
+
+assert ctypes.sizeof(PairTags) == 16
 
 
 class Session6Key(ctypes.Structure):
@@ -1228,8 +1242,9 @@ MAPS = {
     "buckets": MapLayout(6, 4, 16, 3, 0),
     "monitors": MapLayout(2, 4, 8, 1, 0),
     "events": MapLayout(27, 0, 0, 1048576, 0),
-    "next_hops": MapLayout(6, 4, 56, 4096, 0),
+    "next_hops": MapLayout(2, 4, 64, 16384, 1024),
     "pairs": MapLayout(2, 4, 128, 16384, 1024),
+    "pair_tags": MapLayout(2, 4, 16, 8192, 0),
     "neighbours": MapLayout(6, 4, 16, 256, 0),
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
     "sessions6": MapLayout(2, 4, 64, 1, 1024),
@@ -1246,27 +1261,27 @@ MAPS = {
     "capture_rules": MapLayout(2, 4, 24, 1, 0),
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
-    "fib_works": MapLayout(6, 4, 120, 1, 0),
+    "fib_works": MapLayout(6, 4, 128, 1, 0),
     "error_works": MapLayout(6, 4, 1656, 1, 0),
     "static_works": MapLayout(2, 4, 96, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "85a0d0f4",
-    "sources": "85a0d0f4",
-    "eam4": "85a0d0f4",
-    "eam6": "85a0d0f4",
-    "sessions": "713885e7",
-    "bindings": "713885e7",
-    "syns": "713885e7",
+    "ranges": "2abca667",
+    "sources": "2abca667",
+    "eam4": "2abca667",
+    "eam6": "2abca667",
+    "sessions": "50a2b3f3",
+    "bindings": "50a2b3f3",
+    "syns": "50a2b3f3",
     "binding_works": "625b3e30",
-    "clients": "713885e7",
-    "sweepings": "713885e7",
-    "free_slots": "713885e7",
+    "clients": "50a2b3f3",
+    "sweepings": "50a2b3f3",
+    "free_slots": "50a2b3f3",
     "stateful_works": "c7531a46",
-    "generation": "85a0d0f4",
-    "gateways": "85a0d0f4",
+    "generation": "2abca667",
+    "gateways": "2abca667",
     "counters": "80728dbf",
     "prefix_counters": "e9d757b7",
     "past_counters": "80728dbf",
@@ -1274,27 +1289,28 @@ DIGESTS = {
     "buckets": "fcc0f4be",
     "monitors": "47c845e4",
     "events": "5c5bc77b",
-    "next_hops": "6dccba05",
-    "pairs": "713885e7",
+    "next_hops": "b47f6588",
+    "pairs": "50a2b3f3",
+    "pair_tags": "50a2b3f3",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "sessions6": "713885e7",
-    "sessions4": "713885e7",
-    "index_secrets": "713885e7",
-    "filters4": "713885e7",
-    "bindings6": "713885e7",
-    "ports4": "713885e7",
-    "used4": "713885e7",
-    "blocks4": "713885e7",
-    "fragments": "713885e7",
+    "sessions6": "50a2b3f3",
+    "sessions4": "50a2b3f3",
+    "index_secrets": "50a2b3f3",
+    "filters4": "50a2b3f3",
+    "bindings6": "50a2b3f3",
+    "ports4": "50a2b3f3",
+    "used4": "50a2b3f3",
+    "blocks4": "50a2b3f3",
+    "fragments": "50a2b3f3",
     "clock_offset": "427dd494",
     "visits": "d4a537a2",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "7463f1e9",
-    "fib_works": "13b670b1",
+    "fib_works": "69d522f3",
     "error_works": "bc72fdc7",
-    "static_works": "713885e7",
+    "static_works": "50a2b3f3",
     "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""

@@ -555,6 +555,8 @@ def _keep_secret(secrets: Map) -> None:
 
 
 def _set_sizes(opened: Object, room: Room | None) -> None:
+    opened.maps["next_hops"].resize(Limit.NEXT_HOP_SLOTS * possible_cpus())
     opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
+    opened.maps["pair_tags"].resize(Limit.PAIR_SLOTS // Limit.PAIR_WAYS * possible_cpus())
     for name, entries in (room.entries() if room else {}).items():
         opened.maps[name].resize(entries)
