@@ -42,6 +42,8 @@ struct capture capture_;
 struct visit_flow visit_flow_;
 struct visit visit_;
 struct drop_event drop_event_;
+enum session_event_kind session_event_kind_;
+struct session_event session_event_;
 struct neighbour_use neighbour_use_;
 struct next_hop next_hop_;
 struct pair pair_;

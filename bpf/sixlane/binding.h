@@ -7,17 +7,9 @@
 #define SIXLANE_BINDING_H
 
 #include "sixlane/index.h"
+#include "sixlane/log.h"
 #include "sixlane/pool4.h"
 #include "sixlane/syn.h"
-
-/* Whose address it is, where addresses with the same first `bits` are one client. */
-static __always_inline struct addr client_of(const struct addr *inside, __u32 bits)
-{
-	__u32 high = bits < 64 ? bits : 64;
-
-	return (struct addr){ .hi = inside->hi & bpf_cpu_to_be64(mask64(high)),
-			      .lo = inside->lo & bpf_cpu_to_be64(mask64(bits - high)) };
-}
 
 #define ADDRESSES_TRIED 16
 
@@ -160,18 +152,158 @@ static __always_inline struct client *client_get(struct gateway *gw, const struc
 	fresh->blocks[0] = block;
 	if (dry_run)
 		return fresh;
-	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST))
+	log_block_given(gw, fresh, key, block);
+	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST)) {
+		log_block_back(gw, fresh, key, block, client_pool(gw, fresh));
 		take_block_back(work->w.address, block);
+	}
 	return bpf_map_lookup_elem(&clients, key);
 }
 
-static __always_inline void client_release(struct client *client, const struct addr *key)
+/* All that it has, once it has no binding any more. `pool`: its address. */
+__noinline int client_end(const struct gateway *gw, struct client *client, const struct addr *key,
+			  __be32 pool)
+{
+	if (!gw || !client || !key)
+		return -1;
+	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
+		__u32 block = client_block(client, i);
+
+		if (!block)
+			continue;
+		if (gw->flags & GATEWAY_LOG_BLOCKS) /* here, as it is deep in the stack already */
+			log_block(gw, client, key, block, pool, SESSION_EVENT_BLOCK_BACK);
+		take_block_back(client->address, block);
+	}
+	return 0;
+}
+
+static __always_inline void client_release(const struct gateway *gw, struct client *client,
+					   const struct addr *key, __be32 pool)
 {
 	if (dry_run || !count_down(&client->bindings))
 		return;
-	for (__u32 i = 0; i < CLIENT_BLOCKS; i++)
-		take_block_back(client->address, client_block(client, i));
+	client_end(gw, client, key, pool);
 	bpf_map_delete_elem(&clients, key);
+}
+
+/* A port that was the client's, and its block if that was the last one there. */
+static __always_inline void client_give_port(const struct gateway *gw, struct client *client,
+					     const struct addr *key, __be32 pool, __u32 address,
+					     __u32 protocol, __u32 port)
+{
+	__u32 block = give_port(client, address, protocol, port);
+
+	if (!block)
+		return;
+	log_block_back(gw, client, key, block, pool);
+	take_block_back(address, block);
+}
+
+/* Of a block that becomes the client's. `most`: blocks that it may have. */
+__noinline int take_in_new(const struct gateway *gw, struct client *client,
+			   const struct binding_work *work, __u32 most)
+{
+	if (!gw || !client || !work)
+		return NO_PORT;
+
+	const struct port_wish *w = &work->w;
+
+	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
+		if (i >= most)
+			break;
+		if (client_block(client, i))
+			continue;
+
+		__u32 block = give_block(w, true);
+
+		if (!block)
+			return NO_PORT;
+		log_block_given(gw, client, &work->key.inside, block);
+		if (!client_swap_block(client, i, 0, block)) {
+			log_block_back(gw, client, &work->key.inside, block,
+				       client_pool(gw, client));
+			take_block_back(w->address, block);
+			continue;
+		}
+
+		int port = take_in_block(w, block - 1, ports_of_parity(w->port));
+
+		return port >= 0 ? port : take_in_block(w, block - 1, ~0ULL);
+	}
+	return NO_PORT;
+}
+
+/* A port for a client, taken and counted, or NO_PORT. Parity goes before class. */
+static __always_inline int take_port(const struct gateway *gw, struct client *client,
+				     const struct binding_work *work, __u32 most)
+{
+	for (__u32 rank = 0; rank < 4; rank++) {
+		__u64 wanted = rank < 2 ? ports_of_parity(work->w.port) : ~0ULL;
+		int port = take_in_own(client, &work->w, wanted, !(rank & 1));
+
+		if (port >= 0)
+			return port;
+	}
+	return take_in_new(gw, client, work, most);
+}
+
+/* A function of its own: Linux 6.1 refuses a loop right behind a call. */
+__noinline int client_add_block(struct client *client, __u32 block, __u32 most)
+{
+	bool added = false;
+
+	for (__u32 i = 0; client && i < CLIENT_BLOCKS && i < most && !added; i++)
+		added = client_swap_block(client, i, 0, block);
+	return added;
+}
+
+/* The port at which a SYN waits, taken and counted, or NO_PORT: of a block that the client has, or
+ * that nobody has. */
+__noinline int take_waited_port(const struct gateway *gw, struct client *client,
+				const struct binding_work *work, __u32 most)
+{
+	if (!gw || !client || !work || !work->w.block_words)
+		return NO_PORT;
+
+	const struct port_wish *w = &work->w;
+	__u32 port = work->waited_port;
+
+	if (port > 0xffff)
+		return NO_PORT;
+
+	__u32 block = block_of(port, w->block_words);
+
+	if (!client_has_block(client, block)) {
+		if (!give_certain_block(w->address, block))
+			return NO_PORT;
+		if (dry_run)
+			return port;
+		log_block_given(gw, client, &work->key.inside, block);
+		if (!client_add_block(client, block, most)) {
+			log_block_back(gw, client, &work->key.inside, block,
+				       client_pool(gw, client));
+			take_block_back(w->address, block);
+			return NO_PORT;
+		}
+	}
+
+	__u32 *count = block_count(w->address, block - 1);
+
+	if (!count || !count_up(count, BLOCK_GIVEN, BLOCK_GIVEN))
+		return NO_PORT;
+
+	int taken = take_in_word(w, port / PORTS_OF_WORD, 1ULL << (port & 63));
+
+	if (dry_run)
+		return taken;
+	if (taken < 0)
+		__sync_fetch_and_sub(count, 1);
+	else if (!client_has_block(client, block)) { /* as in take_port() */
+		give_up_port(w->address, w->protocol, port, block - 1);
+		return NO_PORT;
+	}
+	return taken;
 }
 
 static __always_inline __u32 seconds_of(__u64 jiffies)
@@ -371,14 +503,15 @@ __noinline int binding_make(struct gateway *gw, const struct session6_key *key,
 	int port = NO_PORT;
 
 	if (work->waited_port >= 0 && work->waited_address == w->address)
-		port = take_certain_port(client, w, work->waited_port, pool->blocks);
+		port = take_waited_port(gw, client, work, pool->blocks);
 	if (port < 0)
-		port = take_port(client, w, pool->blocks);
+		port = take_port(gw, client, work, pool->blocks);
 	if (port >= 0 && binding_put(gw, work, port, ref))
 		return REASON_NONE;
 	if (port >= 0 && !dry_run)
-		give_port(client, w->address, w->protocol, port);
-	client_release(client, &owner);
+		client_give_port(gw, client, &owner, client_pool(gw, client), w->address,
+				 w->protocol, port);
+	client_release(gw, client, &owner, client_pool(gw, client));
 	return port < 0 ? DROP_NO_PORT : DROP_TABLE_FULL;
 }
 
@@ -402,9 +535,10 @@ __noinline int binding_release(const struct gateway *gw, __u32 slot)
 	if (b->flags & BINDING_OWN_PORT)
 		give_one_port(b->address, b->protocol, port);
 	else if (client)
-		give_port(client, b->address, b->protocol, port);
+		client_give_port(gw, client, &owner, b->pool, b->address, b->protocol, port);
 	if (client)
-		client_release(client, &owner);
+		client_release(gw, client, &owner,
+			       client->address == b->address ? b->pool : client_pool(gw, client));
 	b->serial++;
 	slot_give(SLOTS_BINDINGS, slot, &b->next);
 	return 0;

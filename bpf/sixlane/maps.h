@@ -152,6 +152,12 @@ struct {
 	__uint(max_entries, EVENT_RING_BYTES);
 } events SEC(".maps");
 
+/* Records of struct session_event; they wait for an agent that is not there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SESSION_RING_BYTES);
+} session_events SEC(".maps");
+
 /*
  * Of each CPU NEXT_HOP_SLOTS; the loader makes room for as many CPUs as there may be. One array of
  * pages and not PERCPU_ARRAY, which would cost another cache miss and let values lie across lines.

@@ -25,6 +25,15 @@ struct port_wish {
 	__u32 random;
 };
 
+/* Whose address it is, where addresses with the same first `bits` are one client. */
+static __always_inline struct addr client_of(const struct addr *inside, __u32 bits)
+{
+	__u32 high = bits < 64 ? bits : 64;
+
+	return (struct addr){ .hi = inside->hi & bpf_cpu_to_be64(mask64(high)),
+			      .lo = inside->lo & bpf_cpu_to_be64(mask64(bits - high)) };
+}
+
 /* Index of the entry for an inside address, or MAX_POOLS. */
 __noinline int pool_index(const struct gateway *gw, const struct addr *inside)
 {
@@ -419,46 +428,6 @@ __noinline int take_in_own(const struct client *client, const struct port_wish *
 	return NO_PORT;
 }
 
-/* Of a block that becomes the client's. `most`: blocks that it may have. */
-__noinline int take_in_new(struct client *client, const struct port_wish *w, __u32 most)
-{
-	if (!client || !w)
-		return NO_PORT;
-	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
-		if (i >= most)
-			break;
-		if (client_block(client, i))
-			continue;
-
-		__u32 block = give_block(w, true);
-
-		if (!block)
-			return NO_PORT;
-		if (!client_swap_block(client, i, 0, block)) {
-			take_block_back(w->address, block);
-			continue;
-		}
-
-		int port = take_in_block(w, block - 1, ports_of_parity(w->port));
-
-		return port >= 0 ? port : take_in_block(w, block - 1, ~0ULL);
-	}
-	return NO_PORT;
-}
-
-/* A port for a client, taken and counted, or NO_PORT. Parity goes before class. */
-static __always_inline int take_port(struct client *client, const struct port_wish *w, __u32 most)
-{
-	for (__u32 rank = 0; rank < 4; rank++) {
-		__u64 wanted = rank < 2 ? ports_of_parity(w->port) : ~0ULL;
-		int port = take_in_own(client, w, wanted, !(rank & 1));
-
-		if (port >= 0)
-			return port;
-	}
-	return take_in_new(client, w, most);
-}
-
 __noinline int client_has_block(const struct client *client, __u32 block)
 {
 	bool has = false;
@@ -482,54 +451,12 @@ static __always_inline bool give_certain_block(__u32 address, __u32 block)
 	return count && (dry_run ? !*count : swap32(count, 0, BLOCK_GIVEN));
 }
 
-/* One certain port, taken and counted, or NO_PORT: of a block that the client has, or that nobody
- * has. */
-__noinline int take_certain_port(struct client *client, const struct port_wish *w, __u32 port,
-				 __u32 most)
-{
-	if (!client || !w || !w->block_words || port > 0xffff)
-		return NO_PORT;
-
-	__u32 block = block_of(port, w->block_words);
-
-	if (!client_has_block(client, block)) {
-		bool added = false;
-
-		if (!give_certain_block(w->address, block))
-			return NO_PORT;
-		if (dry_run)
-			return port;
-		for (__u32 i = 0; i < CLIENT_BLOCKS && i < most && !added; i++)
-			added = client_swap_block(client, i, 0, block);
-		if (!added) {
-			take_block_back(w->address, block);
-			return NO_PORT;
-		}
-	}
-
-	__u32 *count = block_count(w->address, block - 1);
-
-	if (!count || !count_up(count, BLOCK_GIVEN, BLOCK_GIVEN))
-		return NO_PORT;
-
-	int taken = take_in_word(w, port / PORTS_OF_WORD, 1ULL << (port & 63));
-
-	if (dry_run)
-		return taken;
-	if (taken < 0)
-		__sync_fetch_and_sub(count, 1);
-	else if (!client_has_block(client, block)) { /* as in take_port() */
-		give_up_port(w->address, w->protocol, port, block - 1);
-		return NO_PORT;
-	}
-	return taken;
-}
-
-/* The other way; a block without taken ports is nobody's any more. */
+/* The other way. A block without taken ports is the client's no more: its number, for the caller to
+ * take back; 0: there is none. */
 __noinline int give_port(struct client *client, __u32 address, __u32 protocol, __u32 port)
 {
 	if (!client || !client->block_words)
-		return -1;
+		return 0;
 
 	__u32 word = port / PORTS_OF_WORD / client->block_words * client->block_words;
 
@@ -538,8 +465,7 @@ __noinline int give_port(struct client *client, __u32 address, __u32 protocol, _
 	for (__u32 i = 0; i < CLIENT_BLOCKS; i++)
 		if (client_swap_block(client, i, word + 1, 0))
 			break;
-	take_block_back(address, word + 1);
-	return 0;
+	return word + 1;
 }
 
 #endif

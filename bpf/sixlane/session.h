@@ -342,6 +342,8 @@ __noinline int session_end(struct gateway *gw, __u32 slot, __u64 when)
 	if (dry_run || !word_state(seen) || session_is_wanted(gw, s, seen, when) ||
 	    !swap64(&s->word, seen, SESSION_FREE))
 		return 0;
+	if (gw->flags & GATEWAY_LOG_SESSIONS)
+		log_session(s, SESSION_EVENT_ENDED);
 
 	struct session6_key key6 = session_key6(s);
 	struct session4_key key4 = session_key4(s);
@@ -493,6 +495,8 @@ __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 		goto taken;
 	if (session_add6(key, slot)) {
 		s->filtered = gw->flags & GATEWAY_FILTER_ADDRESS && filter_add(&key4);
+		if (gw->flags & GATEWAY_LOG_SESSIONS)
+			log_session(s, SESSION_EVENT_MADE);
 		*(volatile __u64 *)&s->word = word;
 		return REASON_NONE;
 	}

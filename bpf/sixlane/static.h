@@ -83,7 +83,7 @@ static __always_inline enum bind_result static_put(struct gateway *gw,
 	work->flags = BINDING_STATIC | BINDING_OWN_PORT;
 	if (binding_put(gw, work, port, &ref))
 		return BIND_DONE;
-	client_release(client, &owner);
+	client_release(gw, client, &owner, client_pool(gw, client));
 no_client:
 	give_one_port(address, protocol, port);
 	return BIND_NO_ROOM;

@@ -36,6 +36,7 @@ enum limit {
 	ROOM_UNLESS_ASKED = 1, /* of tables that the loader makes as large as they are to be */
 	SYN_WAYS = 8,	       /* SYNs that are kept of one endpoint outside */
 	SYN_HEAD_BYTES = 104,  /* of each: the longest headers of IPv6 and TCP */
+	SESSION_RING_BYTES = 1 << 22,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -88,6 +89,8 @@ enum gateway_flag {
 	GATEWAY_STATEFUL = 256,		 /* has pool4 */
 	GATEWAY_FILTER_ADDRESS = 512,	 /* address-dependent filtering (RFC 6146 3.5) */
 	GATEWAY_NO_SYN_46 = 1024,	 /* TCP is not opened from outside */
+	GATEWAY_LOG_BLOCKS = 2048,   /* port blocks that clients get and give back are told of */
+	GATEWAY_LOG_SESSIONS = 4096, /* as are sessions that are made and that end */
 };
 
 /* IPv4 addresses that follow each other. */
@@ -316,6 +319,8 @@ enum reason {
 	ICMP_ERROR_FAILED,
 	/* beside any packet: one that was kept, and not waited for */
 	SYN_EXPIRED,
+	/* beside any packet: a session or a block that the log does not have */
+	SESSION_LOG_LOST,
 	/* beside a drop, while somebody monitors: why there is no event */
 	EVENT_LIMITED,
 	EVENT_LOST,
@@ -412,6 +417,29 @@ struct drop_event {
 	__u8 head_bytes;
 	__u8 pad[5];
 	__u8 head[EVENT_HEAD_BYTES]; /* the first head_bytes of layer 3 */
+};
+
+enum session_event_kind {
+	SESSION_EVENT_BLOCK_GIVEN = 1,
+	SESSION_EVENT_BLOCK_BACK,
+	SESSION_EVENT_MADE,
+	SESSION_EVENT_ENDED,
+};
+
+/* One line of the log of sessions. What a block has not is zero. */
+struct session_event {
+	__u64 time_ns;	    /* of CLOCK_MONOTONIC */
+	struct addr inside; /* of a block: its client */
+	__be32 pool;
+	__be32 remote;
+	__be16 inside_port;
+	__be16 pool_port; /* of a block: its first */
+	__be16 last_port; /* of a block */
+	__be16 remote_port;
+	__u8 kind;	  /* enum session_event_kind */
+	__u8 protocol;	  /* enum session_protocol */
+	__u8 client_bits; /* of a block */
+	__u8 pad[5];
 };
 
 enum capture_outcome {

@@ -1294,7 +1294,7 @@ _TOLD_BY_SESSIONS = (
     ),
     Mutant(
         "client-mask",
-        "binding.h",
+        "pool4.h",
         "bpf_cpu_to_be64(mask64(bits - high))",
         "~0ULL",
         "each address is a client",
@@ -1685,6 +1685,70 @@ _TOLD_BY_STATIC = (
 
 _STATIC = tuple(replace(one, first="tests/prog/test_static.py") for one in _TOLD_BY_STATIC)
 
+_TOLD_BY_LOG = (
+    Mutant(
+        "log-made",
+        "session.h",
+        "log_session(s, SESSION_EVENT_MADE);",
+        "log_session(s, SESSION_EVENT_ENDED);",
+        "what begins is told as its end",
+    ),
+    Mutant(
+        "log-flag",
+        "session.h",
+        "if (gw->flags & GATEWAY_LOG_SESSIONS)\n\t\tlog_session",
+        "if (gw->flags & GATEWAY_LOG_BLOCKS)\n\t\tlog_session",
+        "ends of sessions are told with the blocks",
+    ),
+    Mutant("log-lost", "log.h", "count(SESSION_LOG_LOST, 0);", "", "nobody knows what is missing"),
+    Mutant(
+        "log-trace",
+        "log.h",
+        "if (!dry_run && gw && client && inside && gw->flags & GATEWAY_LOG_BLOCKS)\n"
+        "\t\tlog_block(gw, client, inside, block, client_pool",
+        "if (gw && client && inside && gw->flags & GATEWAY_LOG_BLOCKS)\n"
+        "\t\tlog_block(gw, client, inside, block, client_pool",
+        "a trace gives blocks away in the log",
+    ),
+    Mutant(
+        "log-last-port",
+        "log.h",
+        "first + client->block_words * PORTS_OF_WORD - 1",
+        "first + client->block_words * PORTS_OF_WORD",
+        "the first port of the next block is told along",
+    ),
+    Mutant(
+        "log-client",
+        "log.h",
+        "e->inside = client_of(inside, gw->client_bits);",
+        "e->inside = *inside;",
+        "a block is told of one address of the client",
+    ),
+    Mutant(
+        "log-pool-left",
+        "binding.h",
+        "client->address == b->address ? b->pool : client_pool(gw, client)",
+        "client_pool(gw, client)",
+        "of an address that has left pool4 nobody is told",
+    ),
+    Mutant(
+        "log-block-alone",
+        "binding.h",
+        "\tlog_block_back(gw, client, key, block, pool);\n\ttake_block_back(address, block);",
+        "\ttake_block_back(address, block);",
+        "a block that goes alone is not told of",
+    ),
+    Mutant(
+        "log-waited",
+        "binding.h",
+        "\t\tlog_block_given(gw, client, &work->key.inside, block);\n\t\tif (!client_add_block",
+        "\t\tif (!client_add_block",
+        "a block for a SYN that waits is not told of",
+    ),
+)
+
+_LOG = tuple(replace(one, first="tests/prog/test_session_log.py") for one in _TOLD_BY_LOG)
+
 MUTANTS = (
     *_ADDR,
     *_CSUM,
@@ -1707,4 +1771,5 @@ MUTANTS = (
     *_SWEEP,
     *_TCP,
     *_STATIC,
+    *_LOG,
 )

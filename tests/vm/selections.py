@@ -25,6 +25,7 @@ _COMPILES = "--deselect=tests/prog/test_digests.py"
 # A guest has one CPU.
 _TWO_CPUS = (
     "--deselect=tests/prog/test_session_races.py",
+    "--deselect=tests/prog/test_session_log.py::test_the_log_is_the_truth",
     "--deselect=tests/prog/test_static.py::test_packets_meanwhile",
 )
 # Half a minute each, for lists and packets that are many and not of another kind.
@@ -53,6 +54,8 @@ _LONG = (
             # Of Python rather than of a kernel, or many packets, and each loads the programs anew.
             "session_clock.py",
             "session_floods.py",
+            "session_log.py::test_what_finds_no_room_is_counted",
+            "session_log.py::test_a_trace_is_no_session",
             "session_tables.py",
             "session_tcp.py::test_a_flood_of_syns",
             "session_views.py",

@@ -240,6 +240,7 @@ class Agent:
             {**self._gateway.fill(desired), **(records.fill() if records else {})},
             records.count() if records else {},
             records.pool_use() if records else [],
+            self._gateway.session_log.lost,
         )
 
     # ---- what happens by itself ----

@@ -19,6 +19,7 @@ from sixlane.agent.log import fields
 from sixlane.agent.natives import Natives
 from sixlane.agent.pace import Pace
 from sixlane.agent.part import Desired
+from sixlane.agent.session_log import Keeper
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath import NOTHING_SWEPT, Counters, Datapath, Swept
 from sixlane.datapath.layout import Limit
@@ -78,6 +79,7 @@ class GatewayPart:
         self._pins = pins
         self._originals = originals
         self.drops = Drops()
+        self.session_log = Keeper()
         self._capture: Capture | None = None
         self._datapath: Datapath | None = None
         self._lock = threading.RLock()
@@ -135,6 +137,10 @@ class GatewayPart:
             self._gateway = _gateway_of(desired)
             self._native = self._planned_from.native if self._planned_from else ()
             self._seen = self._look(self._planned_from)
+            if self._datapath is not None:
+                spec = self._gateway.spec if self._gateway else None
+                wanted = spec.sessions.log if spec and spec.pool4 else None
+                self.session_log.keep(wanted, self._datapath.session_log)
 
     def heard(self, kinds: Set[str]) -> None:
         """Of changes, as `net.monitor` names them; must not be held up by an apply."""
@@ -180,7 +186,7 @@ class GatewayPart:
             chosen = choose_devices(resource, self._now, resource, self._bound)
             troubles = device_troubles(chosen, self._now, [*self._failed, *self._unsettled])
             slow = [] if self._now.slow_path else [_NO_SLOW_PATH]
-            pool4 = self._pool4
+            pool4 = self._pool4_troubles()
             why = self._choice.why()
         not_attached = [one for one in troubles if one.unused]
         in_disorder = [one for one in troubles if not one.unused]
@@ -294,7 +300,7 @@ class GatewayPart:
             if self._datapath is None or gateway is None:
                 return None
             observed = observe_gateway(self._datapath, self._choice.why(), self._native)
-            troubles = [*self._failed, *self._unsettled, *self._pool4]
+            troubles = [*self._failed, *self._unsettled, *self._pool4_troubles()]
             return dict(gateway_status(observed, gateway, self._bound, troubles))
 
     def remove(self) -> list[str]:
@@ -318,6 +324,7 @@ class GatewayPart:
         with self._lock, self._closing:
             if self._datapath is not None:
                 self.drops.withdraw()
+                self.session_log.close()
                 self._datapath.close()
                 self._datapath = None
 
@@ -331,6 +338,8 @@ class GatewayPart:
                     raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
                 self._datapath.no_events()
                 self.drops.offer(self._datapath.events)
+                if not self._datapath.has_had_sessions():
+                    self.session_log.all_ended(time.time_ns(), "the session tables are new")
             return self._datapath
 
     def _look(self, then: Observed | None = None) -> object:
@@ -350,7 +359,13 @@ class GatewayPart:
             now.slow_path,
         )
 
+    def _pool4_troubles(self) -> list[Trouble]:
+        unlogged = self.session_log.trouble()
+        return [*self._pool4, *([Trouble("", "LogNotWritten", unlogged)] if unlogged else [])]
+
     def _apply(self, plan: Plan) -> Done:
+        if plan.ending:  # from before on: what comes later must not be taken for ended
+            self.session_log.all_ended(time.time_ns(), plan.ending)
         done = apply_gateway(self._open(), plan, self._originals)
         stateful = plan.tables.stateful if plan.tables else None
         self._pool_names = {pool.id: pool.name for pool in stateful.pools} if stateful else {}

@@ -42,7 +42,8 @@ class Metrics:
     `generation`: of the data path; None: there is none. `devices`: by name, whether one is up and
     has a program attached. `apply_s`: how long those took that succeeded. `fill`: by what there is
     room for, how much of it is taken, and how much there is. `sessions`: that live, by protocol and
-    state; `pools`: each address of pool4.
+    state; `pools`: each address of pool4. `log_lost`: lines of the session log that could not be
+    written.
     """
 
     revision: int
@@ -56,3 +57,4 @@ class Metrics:
     fill: dict[str, tuple[int, int]]
     sessions: dict[tuple[ProtocolName, StateName], int] = field(default_factory=dict)
     pools: list[PoolUse] = field(default_factory=list)
+    log_lost: int = 0

@@ -123,6 +123,7 @@ def _families(agent: Source) -> Iterator[Metric]:
     metrics = agent.metrics()
     yield from _of_agent(metrics)
     yield from _of_sessions(metrics)
+    yield _of_session_log(counters["reasons"], metrics)
     yield from _of_resources(agent.resources())
 
 
@@ -241,6 +242,18 @@ def _of_sessions(metrics: Metrics) -> Iterator[Metric]:
         blocks.add_metric([address], one.blocks.used)
         blocks_room.add_metric([address], one.blocks.room)
     yield from (ports, ports_room, blocks, blocks_room)
+
+
+def _of_session_log(reasons: dict[str, dict[str, int]], metrics: Metrics) -> Metric:
+    lost = CounterMetricFamily(
+        "sixlane_session_log_lost",
+        "Lines that the session log does not have: not read in time (ring), not written (agent).",
+        labels=["at"],
+    )
+    unread = reasons.get("session_log_lost")
+    lost.add_metric(["ring"], unread["packets"] if unread else 0)
+    lost.add_metric(["agent"], metrics.log_lost)
+    return lost
 
 
 def _of_resources(views: Iterable[dict[str, Any]]) -> Iterator[Metric]:

@@ -54,6 +54,7 @@ class Limit(IntEnum):
     ROOM_UNLESS_ASKED = 1
     SYN_WAYS = 8
     SYN_HEAD_BYTES = 104
+    SESSION_RING_BYTES = 4194304
 
 
 class PrefixFlag(IntEnum):
@@ -77,6 +78,8 @@ class GatewayFlag(IntEnum):
     GATEWAY_STATEFUL = 256
     GATEWAY_FILTER_ADDRESS = 512
     GATEWAY_NO_SYN_46 = 1024
+    GATEWAY_LOG_BLOCKS = 2048
+    GATEWAY_LOG_SESSIONS = 4096
 
 
 class RangeWord(IntEnum):
@@ -157,11 +160,12 @@ class Reason(IntEnum):
     ICMP_ERROR_LIMITED = 45
     ICMP_ERROR_FAILED = 46
     SYN_EXPIRED = 47
-    EVENT_LIMITED = 48
-    EVENT_LOST = 49
-    CAPTURE_LIMITED = 50
-    CAPTURE_LOST = 51
-    REASON_COUNT = 52
+    SESSION_LOG_LOST = 48
+    EVENT_LIMITED = 49
+    EVENT_LOST = 50
+    CAPTURE_LIMITED = 51
+    CAPTURE_LOST = 52
+    REASON_COUNT = 53
 
 
 class BucketIndex(IntEnum):
@@ -254,6 +258,13 @@ class FragmentKind(IntEnum):
     FRAGMENT_TRANSLATED = 0
     FRAGMENT_HAIRPIN = 1
     FRAGMENT_NOT_OURS = 2
+
+
+class SessionEventKind(IntEnum):
+    SESSION_EVENT_BLOCK_GIVEN = 1
+    SESSION_EVENT_BLOCK_BACK = 2
+    SESSION_EVENT_MADE = 3
+    SESSION_EVENT_ENDED = 4
 
 
 class Range4(ctypes.Structure):
@@ -531,11 +542,11 @@ assert ctypes.sizeof(Counter) == 16
 
 
 class PrefixCounter(ctypes.Structure):
-    _fields_ = (("reasons", Counter * 52),)
+    _fields_ = (("reasons", Counter * 53),)
     reasons: "ctypes.Array[Counter]"
 
 
-assert ctypes.sizeof(PrefixCounter) == 832
+assert ctypes.sizeof(PrefixCounter) == 848
 
 
 class PastReason(ctypes.Structure):
@@ -792,6 +803,38 @@ class DropEvent(ctypes.Structure):
 
 
 assert ctypes.sizeof(DropEvent) == 136
+
+
+class SessionEvent(ctypes.Structure):
+    _fields_ = (
+        ("time_ns", ctypes.c_uint64),
+        ("inside", Addr),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("last_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("kind", ctypes.c_uint8),
+        ("protocol", ctypes.c_uint8),
+        ("client_bits", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 5),
+    )
+    time_ns: int
+    inside: Addr
+    pool: int
+    remote: int
+    inside_port: int
+    pool_port: int
+    last_port: int
+    remote_port: int
+    kind: int
+    protocol: int
+    client_bits: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(SessionEvent) == 48
 
 
 class NeighbourUse(ctypes.Structure):
@@ -1235,13 +1278,14 @@ MAPS = {
     "stateful_works": MapLayout(6, 4, 304, 1, 0),
     "generation": MapLayout(2, 4, 4, 1, 0),
     "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 7184, 1, 0)),
-    "counters": MapLayout(6, 4, 16, 52, 0),
-    "prefix_counters": MapLayout(6, 4, 832, 520, 0),
+    "counters": MapLayout(6, 4, 16, 53, 0),
+    "prefix_counters": MapLayout(6, 4, 848, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
     "buckets": MapLayout(6, 4, 16, 3, 0),
     "monitors": MapLayout(2, 4, 8, 1, 0),
     "events": MapLayout(27, 0, 0, 1048576, 0),
+    "session_events": MapLayout(27, 0, 0, 4194304, 0),
     "next_hops": MapLayout(2, 4, 64, 16384, 1024),
     "pairs": MapLayout(2, 4, 128, 16384, 1024),
     "pair_tags": MapLayout(2, 4, 16, 8192, 0),
@@ -1268,10 +1312,10 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "2abca667",
-    "sources": "2abca667",
-    "eam4": "2abca667",
-    "eam6": "2abca667",
+    "ranges": "4d4635a8",
+    "sources": "4d4635a8",
+    "eam4": "4d4635a8",
+    "eam6": "4d4635a8",
     "sessions": "50a2b3f3",
     "bindings": "50a2b3f3",
     "syns": "50a2b3f3",
@@ -1280,15 +1324,16 @@ DIGESTS = {
     "sweepings": "50a2b3f3",
     "free_slots": "50a2b3f3",
     "stateful_works": "c7531a46",
-    "generation": "2abca667",
-    "gateways": "2abca667",
-    "counters": "80728dbf",
-    "prefix_counters": "e9d757b7",
-    "past_counters": "80728dbf",
-    "past_prefixes": "e9d757b7",
+    "generation": "4d4635a8",
+    "gateways": "4d4635a8",
+    "counters": "8bac4da5",
+    "prefix_counters": "548b67ad",
+    "past_counters": "8bac4da5",
+    "past_prefixes": "548b67ad",
     "buckets": "fcc0f4be",
     "monitors": "47c845e4",
-    "events": "5c5bc77b",
+    "events": "5c0c1044",
+    "session_events": "4e0dd0cd",
     "next_hops": "b47f6588",
     "pairs": "50a2b3f3",
     "pair_tags": "50a2b3f3",
@@ -1307,7 +1352,7 @@ DIGESTS = {
     "visits": "d4a537a2",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
-    "captures": "7463f1e9",
+    "captures": "95e1b73c",
     "fib_works": "69d522f3",
     "error_works": "bc72fdc7",
     "static_works": "50a2b3f3",

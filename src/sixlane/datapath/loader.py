@@ -30,6 +30,7 @@ from sixlane.datapath.commit import (
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
 from sixlane.datapath.layout import BindResult, Limit, SlotsIndex
+from sixlane.datapath.logs import LogReader
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
@@ -317,6 +318,10 @@ class Datapath:
         """Whether there is a pool4 in force, and so anything to sweep."""
         return is_stateful(gateway_in_force(self._maps))
 
+    def has_had_sessions(self) -> bool:
+        """Whether the session tables have ever been used since they were made."""
+        return bool(self._slots_used(SlotsIndex.SLOTS_BINDINGS))
+
     def session_slots(self) -> int:
         """How many slots of sessions there are to sweep: all that were ever used; 0: no pool4."""
         if not self.is_stateful():
@@ -391,6 +396,10 @@ class Datapath:
     def events(self, events_per_second: int = EVENTS_PER_SECOND) -> EventReader:
         """Has the data path tell of dropped packets until the reader is closed; one at a time."""
         return EventReader(self._maps, events_per_second)
+
+    def session_log(self) -> LogReader:
+        """What the log of sessions has that nobody has read yet; one reader at a time."""
+        return LogReader(self._maps)
 
     def no_events(self) -> None:
         """For whoever starts: a reader that was killed could not switch them off."""

@@ -129,6 +129,7 @@ class Stateful:
     """`pools` by falling length of their clients' networks; those that share the first
     `client_bits` bits of their addresses are one client. `lifetimes` in seconds.
     `filter_address`: address-dependent filtering; `no_syn_46`: TCP is not opened from outside.
+    `log_blocks`, `log_sessions`: what is told of in `session_events`.
     """
 
     pools: Sequence[PoolEntry]
@@ -136,6 +137,8 @@ class Stateful:
     client_bits: int = 64
     filter_address: bool = False
     no_syn_46: bool = False
+    log_blocks: bool = False
+    log_sessions: bool = False
 
 
 def put_stateful(gateway: layout.Gateway, stateful: Stateful) -> None:

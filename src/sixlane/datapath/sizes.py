@@ -37,7 +37,7 @@ LIMITS = {
     "uplink_xdp": Size(44_000, 420_000, 416),
     "uplink_tc": Size(42_000, 400_000, 416),
     "slow_turn": Size(50, 50, 0),
-    "sweep_sessions": Size(2_500, 10_000, 176),
+    "sweep_sessions": Size(3_000, 14_000, 176),
     "sweep_syns": Size(1_000, 2_500, 256),
     "bind_static": Size(6_000, 90_000, 240),
 }

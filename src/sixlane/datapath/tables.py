@@ -177,6 +177,8 @@ class Tables:
                 self.stateful and self.stateful.filter_address
             ),
             GatewayFlag.GATEWAY_NO_SYN_46: bool(self.stateful and self.stateful.no_syn_46),
+            GatewayFlag.GATEWAY_LOG_BLOCKS: bool(self.stateful and self.stateful.log_blocks),
+            GatewayFlag.GATEWAY_LOG_SESSIONS: bool(self.stateful and self.stateful.log_sessions),
         }
         return sum(flag for flag, wanted in flags.items() if wanted)
 

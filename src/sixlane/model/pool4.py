@@ -20,6 +20,7 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 64, 1024
 MAX_BLOCKS = 8
 LONGEST_LIFETIME_S = 2_592_000
 _LAST_PORT = 65535
+_LONGEST_PATH = 4095  # PATH_MAX, without the NUL
 _PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
 
@@ -200,6 +201,40 @@ class MaxSessions(Model):
     clients: Annotated[int, Field(ge=64, le=1 << 24)] = 16384
 
 
+def _check_log_place(value: str) -> str:
+    if value == "journal":
+        return value
+    if not value.startswith("/"):
+        raise wrong(f"{shown(value)} is no absolute path", "journal, or as in /var/log/sixlane/log")
+    if value.endswith("/") or not value.isprintable() or len(value.encode()) > _LONGEST_PATH:
+        raise wrong(f"{shown(value)} is not the path of a file", "as in /var/log/sixlane/log")
+    return value
+
+
+class SessionLog(Model):
+    """Who had which ports of pool4, and when: one line each as it begins and as it ends."""
+
+    blocks: Annotated[
+        bool, Field(description="Port blocks that clients get and give back: few lines.")
+    ] = False
+    sessions: Annotated[
+        bool, Field(description="Sessions that are made and that end: two lines each.")
+    ] = False
+    to: Annotated[
+        str,
+        AfterValidator(_check_log_place),
+        Field(
+            description="`journal`: where the agent's log goes; or the absolute path of a file.",
+            examples=["/var/log/sixlane/log"],
+            json_schema_extra={"pattern": "^(journal|/.*[^/])$", "maxLength": _LONGEST_PATH},
+        ),
+    ] = "journal"
+
+    @property
+    def is_on(self) -> bool:
+        return self.blocks or self.sessions
+
+
 class Sessions(Model):
     """What holds for the sessions of all entries of pool4."""
 
@@ -231,6 +266,10 @@ class Sessions(Model):
         MaxSessions,
         Field(description="How many there is room for. Changing it ends all sessions."),
     ] = MaxSessions()
+    log: Annotated[
+        SessionLog,
+        Field(description="Who had which ports: lines for the journal or a file."),
+    ] = SessionLog()
 
 
 def check_pools(pools: Sequence[Pool4], sessions: Sessions) -> None:

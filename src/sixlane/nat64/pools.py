@@ -205,6 +205,8 @@ def _stateful(gateway: Gateway, index: Index) -> Stateful:
         sessions.client_prefix_length,
         filter_address=sessions.filtering == "address-dependent",
         no_syn_46=sessions.tcp_from_outside == "drop",
+        log_blocks=sessions.log.blocks,
+        log_sessions=sessions.log.sessions,
     )
 
 

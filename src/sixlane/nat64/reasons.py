@@ -51,6 +51,8 @@ MEANINGS = {
     "icmp_error_limited": "the ICMP error that was due is over the rate",
     "icmp_error_failed": "the ICMP error that was due cannot be sent",
     "syn_expired": "a SYN that was kept, and no SYN from inside came",
+    "session_log_lost": "a session or a port block that the log does not have: nobody had read "
+    "the ones before",
     "event_limited": "not told of: over the rate",
     "capture_limited": "not captured: over the rate",
     "capture_lost": "not captured: nobody had read the ones before",

@@ -12,6 +12,7 @@ from sixlane.agent.desired import State, merged
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.part import Desired
 from sixlane.agent.resolvers import ResolversPart
+from sixlane.agent.session_log import Keeper
 from sixlane.agent.store import Store
 from sixlane.agent.transaction import Edit, Transaction
 from sixlane.datapath import Counter, Counters, Kind
@@ -146,6 +147,7 @@ class FakePart:
 class FakeGateway(FakePart, GatewayPart):
     def __init__(self) -> None:
         FakePart.__init__(self, "gateway", "Gateway")
+        self.session_log = Keeper()
 
 
 class FakeResolvers(FakePart, ResolversPart):

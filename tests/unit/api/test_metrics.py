@@ -32,6 +32,7 @@ class Numbers:
             "drop_ttl_expired",
             "icmp_error_sent",
             "syn_expired",
+            "session_log_lost",
         )
         return {
             "reasons": dict.fromkeys(reasons, count),
@@ -57,7 +58,18 @@ class Numbers:
         ports: dict[ProtocolName, Use] = {"tcp": Use(10, 64512), "icmp": Use(2, 65536)}
         pools = [PoolUse(IPv4Address("192.31.197.8"), ports, Use(3, 1024))]
         return Metrics(
-            7, 9, devices, 4, 1, durations.seen(), 2, 1, fill, sessions=sessions, pools=pools
+            7,
+            9,
+            devices,
+            4,
+            1,
+            durations.seen(),
+            2,
+            1,
+            fill,
+            sessions=sessions,
+            pools=pools,
+            log_lost=17,
         )
 
     def resources(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -108,6 +120,8 @@ def test_every_number_is_told() -> None:
     assert told[("sixlane_map_entries", "sessions")] == 900
     assert told[("sixlane_sessions", "tcp", "V4 FIN + V6 FIN RCV")] == 5
     assert told[("sixlane_sessions", "udp", "OPEN")] == 6
+    assert told[("sixlane_session_log_lost_total", "ring")] == 3
+    assert told[("sixlane_session_log_lost_total", "agent")] == 17
     assert told[("sixlane_pool4_ports", "192.31.197.8", "tcp")] == 10
     assert told[("sixlane_pool4_max_ports", "192.31.197.8", "icmp")] == 65536
     assert told[("sixlane_pool4_blocks", "192.31.197.8")] == 3

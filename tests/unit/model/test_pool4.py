@@ -71,6 +71,17 @@ def test_defaults() -> None:
     assert lasting.tcp_incoming_syn == 6
     most = sessions.max
     assert (most.sessions, most.bindings, most.clients) == (262144, 131072, 16384)
+    log = sessions.log
+    assert (log.blocks, log.sessions, log.to, log.is_on) == (False, False, "journal", False)
+
+
+@pytest.mark.parametrize(
+    "to", ["journal", "/var/log/sixlane/log", "/with a blank", "/" + 4094 * "x"]
+)
+def test_where_the_log_goes(to: str) -> None:
+    gateway = parse(sessions={"log": {"blocks": True, "to": to}})
+    assert gateway.spec.sessions.log.to == to and gateway.spec.sessions.log.is_on
+    assert gateway.as_data()["spec"]["sessions"] == {"log": {"blocks": True, "to": to}}
 
 
 def test_no_pool4_is_the_default() -> None:
@@ -364,6 +375,33 @@ BAD = [
         "sctp is not known here",
         "spec.bindings[0].protocol",
         "tcp",
+    ),
+    (
+        {"sessions": {"log": {"to": "log/sessions"}}},
+        "log/sessions is no absolute path",
+        "spec.sessions.log.to",
+        "/var/log",
+    ),
+    *(
+        (
+            {"sessions": {"log": {"to": path}}},
+            "is not the path of a file",
+            "spec.sessions.log.to",
+            "/var/log",
+        )
+        for path in ("/var/log/", "/", "/var/\nlog", "/" + 4095 * "x")
+    ),
+    (
+        {"sessions": {"log": {"block": True}}},
+        "unknown key block",
+        "spec.sessions.log.block",
+        "did you mean blocks?",
+    ),
+    (
+        {"sessions": {"log": {"blocks": "yes"}}},
+        "yes is not true or false",
+        "spec.sessions.log.blocks",
+        "",
     ),
     ({"pool5": []}, "unknown key pool5", "spec.pool5", "did you mean pool4?"),
 ]

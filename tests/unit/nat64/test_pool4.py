@@ -77,6 +77,7 @@ def test_all_that_is_asked_for() -> None:
         "lifetimes": {"udp": 121, "icmp": 61, "tcpEstablished": 7201, "tcpTransitory": 241}
         | {"tcpIncomingSyn": 7},
         "max": {"sessions": 5000, "bindings": 4000, "clients": 300},
+        "log": {"sessions": True},
     }
     plan = plan_gateway(shared(every, pods, sessions=sessions), observed())
     assert plan.tables is not None
@@ -102,6 +103,7 @@ def test_all_that_is_asked_for() -> None:
         Lifetime.LIFETIME_TCP_INCOMING_SYN: 7,
     }
     assert (stateful.client_bits, stateful.filter_address, stateful.no_syn_46) == (56, True, True)
+    assert (stateful.log_blocks, stateful.log_sessions) == (False, True)
     assert plan.room == Room(5000, 4000, 300, 16, filters=5000)
 
 
