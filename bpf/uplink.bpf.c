@@ -14,6 +14,7 @@
 #include "sixlane/event.h"
 #include "sixlane/fragment.h"
 #include "sixlane/hairpin.h"
+#include "sixlane/import.h"
 #include "sixlane/known.h"
 #include "sixlane/pass.h"
 #include "sixlane/quote.h"
@@ -483,6 +484,15 @@ int bind_static(struct static_binding *asked)
 	asked->result = tables_read(&t) ? BIND_NOT_POOL4
 			: wanted.wanted ? static_put(t.gw, &wanted)
 					: static_remove(t.gw, &wanted);
+	return 0;
+}
+
+/* Makes sessions of another gateway, those in `imports`, while packets make and end others. For the
+ * agent. */
+SEC("syscall")
+int import_sessions(struct import_batch *batch)
+{
+	bpf_loop(batch->count, import_next, NULL, 0);
 	return 0;
 }
 

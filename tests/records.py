@@ -14,6 +14,8 @@ from sixlane.datapath.sessions import PROTOCOLS, STATES, SessionRecords, StateNa
 
 NOW = 1 << 32  # jiffies
 HZ = 250
+NETWORK = "64:ff9b::/96"
+"""That of the prefix, as it is in the tables."""
 FIRST = IPv4Address("192.31.197.8")
 ADDRESSES = 4
 _CLIENT_MASK = (1 << 128) - (1 << 64)
@@ -100,6 +102,8 @@ def _gateway() -> layout.Gateway:
     gateway = layout.Gateway(
         flags=GatewayFlag.GATEWAY_STATEFUL, pool_count=1, pool_range_count=1, client_bits=64
     )
+    gateway.prefix_count = 1
+    gateway.prefixes[0] = layout.Prefix(addr=_addr("64:ff9b::"), id=7, len=96)
     gateway.pool_ranges[0] = layout.PoolRange(int(FIRST), ADDRESSES, 0)
     gateway.pools[0] = layout.Pool(range_count=1, addresses=ADDRESSES, block_words=1, id=3)
     for number in PROTOCOLS.values():

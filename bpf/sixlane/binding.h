@@ -116,13 +116,36 @@ __noinline int give_first_block(const struct gateway *gw, const struct pool *poo
 	return block;
 }
 
+/* A new client with an address, w->address, and a first block there; or, if another CPU was faster,
+ * whatever that has made. */
+static __always_inline struct client *client_put(const struct gateway *gw, const struct pool *pool,
+						 struct binding_work *work, const struct addr *key,
+						 __u32 block)
+{
+	struct client *fresh = &work->fresh;
+
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	fresh->block_words = pool->block_words;
+	fresh->pool = pool->id;
+	fresh->address = work->w.address;
+	fresh->blocks[0] = block;
+	if (dry_run)
+		return fresh;
+	log_block_given(gw, fresh, key, block);
+	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST)) {
+		log_block_back(gw, fresh, key, block, client_pool(gw, fresh));
+		take_block_back(work->w.address, block);
+	}
+	return bpf_map_lookup_elem(&clients, key);
+}
+
 /* The client, with an address and a first block there if it is new: if it can be, on the address
  * `near`, which is an index. It keeps its address. `session`: for whose sake, or NULL. */
 static __always_inline struct client *client_get(struct gateway *gw, const struct pool *pool,
 						 struct binding_work *work, const struct addr *key,
 						 const struct session6_key *session, __u32 near)
 {
-	struct client *client = bpf_map_lookup_elem(&clients, key), *fresh = &work->fresh;
+	struct client *client = bpf_map_lookup_elem(&clients, key);
 	__u32 hash = spread(addr_both(key)) >> 32;
 	__u32 n = near == NO_SLOT ? NO_SLOT : pool_place(gw, pool, near), block = 0;
 
@@ -145,19 +168,7 @@ static __always_inline struct client *client_get(struct gateway *gw, const struc
 		block = give_first_block(gw, pool, work, n, true);
 	if (!block)
 		return NULL;
-	__builtin_memset(fresh, 0, sizeof(*fresh));
-	fresh->block_words = pool->block_words;
-	fresh->pool = pool->id;
-	fresh->address = work->w.address;
-	fresh->blocks[0] = block;
-	if (dry_run)
-		return fresh;
-	log_block_given(gw, fresh, key, block);
-	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST)) {
-		log_block_back(gw, fresh, key, block, client_pool(gw, fresh));
-		take_block_back(work->w.address, block);
-	}
-	return bpf_map_lookup_elem(&clients, key);
+	return client_put(gw, pool, work, key, block);
 }
 
 /* All that it has, once it has no binding any more. `pool`: its address. */
@@ -258,20 +269,15 @@ __noinline int client_add_block(struct client *client, __u32 block, __u32 most)
 	return added;
 }
 
-/* The port at which a SYN waits, taken and counted, or NO_PORT: of a block that the client has, or
- * that nobody has. */
-__noinline int take_waited_port(const struct gateway *gw, struct client *client,
-				const struct binding_work *work, __u32 most)
+/* One certain port, taken and counted, or NO_PORT: of a block that the client has, or that nobody
+ * has. */
+__noinline int take_certain_port(const struct gateway *gw, struct client *client,
+				 const struct binding_work *work, __u32 port, __u32 most)
 {
-	if (!gw || !client || !work || !work->w.block_words)
+	if (!gw || !client || !work || !work->w.block_words || port > 0xffff)
 		return NO_PORT;
 
 	const struct port_wish *w = &work->w;
-	__u32 port = work->waited_port;
-
-	if (port > 0xffff)
-		return NO_PORT;
-
 	__u32 block = block_of(port, w->block_words);
 
 	if (!client_has_block(client, block)) {
@@ -503,7 +509,7 @@ __noinline int binding_make(struct gateway *gw, const struct session6_key *key,
 	int port = NO_PORT;
 
 	if (work->waited_port >= 0 && work->waited_address == w->address)
-		port = take_waited_port(gw, client, work, pool->blocks);
+		port = take_certain_port(gw, client, work, work->waited_port, pool->blocks);
 	if (port < 0)
 		port = take_port(gw, client, work, pool->blocks);
 	if (port >= 0 && binding_put(gw, work, port, ref))

@@ -144,6 +144,16 @@ static __always_inline struct transition transition_of(enum session_state state,
 									: LIFETIME_ICMP };
 }
 
+/* How long a session lives in a state. */
+static __always_inline enum lifetime lifetime_in(enum session_state state, __u32 protocol)
+{
+	if (protocol != SESSION_TCP)
+		return protocol == SESSION_UDP ? LIFETIME_UDP : LIFETIME_ICMP;
+	return state == SESSION_ESTABLISHED || state == SESSION_V4_FIN || state == SESSION_V6_FIN
+		       ? LIFETIME_TCP_ESTABLISHED
+		       : LIFETIME_TCP_TRANSITORY;
+}
+
 /* Has no packet pass by what is remembered of a flow: each of them matters from now on. A packet
  * that another CPU follows at this moment may be remembered right behind it, for a second. */
 static __always_inline void session_forget(struct gateway *gw, const struct session *s)

@@ -106,12 +106,7 @@ static __always_inline enum session_state first_state(const struct flow *f, bool
 static __always_inline __u64 first_word(const struct gateway *gw, const struct flow *f,
 					enum session_state state, __u64 when)
 {
-	enum lifetime which = f->protocol == SESSION_UDP     ? LIFETIME_UDP
-			      : f->protocol == SESSION_ICMP  ? LIFETIME_ICMP
-			      : state == SESSION_ESTABLISHED ? LIFETIME_TCP_ESTABLISHED
-							     : LIFETIME_TCP_TRANSITORY;
-
-	return word_make(state, when + lifetime(gw, which));
+	return word_make(state, when + lifetime(gw, lifetime_in(state, f->protocol)));
 }
 
 /* What a new session would be, and why there would be none; `b`: its binding, if there is one. */

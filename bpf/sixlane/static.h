@@ -16,7 +16,8 @@ struct {
 	__type(value, struct binding_work);
 } static_works SEC(".maps");
 
-static __always_inline struct binding_work *static_work(const struct static_binding *asked)
+static __always_inline struct binding_work *static_work(const struct addr *inside,
+							__be16 inside_port, __u8 protocol)
 {
 	__u32 zero = 0;
 	struct binding_work *work = bpf_map_lookup_elem(&static_works, &zero);
@@ -24,9 +25,9 @@ static __always_inline struct binding_work *static_work(const struct static_bind
 	if (!work)
 		return NULL;
 	__builtin_memset(work, 0, sizeof(*work));
-	work->key.inside = asked->inside;
-	work->key.inside_port = asked->inside_port;
-	work->key.protocol = asked->protocol;
+	work->key.inside = *inside;
+	work->key.inside_port = inside_port;
+	work->key.protocol = protocol;
 	return work;
 }
 
@@ -49,7 +50,8 @@ static __always_inline enum bind_result static_keep(struct binding *b, __u32 slo
 static __always_inline enum bind_result static_put(struct gateway *gw,
 						   const struct static_binding *wanted)
 {
-	struct binding_work *work = static_work(wanted);
+	struct binding_work *work =
+		static_work(&wanted->inside, wanted->inside_port, wanted->protocol);
 	struct addr inside = wanted->inside, owner = client_of(&inside, gw->client_bits);
 	struct pool *pool = pool_of(gw, &inside);
 	__u32 address = address_index(gw, bpf_ntohl(wanted->pool));
@@ -115,7 +117,8 @@ static long end_if_of_binding(__u32 i, void *data)
 static __always_inline enum bind_result static_remove(struct gateway *gw,
 						      const struct static_binding *unwanted)
 {
-	struct binding_work *work = static_work(unwanted);
+	struct binding_work *work =
+		static_work(&unwanted->inside, unwanted->inside_port, unwanted->protocol);
 	struct slot_ref ref = {};
 	struct binding *b = work ? binding_find(&work->key, &ref) : NULL;
 

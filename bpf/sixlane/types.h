@@ -670,6 +670,37 @@ struct static_binding {
 	__u32 pad;
 };
 
+enum import_result {
+	IMPORT_MADE,
+	IMPORT_PRESENT,	  /* there is that session already */
+	IMPORT_NOT_POOL4, /* clients like that one get no such address or port */
+	IMPORT_CONFLICT,  /* one of its ends is bound, or its port's block given, otherwise */
+	IMPORT_LIMITED,	  /* its client has all the blocks or sessions that it may have */
+	IMPORT_NO_ROOM,	  /* or another CPU was faster */
+};
+
+/* A session of another gateway, that is to be here, too. */
+struct session_import {
+	struct addr inside;
+	__be32 pool;
+	__be32 remote;
+	__be16 inside_port;
+	__be16 pool_port;
+	__be16 remote_port;
+	__u8 protocol; /* enum session_protocol */
+	__u8 prefix;   /* as in struct session */
+	__u8 state;    /* enum session_state */
+	__u8 result;   /* enum import_result; out */
+	__u16 pad;
+	__u32 left_ms; /* at most its lifetime here */
+};
+
+/* How many of `imports` there are. */
+struct import_batch {
+	__u32 count;
+	__u32 pad;
+};
+
 /* Whoever has the same first bits: address and port blocks in pool4. */
 struct client {
 	__u16 address; /* index */

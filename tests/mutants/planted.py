@@ -1749,6 +1749,74 @@ _TOLD_BY_LOG = (
 
 _LOG = tuple(replace(one, first="tests/prog/test_session_log.py") for one in _TOLD_BY_LOG)
 
+_TOLD_BY_IMPORT = (
+    Mutant(
+        "import-lifetime",
+        "import.h",
+        "left < most ? left ? left : 1 : most",
+        "left < ~most ? left ? left : 1 : most",
+        "an imported session lives as long as its file says",
+    ),
+    Mutant(
+        "import-binding",
+        "import.h",
+        "if (b->pool != one->pool || b->pool_port != one->pool_port)",
+        "if (!one->pool)",
+        "an imported session goes by whatever port its inside end is bound to",
+    ),
+    Mutant(
+        "import-address",
+        "import.h",
+        "if (client->address == address) {",
+        "if (client->block_words) {",
+        "an import takes a port of an address that is not the client's",
+    ),
+    Mutant(
+        "import-given-back",
+        "import.h",
+        "\tclient_release(gw, client, &owner, client_pool(gw, client));\n",
+        "",
+        "a client is counted for a binding that was not imported",
+    ),
+    Mutant(
+        "import-port-used",
+        "import.h",
+        "if (!used || *(volatile __u64 *)used >> (port & 63) & 1)",
+        "if (!used)",
+        "a client is left with a block whose port an import did not get",
+    ),
+    Mutant(
+        "import-empty",
+        "import.h",
+        "if (*(volatile __u32 *)count == BLOCK_GIVEN)",
+        "if (!*(volatile __u32 *)count)",
+        "a first block that nobody uses is in the way of an import",
+    ),
+    Mutant(
+        "import-block",
+        "import.h",
+        "\treturn give_certain_block(address, block);\n",
+        "\tgive_certain_block(address, block);\n\treturn true;\n",
+        "an import has a block that another client has",
+    ),
+    Mutant(
+        "import-unheld",
+        "import.h",
+        "return count_up(&b->sessions, 0, GONE) ? IMPORT_MADE : IMPORT_NO_ROOM;",
+        "return IMPORT_MADE;",
+        "the first of two imported sessions that ends takes the binding along",
+    ),
+    Mutant(
+        "import-other-prefix",
+        "import.h",
+        "if (s && session_is_wanted(gw, s, s->word, when))\n\t\treturn IMPORT_CONFLICT;\n",
+        "",
+        "an import ends the session that looks the same from outside",
+    ),
+)
+
+_IMPORT = tuple(replace(one, first="tests/prog/test_import.py") for one in _TOLD_BY_IMPORT)
+
 MUTANTS = (
     *_ADDR,
     *_CSUM,
@@ -1772,4 +1840,5 @@ MUTANTS = (
     *_TCP,
     *_STATIC,
     *_LOG,
+    *_IMPORT,
 )

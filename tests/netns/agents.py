@@ -225,6 +225,31 @@ def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, 
             agent.clean()
 
 
+@contextlib.contextmanager
+def another(agent: Agent, directory: Path) -> Iterator[Agent]:
+    """A second gateway between the same ends, which no route there leads to yet.
+
+    gateway: wan0 192.31.198.1/24, lan0 2001:db8:66::1/64
+    internet: up1 192.31.198.53/24            pod: up1 2001:db8:66::2/64
+    """
+    directory.mkdir()
+    directory.chmod(0o711)
+    with spaces.new() as gateway:
+        for name, own, there, far in (
+            ("wan0", "192.31.198.1/24", agent.internet, "192.31.198.53/24"),
+            ("lan0", "2001:db8:66::1/64", agent.pod, "2001:db8:66::2/64"),
+        ):
+            _link(gateway, name, [own], there, [far], "up1")
+        with netns.inside(gateway):
+            spaces.command("ip", "route", "add", "192.31.196.0/24", "via", "192.31.198.53")
+            spaces.command("ip", "route", "add", "2001:db8:64::/64", "via", "2001:db8:66::2")
+        second = Agent(gateway, directory, internet=agent.internet, pod=agent.pod)
+        try:
+            yield second
+        finally:
+            second.clean()
+
+
 def eventually(condition: Callable[[], bool], seconds: float = _PATIENCE_S) -> bool:
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:
@@ -232,12 +257,14 @@ def eventually(condition: Callable[[], bool], seconds: float = _PATIENCE_S) -> b
     return holds
 
 
-def _link(here: str, name: str, own: list[str], there: str, others: list[str]) -> None:
+def _link(
+    here: str, name: str, own: list[str], there: str, others: list[str], far: str = "up0"
+) -> None:
     with netns.inside(here):
         spaces.command(
-            "ip", "link", "add", name, "type", "veth", "peer", "name", "up0", "netns", there
+            "ip", "link", "add", name, "type", "veth", "peer", "name", far, "netns", there
         )
-    for namespace, device, addresses in ((here, name, own), (there, "up0", others)):
+    for namespace, device, addresses in ((here, name, own), (there, far, others)):
         with netns.inside(namespace):
             spaces.command("ip", "link", "set", "lo", "up")
             for address in addresses:

@@ -54,6 +54,13 @@ document = schemathesis.openapi.from_dict(
 )
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Whatever is made up: text as it is."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode(errors="surrogatepass")
+
+
 State = tuple[list[Any], int]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stateful NAT64 (RFC 6146), one packet at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
@@ -69,6 +69,7 @@ def configure(
     slow: int = 0,
     errors_per_second: int | None = None,
     pool4: str = str(POOL),
+    others: Sequence[PoolEntry] = (),
     **more: Any,
 ) -> None:
     """`slow`: the device that the slow path is to come back by. `errors_per_second`: of ICMP, None:
@@ -77,7 +78,7 @@ def configure(
     tables = replace(tables, icmp_errors_per_second=errors_per_second)
     if slow and tables.slow:
         tables = replace(tables, slow=replace(tables.slow, ifindex=slow))
-    stateful = Stateful([pool], LIFETIMES, **more)
+    stateful = Stateful([pool, *others], LIFETIMES, **more)
     ranges = ranges_table([], RangeList(), [], RangeList.of([IPv4Network(pool4)]))
     world.commit(replace(tables, stateful=stateful, ranges=ranges))
 

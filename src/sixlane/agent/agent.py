@@ -32,9 +32,10 @@ from sixlane.agent.sweeper import Sweeper
 from sixlane.agent.ticker import Ticker
 from sixlane.agent.transaction import Applied, Transaction, View
 from sixlane.agent.watch import Entry, Hub, Watch
+from sixlane.datapath.imports import ImportName
 from sixlane.datapath.sessions import ANY, Binding, Client, ClientOrder, Session, Wanted
 from sixlane.dns64 import Direct, Place, Units
-from sixlane.errors import SixlaneError
+from sixlane.errors import ConfigError, SixlaneError
 from sixlane.model import Key, ResourceError
 
 _log = logging.getLogger("sixlane.agent")
@@ -194,6 +195,21 @@ class Agent:
         """Those that live, in blocks, as they are read; none without a pool4."""
         records = self._gateway.session_records()
         return records.sessions(wanted, limit) if records else iter(())
+
+    def exported_sessions(self) -> Iterator[list[Session]]:
+        """As `sessions`, for another gateway."""
+        records = self._gateway.session_records()
+        return records.exported() if records else iter(())
+
+    def import_sessions(self, sessions: Sequence[Session]) -> list[ImportName]:
+        """Make sessions of another gateway here; what became of each.
+
+        ConfigError: there is no pool4.
+        """
+        results = self._gateway.import_sessions(sessions)
+        if results is None:
+            raise ConfigError("no pool4 is in force", "apply a Gateway that has the same one first")
+        return results
 
     def bindings(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Binding]]:
         """As `sessions`."""

@@ -22,8 +22,9 @@ from sixlane.agent.part import Desired
 from sixlane.agent.session_log import Keeper
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath import NOTHING_SWEPT, Counters, Datapath, Swept
+from sixlane.datapath.imports import ImportName
 from sixlane.datapath.layout import Limit
-from sixlane.datapath.sessions import SessionRecords
+from sixlane.datapath.sessions import Session, SessionRecords
 from sixlane.errors import ConfigError, KernelError, SixlaneError
 from sixlane.model import AnyResource, Gateway, ResourceError
 from sixlane.nat64 import (
@@ -228,6 +229,11 @@ class GatewayPart:
             if self._datapath is None:
                 return None
             return self._datapath.session_records(self._pool_names, clients=clients, pools=pools)
+
+    def import_sessions(self, sessions: Sequence[Session]) -> list[ImportName] | None:
+        """See `Datapath.import_sessions`; None also while there is no data path."""
+        with self._closing:
+            return self._datapath.import_sessions(sessions) if self._datapath is not None else None
 
     def is_stateful(self) -> bool:
         """Whether there is a data path with a pool4."""

@@ -18,6 +18,7 @@ _MAX_DEPTH = 32  # lists and objects in one another; resources need 8
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+JSON_LINES = "application/x-ndjson"
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from sixlane.api.body import JSON
+from sixlane.api.body import JSON, JSON_LINES
 from sixlane.api.problem import MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
@@ -75,6 +75,12 @@ def body(media_type: str, name: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": ref(name)}}}}
 
 
+def text_body(media_type: str) -> dict[str, Any]:
+    """The same, of a body that is no one JSON value."""
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def event_stream(name: str, *statuses: int) -> Responses:
     """Server-sent events, whose data is JSON of one shape."""
     return {
@@ -91,7 +97,7 @@ def json_lines(name: str, *statuses: int) -> Responses:
     return {
         200: {
             "description": f"JSON, a {name}, on each line.",
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "content": {JSON_LINES: {"schema": {"type": "string"}}},
         },
         **problems(*statuses, 503),
     }

@@ -311,6 +311,46 @@ class SessionCount(Shape):
     pool4: list[PoolUse]
 
 
+class ExportedSession(Session):
+    """A session for another gateway; `prefix` is the pool6 prefix itself. On the first line there
+    are `kind`, `version` and `exportedAt` instead, on the last one `sessions`."""
+
+    prefix: Annotated[str, Field(description="Of pool6.", examples=["64:ff9b::/96"])]
+
+
+class RefusedSession(Shape):
+    """One that was not carried."""
+
+    line: int
+    result: str
+
+
+class Imported(Shape):
+    """How many sessions: `made`, `present` (there already), and those that were not carried.
+
+    `refused`: the first of those.
+    """
+
+    made: int
+    present: int
+    not_pool4: Annotated[
+        int, Field(description="Clients like that one do not get its address, or its port, here.")
+    ]
+    not_pool6: Annotated[int, Field(description="There is no such prefix here.")]
+    conflict: Annotated[
+        int,
+        Field(
+            description="One of its ends is bound to another one, or its port's block is another "
+            "client's."
+        ),
+    ]
+    limited: Annotated[
+        int, Field(description="Its client has all the blocks or sessions that it may have.")
+    ]
+    no_room: Annotated[int, Field(description="A table is full.")]
+    refused: list[RefusedSession]
+
+
 class Drop(Shape):
     """A dropped packet; or with `lost` alone, how many more there were."""
 

@@ -5,11 +5,14 @@ There may be millions: lines are put together here, block by block, and nobody h
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
-from typing import Annotated, TypeVar
+from itertools import islice
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
@@ -17,9 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from sixlane.agent import Agent
 from sixlane.api.answers import answer
-from sixlane.api.describe import found, json_lines
+from sixlane.api.body import JSON_LINES, body_of
+from sixlane.api.describe import found, json_lines, text_body
+from sixlane.api.imports import parse_sessions
+from sixlane.api.parameters import DryRun
 from sixlane.api.problem import bad_request
 from sixlane.api.streams import Streams
+from sixlane.datapath.imports import CARRIED, IMPORT_NAMES, ImportName
 from sixlane.datapath.sessions import (
     Binding,
     Client,
@@ -31,6 +38,9 @@ from sixlane.datapath.sessions import (
 )
 
 _T = TypeVar("_T")
+
+EXPORT_KIND, EXPORT_VERSION = "SixlaneSessions", 1
+_MOST_TOLD = 10
 
 Protocol = Annotated[ProtocolName | None, Query(description="Left out: any.")]
 Inside = Annotated[
@@ -59,6 +69,17 @@ Port = Annotated[
 State = Annotated[StateName | None, Query(description="As RFC 6146 3.5.2.2 names it.")]
 Limit = Annotated[
     int | None, Query(ge=1, le=1 << 32, description="At most so many; left out: all.")
+]
+
+Lines = Annotated[bytes, Depends(body_of(JSON_LINES))]
+FirstLine = Annotated[
+    int,
+    Query(
+        alias="firstLine",
+        ge=1,
+        le=1 << 32,
+        description="What the first line is called where the answer names one.",
+    ),
 ]
 
 
@@ -93,7 +114,7 @@ def _of_clients(inside: Inside = None, pool: Pool = None) -> Wanted:
 class _Lines(StreamingResponse):
     """Has one of the places that there are for streams, until it ends."""
 
-    media_type = "application/x-ndjson"
+    media_type = JSON_LINES
 
     def __init__(self, streams: Streams, texts: Iterator[str]) -> None:
         with ExitStack() as stack:
@@ -121,6 +142,36 @@ def routes(agent: Agent, streams: Streams) -> APIRouter:
     def count(wanted: Annotated[Wanted, Depends(_of_sessions)]) -> Response:
         """How many sessions live, by protocol and state; how full the tables and pool4 are."""
         return answer(agent.session_count(wanted))
+
+    @router.get(
+        "/v1/sessions/export",
+        operation_id="exportSessions",
+        responses=json_lines("ExportedSession"),
+    )
+    def export() -> Response:
+        """All sessions that live, one a line, for another gateway: see importSessions.
+
+        The first line is an object with kind and version, the last one counts the sessions: without
+        it the answer is not whole.
+        """
+        return _Lines(streams, export_texts(agent.exported_sessions()))
+
+    @router.post(
+        "/v1/sessions/import",
+        operation_id="importSessions",
+        responses=found("Imported", 413, 415, 422),
+        openapi_extra=text_body(JSON_LINES),
+    )
+    def import_(content: Lines, first_line: FirstLine = 1, dry_run: DryRun = False) -> Response:
+        """Make sessions of another gateway here, with the same ports of pool4.
+
+        The body is lines of exportSessions, without the first and the last one, 50,000 at most:
+        many sessions are sent in several pieces. If a line is not as it should be, nothing is made.
+        dryRun looks at the lines alone.
+        """
+        sessions = parse_sessions(content, first_line)
+        results = [] if dry_run else agent.import_sessions(sessions)
+        return answer(import_data(results, first_line))
 
     @router.get("/v1/bindings", operation_id="getBindings", responses=json_lines("Binding"))
     def bindings(wanted: Annotated[Wanted, Depends(_of_bindings)], limit: Limit = None) -> Response:
@@ -160,6 +211,30 @@ def sessions_text(block: Iterable[Session]) -> str:
             remaining_s,
         ) in block
     )
+
+
+def export_texts(blocks: Iterable[list[Session]]) -> Iterator[str]:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    yield f'{{"kind":"{EXPORT_KIND}","version":{EXPORT_VERSION},"exportedAt":"{now}"}}\n'
+    count = 0
+    for block in blocks:
+        count += len(block)
+        yield sessions_text(block)
+    yield f'{{"sessions":{count}}}\n'
+
+
+def import_data(results: Sequence[ImportName], first_line: int) -> dict[str, Any]:
+    """How many of each result, and the first ones that were not carried."""
+    counts = Counter(results)
+    refused = (
+        {"line": line, "result": result}
+        for line, result in enumerate(results, first_line)
+        if result not in CARRIED
+    )
+    return {
+        **{name: counts[name] for name in IMPORT_NAMES},
+        "refused": list(islice(refused, _MOST_TOLD)),
+    }
 
 
 def bindings_text(block: Iterable[Binding]) -> str:

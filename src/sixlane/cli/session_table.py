@@ -2,7 +2,9 @@
 """`sixlane session`: the session table of stateful NAT64 (RFC 6146)."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +15,10 @@ from sixlane.cli.long import Column
 from sixlane.cli.output import Bad, Output
 from sixlane.cli.session import Session, pass_session
 from sixlane.cli.wanted import client_filters, limit, session_filters
+from sixlane.errors import SixlaneError
 
 if TYPE_CHECKING:
-    from sixlane.client.types import Use
+    from sixlane.client.types import RefusedSession, Use
 
 _KEYS = (
     "protocol",
@@ -39,11 +42,14 @@ _COLUMNS = (
     Column("REMAINING", lambda one: f"{one['remainingSeconds']:.0f} s", right=True),
 )
 _ALMOST_FULL = 0.9
+_RESULTS = ("made", "present", "notPool4", "notPool6", "conflict", "limited", "noRoom")
+_CARRIED = 2  # the first of these
+_TOLD = 10
 
 
 @click.group(cls=Group)
 def session() -> None:
-    """Show the sessions of stateful NAT64, and who has them."""
+    """Show the sessions of stateful NAT64, and who has them; carry them to another gateway."""
 
 
 @session.command(
@@ -156,6 +162,84 @@ def top(
         looks.clear_screen(out)
         _show_clients(out, clients, first=not seen)
         seen += 1
+
+
+@session.command(
+    examples=[
+        ("sixlane session export edge.sessions", "to a file, for root alone"),
+        ("sixlane session export | ssh edge2 sixlane session import", "to another gateway"),
+    ]
+)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
+@pass_session
+def export(session: Session, file: Path) -> None:
+    """Write all sessions, for another gateway to import.
+
+    FILE gets an object a line; left out or -, standard output does. Packets go on meanwhile: what
+    begins or ends while sessions are written may be among them or not.
+
+    SYNs from outside that wait for one from inside, and fragments that wait for others, are not
+    carried. Static bindings are configuration, and are not carried either; sessions on them are.
+    """
+    from sixlane.cli import carrying
+
+    with session.client.export_sessions() as rows, carrying.written(file) as to:
+        count = carrying.write(to, rows.lines())
+    click.echo(f"{count} sessions", err=True)
+
+
+@session.command(
+    "import",
+    examples=[
+        ("sixlane session import --dry-run edge.sessions", "is the file whole, and well-formed?"),
+        ("sixlane session import edge.sessions", "again does no harm"),
+    ],
+)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
+@click.option("--dry-run", is_flag=True, help="Look at the file alone, and do nothing.")
+@options.with_output
+@pass_session
+def import_(session: Session, file: Path, dry_run: bool, out: Output) -> None:
+    """Make the sessions of another gateway here, with the same addresses and ports of pool4.
+
+    FILE is what session export wrote; left out or -, standard input is. It is looked at as a whole
+    first: if a line is malformed, nothing is made. A session that is there already stays as it is,
+    and nobody's session is ended for another. Each has the time that it had left, at most its
+    lifetime here. Fails if any session was not carried, and says why:
+
+    \b
+    notPool4  clients like that one do not get its address, or its port, here
+    notPool6  there is no such prefix here
+    conflict  an end of it is bound to another one, or its port's block is another client's
+    limited   its client has all the blocks or sessions that it may have
+    noRoom    a table is full
+    """
+    from sixlane.cli import carrying
+
+    counts, refused = Counter[str](), list["RefusedSession"]()
+    with carrying.opened(file) as read:
+        for batch in carrying.batches(read):
+            session.client.import_sessions(batch.lines, first_line=batch.first_line, dry_run=True)
+        for batch in carrying.batches(read) if not dry_run else ():
+            told = session.client.import_sessions(batch.lines, first_line=batch.first_line)
+            refused += told["refused"]
+            counts.update({key: value for key, value in told.items() if key != "refused"})
+    _show_imported(out, counts, refused[:_TOLD])
+
+
+def _show_imported(out: Output, counts: Mapping[str, int], refused: "list[RefusedSession]") -> None:
+    data = {name: counts.get(name, 0) for name in _RESULTS} | {"refused": refused}
+    if not out.data(data):
+        rows = [(name, counts[name]) for name in _RESULTS if counts.get(name)]
+        out.table(("RESULT", "SESSIONS"), rows)
+        if not rows:
+            out.lines("no sessions")
+    left = {name: counts[name] for name in _RESULTS[_CARRIED:] if counts.get(name)}
+    if left:
+        what = ", ".join(f"{number} {name}" for name, number in left.items())
+        one = refused[0]
+        first = f"the first: line {one['line']}, {one['result']}"
+        raise SixlaneError(f"{sum(left.values())} sessions were not carried: {what}", first)
 
 
 def _show_clients(out: Output, clients: list[Any], *, first: bool) -> None:

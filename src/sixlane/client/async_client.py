@@ -22,6 +22,7 @@ from sixlane.client.types import (
     Eam,
     EamListing,
     Event,
+    Imported,
     Listing,
     Packet,
     PoolClient,
@@ -262,6 +263,16 @@ class AsyncClient:
     ) -> SessionCount:
         """As `Client.session_count`."""
         return await self._do(calls.session_count(protocol, inside, pool, remote, port, state))
+
+    def export_sessions(self) -> AsyncRowReader[dict[str, Any]]:
+        """As `Client.export_sessions`."""
+        return AsyncRowReader(self._http, self._path, calls.export_sessions())
+
+    async def import_sessions(
+        self, lines: bytes, *, first_line: int = 1, dry_run: bool = False
+    ) -> Imported:
+        """As `Client.import_sessions`."""
+        return await self._do(calls.import_sessions(lines, first_line, dry_run))
 
     def bindings(
         self,

@@ -17,6 +17,7 @@ from sixlane.client.types import (
     Eam,
     EamListing,
     Event,
+    Imported,
     Listing,
     Packet,
     PoolClient,
@@ -41,6 +42,7 @@ SILENCE_S = 60.0  # of a stream, which says something every 15 s
 _T = TypeVar("_T")
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+_JSON_LINES = "application/x-ndjson"
 
 
 class Answer(NamedTuple):
@@ -274,6 +276,16 @@ def session_count(
         ),
         _data,
     )
+
+
+def export_sessions() -> "Rows[dict[str, Any]]":
+    return Rows("/v1/sessions/export")
+
+
+def import_sessions(lines: bytes, first_line: int, dry_run: bool) -> Call[Imported]:
+    wanted = {"firstLine": first_line, "dryRun": "true" if dry_run else None}
+    path = _asking("/v1/sessions/import", wanted)
+    return Call("POST", path, _data, lines, {"Content-Type": _JSON_LINES})
 
 
 def bindings(

@@ -20,6 +20,7 @@ from sixlane.client.types import (
     Eam,
     EamListing,
     Event,
+    Imported,
     Listing,
     Packet,
     PoolClient,
@@ -260,6 +261,21 @@ class Client:
     ) -> SessionCount:
         """How many sessions live, as for `sessions`; how full the tables and pool4 are."""
         return self._do(calls.session_count(protocol, inside, pool, remote, port, state))
+
+    def export_sessions(self) -> "RowReader[dict[str, Any]]":
+        """All sessions for another gateway, between an object with `kind` and `version` and one
+        that counts them; `lines` has them as `import_sessions` takes them."""
+        from sixlane.client.rows import RowReader
+
+        return RowReader(self._path, calls.export_sessions())
+
+    def import_sessions(
+        self, lines: bytes, *, first_line: int = 1, dry_run: bool = False
+    ) -> Imported:
+        """Make sessions of another gateway here: lines of `export_sessions`, without the first and
+        the last one, 50,000 at most. If one is malformed, nothing is made; errors count from
+        `first_line`. `dry_run` looks at the lines alone."""
+        return self._do(calls.import_sessions(lines, first_line, dry_run))
 
     def bindings(
         self,

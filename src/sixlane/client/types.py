@@ -301,6 +301,27 @@ class SessionCount(TypedDict):
     pool4: list[PoolUse]
 
 
+class RefusedSession(TypedDict):
+    """One that was not carried: its line, and why."""
+
+    line: int
+    result: str
+
+
+class Imported(TypedDict):
+    """How many sessions of another gateway were made, were there already, and were not carried, by
+    why; `refused`: the first of those."""
+
+    made: int
+    present: int
+    notPool4: int
+    notPool6: int
+    conflict: int
+    limited: int
+    noRoom: int
+    refused: list[RefusedSession]
+
+
 class Traffic(TypedDict):
     """Packets that are counted together. `prefix`: None where they leave before it is known which
     one serves them; `direction`: "46" or "64"; `protocol`: tcp, udp, icmp or other."""

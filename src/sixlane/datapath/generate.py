@@ -188,7 +188,7 @@ _TOGETHER = (
         *("sessions", "sessions6", "sessions4", "filters4", "index_secrets"),
         *("bindings", "bindings6", "ports4", "used4", "blocks4", "clients"),
         *("free_slots", "sweepings", "fragments", "syns", "pairs", "pair_tags"),
-        "static_works",
+        *("static_works", "imports"),
     ),
 )
 

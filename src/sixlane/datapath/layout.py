@@ -248,6 +248,15 @@ class BindResult(IntEnum):
     BIND_NOT_POOL4 = 4
 
 
+class ImportResult(IntEnum):
+    IMPORT_MADE = 0
+    IMPORT_PRESENT = 1
+    IMPORT_NOT_POOL4 = 2
+    IMPORT_CONFLICT = 3
+    IMPORT_LIMITED = 4
+    IMPORT_NO_ROOM = 5
+
+
 class SlotsIndex(IntEnum):
     SLOTS_SESSIONS = 0
     SLOTS_BINDINGS = 1
@@ -1171,6 +1180,50 @@ class StaticBinding(ctypes.Structure):
 assert ctypes.sizeof(StaticBinding) == 32
 
 
+class SessionImport(ctypes.Structure):
+    _fields_ = (
+        ("inside", Addr),
+        ("pool", ctypes.c_uint32.__ctype_be__),
+        ("remote", ctypes.c_uint32.__ctype_be__),
+        ("inside_port", ctypes.c_uint16.__ctype_be__),
+        ("pool_port", ctypes.c_uint16.__ctype_be__),
+        ("remote_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("prefix", ctypes.c_uint8),
+        ("state", ctypes.c_uint8),
+        ("result", ctypes.c_uint8),
+        ("pad", ctypes.c_uint16),
+        ("left_ms", ctypes.c_uint32),
+    )
+    inside: Addr
+    pool: int
+    remote: int
+    inside_port: int
+    pool_port: int
+    remote_port: int
+    protocol: int
+    prefix: int
+    state: int
+    result: int
+    pad: int
+    left_ms: int
+
+
+assert ctypes.sizeof(SessionImport) == 40
+
+
+class ImportBatch(ctypes.Structure):
+    _fields_ = (
+        ("count", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    count: int
+    pad: int
+
+
+assert ctypes.sizeof(ImportBatch) == 8
+
+
 class Sweeping(ctypes.Structure):
     _fields_ = (
         ("by_agent_jiffies", ctypes.c_uint64),
@@ -1306,26 +1359,27 @@ MAPS = {
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
     "fib_works": MapLayout(6, 4, 128, 1, 0),
-    "error_works": MapLayout(6, 4, 1656, 1, 0),
     "static_works": MapLayout(2, 4, 96, 1, 0),
+    "imports": MapLayout(2, 4, 40, 4096, 1024),
+    "error_works": MapLayout(6, 4, 1656, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "4d4635a8",
-    "sources": "4d4635a8",
-    "eam4": "4d4635a8",
-    "eam6": "4d4635a8",
-    "sessions": "50a2b3f3",
-    "bindings": "50a2b3f3",
-    "syns": "50a2b3f3",
+    "ranges": "233f4dad",
+    "sources": "233f4dad",
+    "eam4": "233f4dad",
+    "eam6": "233f4dad",
+    "sessions": "4b978730",
+    "bindings": "4b978730",
+    "syns": "4b978730",
     "binding_works": "625b3e30",
-    "clients": "50a2b3f3",
-    "sweepings": "50a2b3f3",
-    "free_slots": "50a2b3f3",
+    "clients": "4b978730",
+    "sweepings": "4b978730",
+    "free_slots": "4b978730",
     "stateful_works": "c7531a46",
-    "generation": "4d4635a8",
-    "gateways": "4d4635a8",
+    "generation": "233f4dad",
+    "gateways": "233f4dad",
     "counters": "8bac4da5",
     "prefix_counters": "548b67ad",
     "past_counters": "8bac4da5",
@@ -1335,27 +1389,28 @@ DIGESTS = {
     "events": "5c0c1044",
     "session_events": "4e0dd0cd",
     "next_hops": "b47f6588",
-    "pairs": "50a2b3f3",
-    "pair_tags": "50a2b3f3",
+    "pairs": "4b978730",
+    "pair_tags": "4b978730",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "sessions6": "50a2b3f3",
-    "sessions4": "50a2b3f3",
-    "index_secrets": "50a2b3f3",
-    "filters4": "50a2b3f3",
-    "bindings6": "50a2b3f3",
-    "ports4": "50a2b3f3",
-    "used4": "50a2b3f3",
-    "blocks4": "50a2b3f3",
-    "fragments": "50a2b3f3",
+    "sessions6": "4b978730",
+    "sessions4": "4b978730",
+    "index_secrets": "4b978730",
+    "filters4": "4b978730",
+    "bindings6": "4b978730",
+    "ports4": "4b978730",
+    "used4": "4b978730",
+    "blocks4": "4b978730",
+    "fragments": "4b978730",
     "clock_offset": "427dd494",
     "visits": "d4a537a2",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "95e1b73c",
     "fib_works": "69d522f3",
+    "static_works": "4b978730",
+    "imports": "4b978730",
     "error_works": "bc72fdc7",
-    "static_works": "50a2b3f3",
     "udp_sum_works": "7bb3b539",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -29,6 +29,7 @@ from sixlane.datapath.commit import (
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
+from sixlane.datapath.imports import ImportName, import_sessions
 from sixlane.datapath.layout import BindResult, Limit, SlotsIndex
 from sixlane.datapath.logs import LogReader
 from sixlane.datapath.objects import UPLINK, object_path
@@ -36,7 +37,13 @@ from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
 from sixlane.datapath.pools import SESSION_TABLES, Placed, Room, Taken, taken
 from sixlane.datapath.records import Memory
-from sixlane.datapath.sessions import PROTOCOLS, SessionRecords, StaticBinding, is_stateful
+from sixlane.datapath.sessions import (
+    PROTOCOLS,
+    Session,
+    SessionRecords,
+    StaticBinding,
+    is_stateful,
+)
 from sixlane.datapath.simulate import Simulator, set_constants, simulator
 from sixlane.datapath.sweeps import Swept, probe_of
 from sixlane.datapath.tables import Tables, pool6_of, prefix_names
@@ -52,6 +59,7 @@ _PROGRAMS = (
     "sweep_sessions",
     "sweep_syns",
     "bind_static",
+    "import_sessions",
 )
 _SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
 
@@ -383,6 +391,21 @@ class Datapath:
         with self._sessions:
             _, told = self._programs["bind_static"].call(asked)
         return BindResult(layout.StaticBinding.from_buffer_copy(told).result)
+
+    def import_sessions(self, sessions: Sequence[Session]) -> list[ImportName] | None:
+        """Makes sessions of another gateway, as `SessionRecords.exported` has them, with the very
+        ports that they have there; what became of each. None: there is no pool4 in force.
+
+        Nobody's session, binding or port is taken away for one of them.
+        """
+        with self._sessions:
+            gateway = gateway_in_force(self._maps)
+            if gateway is None or not is_stateful(gateway):
+                return None
+            ids = prefix_names(gateway)
+            by_text = {str(network): ids[name] for name, network in pool6_of(gateway)}
+            program, imports = self._programs["import_sessions"], self._maps["imports"]
+            return import_sessions(program, imports, sessions, by_text)
 
     def _sweep(self, first: int, count: int) -> layout.Sweep:
         asked = layout.Sweep(first=first, count=count)

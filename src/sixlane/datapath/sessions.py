@@ -33,6 +33,7 @@ from sixlane.datapath.records import (
     texts,
     tuples,
 )
+from sixlane.datapath.tables import pool6_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,11 +217,27 @@ class SessionRecords:
         for rows in self._live_sessions():
             rows = rows[self._session_mask(rows, wanted)][:left]
             if len(rows):
-                yield self._session_tuples(rows)
+                yield self._session_tuples(rows, self._prefixes)
             if left is not None:
                 left -= len(rows)
                 if not left:
                     return
+
+    def exported(self) -> Iterator[list[Session]]:
+        """As `sessions`, for another gateway: `prefix` is the text of the prefix, as names may
+        differ there. Sessions under one that is not in force any more are left out."""
+        import numpy as np
+
+        networks = {
+            prefix.id: str(network)
+            for prefix, (_, network) in zip(
+                self._gateway.prefixes, pool6_of(self._gateway), strict=False
+            )
+        }
+        for rows in self._live_sessions():
+            rows = rows[np.isin(rows["prefix"], list(networks))]
+            if len(rows):
+                yield self._session_tuples(rows, networks)
 
     def bindings(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Binding]]:
         """Those that are static or have a session that lives, in blocks, by slot."""
@@ -381,7 +398,7 @@ class SessionRecords:
             mask &= state_of(rows) == STATES[wanted.state]
         return mask
 
-    def _session_tuples(self, rows: "Rows") -> list[Session]:
+    def _session_tuples(self, rows: "Rows", prefixes: Mapping[int, str]) -> list[Session]:
         lives = (rows["word"] >> STATE_BITS) - self._now
         return tuples(
             Session,
@@ -392,7 +409,7 @@ class SessionRecords:
             rows["pool_port"].tolist(),
             texts(rows["remote"]),
             rows["remote_port"].tolist(),
-            [self._prefixes.get(id) for id in rows["prefix"].tolist()],
+            [prefixes.get(id) for id in rows["prefix"].tolist()],
             named(state_of(rows), STATE_NAMES),
             (lives / self._hz).round(1).tolist(),
         )

@@ -40,6 +40,7 @@ LIMITS = {
     "sweep_sessions": Size(3_000, 14_000, 176),
     "sweep_syns": Size(1_000, 2_500, 256),
     "bind_static": Size(6_000, 90_000, 240),
+    "import_sessions": Size(9_000, 90_000, 240),
 }
 
 
