@@ -208,9 +208,9 @@ def prefixes_of(translator: Translator) -> list[dict[str, Any]]:
 
 
 def tables_for(
-    translator: Translator, wan: link.Link, lan: link.Link, *, slow: bool = True
+    translator: Translator, wan: link.Link, lan: link.Link, *, slow: bool = True, **more: Any
 ) -> Tables:
-    """The tables that a Gateway of the same meaning gets."""
+    """The tables that a Gateway of the same meaning gets, with `more` in its spec."""
     spec = {
         "devices": [{"name": "wan0"}, {"name": "lan0"}],
         "prefixes": prefixes_of(translator),
@@ -220,7 +220,7 @@ def tables_for(
             "ipv6": str(translator.icmp_source6),
         },
         "lowestIPv6MTU": translator.lowest_ipv6_mtu,
-    }
+    } | more
     gateway = parse_resource(
         {
             "apiVersion": "sixlane.dev/v1alpha1",

@@ -43,15 +43,11 @@ __noinline int give_empty_block(const struct gateway *gw, struct client *client,
 
 	if (!gw || !key || !count || !swap32(count, BLOCK_GIVEN, GONE))
 		return false;
-	for (__u32 i = 0; i < CLIENT_BLOCKS; i++) {
-		if (!client_swap_block(client, i, block, 0))
-			continue;
-		log_block_back(gw, client, key, block, client_pool(gw, client));
-		take_block_back(client->address, block);
-		return true;
-	}
-	swap32(count, GONE, BLOCK_GIVEN);
-	return false;
+	if (!client_lose_block(client, block))
+		return false;
+	log_block_back(gw, client, key, block, client_pool(gw, client));
+	take_block_back(client->address, block);
+	return true;
 }
 
 /* A block for an import. Whoever is only called (static.h) has a first one, any one, and may have

@@ -451,6 +451,21 @@ static __always_inline bool give_certain_block(__u32 address, __u32 block)
 	return count && (dry_run ? !*count : swap32(count, 0, BLOCK_GIVEN));
 }
 
+/* A client loses a block, whose count has ended; false: others change it all the time, and it keeps
+ * the block. */
+static __always_inline bool client_lose_block(struct client *client, __u32 block)
+{
+	for (__u32 i = 0; i < CLIENT_BLOCKS; i++)
+		if (client_swap_block(client, i, block, 0))
+			return true;
+
+	__u32 *count = block_count(client->address, block - 1);
+
+	if (count)
+		swap32(count, GONE, BLOCK_GIVEN);
+	return false;
+}
+
 /* The other way. A block without taken ports is the client's no more: its number, for the caller to
  * take back; 0: there is none. */
 __noinline int give_port(struct client *client, __u32 address, __u32 protocol, __u32 port)
@@ -462,10 +477,7 @@ __noinline int give_port(struct client *client, __u32 address, __u32 protocol, _
 
 	if (!give_up_port(address, protocol, port, word))
 		return 0;
-	for (__u32 i = 0; i < CLIENT_BLOCKS; i++)
-		if (client_swap_block(client, i, word + 1, 0))
-			break;
-	return word + 1;
+	return client_lose_block(client, word + 1) ? word + 1 : 0;
 }
 
 #endif

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the data path did not do what the stateful reference does, a test for each.
-
-Whoever mends one takes its mark away, and from `findings` what it left out.
-"""
+"""Where the data path once did not do what the stateful reference does, a test for each."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,9 +46,9 @@ def world() -> Iterator[World]:
 
 
 def twin_of(world: World, gateway: Gateway) -> Twin:
-    """With nothing left out; the tables are empty."""
+    """The tables are empty."""
     gateway.configure(world)
-    twin = Twin(world, gateway, leave_out=False)
+    twin = Twin(world, gateway)
     twin.wait(20_000, sweep=False)
     twin.take_out()
     return twin

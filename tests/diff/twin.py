@@ -2,8 +2,7 @@
 """The data path and the stateful reference side by side: each packet goes through both, on one
 clock, and so must come out of both; tables are compared, too.
 
-Where the two may differ stands in `Twin.wait` (time) and `_forgives` (answers); where the data path
-is wrong, in `findings`.
+Where the two may differ stands in `Twin.wait` (time) and `_forgives` (answers).
 """
 
 import time
@@ -39,7 +38,7 @@ from sixlane.rfc.rfc6146 import (
     Stored,
     TcpState,
 )
-from tests.diff import findings, wire
+from tests.diff import wire
 from tests.diff.gateways import LIFETIMES, NUMBERS, Gateway
 from tests.diff.wire import Any4, Any6, Shape
 from tests.index import INDICES, slots_of
@@ -76,10 +75,8 @@ Endpoint = Endpoint4 | Endpoint6
 class Twin:
     """One Gateway, in both. `world` may be used again: the tables must be empty by then."""
 
-    def __init__(self, world: World, gateway: Gateway, *, leave_out: bool = True) -> None:
-        """`leave_out`: what `findings` names."""
+    def __init__(self, world: World, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.leave_out = leave_out
         self.world = world
         self.config = gateway.reference()
         self.nat64 = Nat64(self.config, strict=gateway.sweeps)
@@ -185,10 +182,8 @@ class Twin:
         """What the reference remembers by now."""
         return self.nat64.state(self.now)
 
-    def send(self, packet: Any46, shape: Shape = PLAIN, entry: Entry = "xdp") -> Outcome | None:
-        """Send it through both. None if it is left out; AssertionError if they differ."""
-        if self._leaves_out(packet):
-            return None
+    def send(self, packet: Any46, shape: Shape = PLAIN, entry: Entry = "xdp") -> Outcome:
+        """Send it through both; AssertionError if they differ."""
         self.story.append(f"{entry} {packet} {shape}")
         self._keep_time()
         raw = wire.write(packet, shape)
@@ -238,11 +233,6 @@ class Twin:
         if seen.verdict != "redirect":
             return seen.verdict, b""
         return seen.verdict, wire.canonical(seen.packet)
-
-    # What is not sent, as the two would not do the same
-
-    def _leaves_out(self, packet: Any46) -> bool:
-        return self.leave_out and any(one(self, packet) for one in findings.OPEN)
 
     # Tables
 

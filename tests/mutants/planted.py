@@ -1123,6 +1123,7 @@ _REMEMBERED = (
         "if (t->gw->eam6_lens_count || pool6_find(",
         "if (pool6_find(",
         "an address with a mapping of its own gets a session",
+        first="tests/prog/test_sessions.py",
     ),
     Mutant(
         "session-shortcut-pool6",
@@ -1130,6 +1131,7 @@ _REMEMBERED = (
         "if (t->gw->eam6_lens_count || pool6_find(t->gw, &p->src) < MAX_PREFIXES)",
         "if (t->gw->eam6_lens_count)",
         "an address that stands for an IPv4 one gets a session",
+        first="tests/prog/test_sessions.py",
     ),
     Mutant(
         "session-shortcut-hairpin",
@@ -1137,6 +1139,7 @@ _REMEMBERED = (
         "\tif (!why && tr->m.hairpin)\n\t\treturn VERDICT_HAIRPIN;\n\tif (!why)\n",
         "\tif (!why)\n",
         "a new flow to a node inside by its IPv4 address leaves",
+        first="tests/prog/test_sessions.py",
     ),
     Mutant(
         "pair-sum",
@@ -1225,7 +1228,7 @@ _REMEMBERED = (
     ),
 )
 
-_KNOWN = tuple(replace(one, first="tests/prog/test_known.py") for one in _REMEMBERED)
+_KNOWN = tuple(replace(one, first=one.first or "tests/prog/test_known.py") for one in _REMEMBERED)
 
 _TOLD_BY_SESSIONS = (
     Mutant(

@@ -17,7 +17,7 @@ from sixlane.datapath import layout
 from sixlane.datapath.layout import Limit
 from sixlane.datapath.logs import BlockEvent, SessionEvent
 from sixlane.datapath.pools import Room
-from sixlane.datapath.sessions import StaticBinding
+from sixlane.datapath.sessions import Session, StaticBinding
 from tests import needs
 from tests.packets import ip6, tcp, udp
 from tests.prog.test_session_races import race, sender
@@ -29,6 +29,7 @@ from tests.prog.test_sessions import (
     OTHER_NODE,
     OTHER_POD,
     POD,
+    POOL,
     ROOM,
     back,
     both,
@@ -399,3 +400,16 @@ def test_whether_tables_are_new(world: World) -> None:
     wait(world, FOREVER_S)
     sweep(world)
     assert world.datapath.has_had_sessions()
+
+
+def test_what_is_imported_is_made_here(world: World) -> None:
+    carried = Session(
+        "udp", POD, 5000, str(POOL[1]), 2001, OUTSIDE4, 53, "2001:db8:46::/96", "OPEN", 100.0
+    )
+    assert world.datapath.import_sessions([carried]) == ["made"]
+    assert timeless(told(world)) == [
+        block(str(POOL[1]), 2001, True),
+        session("udp", (POD, 5000), (str(POOL[1]), 2001), 53, True),
+    ]
+    assert world.datapath.import_sessions([carried]) == ["present"]
+    assert not told(world)

@@ -23,10 +23,20 @@ from sixlane.datapath.loader import jiffies_per_second
 from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
 from sixlane.model import RangeList
 from sixlane.nat64.known import ranges_table
+from sixlane.rfc.rfc7757 import Eam
 from tests import needs
 from tests.index import INDICES, slots_of
 from tests.packets import ip4, ip6, tcp, udp
-from tests.unit.rfc.vectors import OUTSIDE4, OUTSIDE6, ROUTER4, ROUTER6, TRANSLATOR
+from tests.unit.rfc.vectors import (
+    EDGE,
+    INSIDE4,
+    INSIDE6,
+    OUTSIDE4,
+    OUTSIDE6,
+    ROUTER4,
+    ROUTER6,
+    TRANSLATOR,
+)
 from tests.world import FAR_MAC, Entry, Seen, World, raise_world, tables_for
 
 pytestmark = [pytest.mark.prog, needs.root]
@@ -535,3 +545,41 @@ def fragments6(upper: Packet) -> list[bytes]:
         bytes(head / IPv6ExtHdrFragment(nh=17, offset=start // 8, m=more, id=77) / data[start:end])
         for start, end, more in ((0, 1200, 1), (1200, len(data), 0))
     ]
+
+
+@both
+@pytest.mark.parametrize(
+    "upper", [udp(), tcp(flags="S"), tcp(flags="A")], ids=["udp", "tcp-syn", "tcp-ack"]
+)
+def test_an_ipv4_address_of_ones_own_needs_no_session(
+    world: World, entry: Entry, upper: Packet
+) -> None:
+    """Beside pool4: a source under the prefix, and one with a mapping."""
+    mapped = Eam(IPv4Network("198.51.101.5/32"), IPv6Network(f"{OTHER_POD}/128"))
+    pool4 = [{"name": "all", "ipv4": [str(POOL)], "clients": "::/0"}]
+    for eam in ((), (mapped,)):
+        translator = replace(TRANSLATOR, prefixes=(replace(EDGE, eam=eam),))
+        tables = tables_for(translator, world.wan, world.lan, pool4=pool4)
+        world.commit(replace(tables, stateful=Stateful([EVERY], LIFETIMES)))
+        assert sent4(out(world, entry, upper, INSIDE6)).src == INSIDE4
+    assert sent4(out(world, entry, upper, OTHER_POD)).src == "198.51.101.5"
+    assert not slots_of(world.datapath.maps()["sessions6"])
+    if upper.haslayer(UDP) or upper[TCP].flags == "S":
+        assert IPv4Address(sent4(out(world, entry, upper)).src) in POOL
+        assert len(slots_of(world.datapath.maps()["sessions6"])) == 1
+
+
+@both
+@pytest.mark.parametrize("upper", [udp(), tcp(flags="S"), tcp(flags="A")])
+def test_a_node_inside_that_has_an_ipv4_address_is_not_outside(
+    world: World, entry: Entry, upper: Packet
+) -> None:
+    """Under a prefix that it is not called by from inside."""
+    other = replace(EDGE, name="other", network=IPv6Network("2001:db8:47::/96"), ipv4=())
+    translator = replace(TRANSLATOR, prefixes=(EDGE, other))
+    pool4 = [{"name": "all", "ipv4": [str(POOL)], "clients": "::/0"}]
+    tables = tables_for(translator, world.wan, world.lan, pool4=pool4)
+    world.commit(replace(tables, stateful=Stateful([EVERY], LIFETIMES)))
+    seen = world.run(bytes(ip6(src=POD, dst=f"2001:db8:47::{INSIDE4}") / upper), entry)
+    assert seen.reasons.keys() == {"drop_source_not_mappable", "icmp_error_sent"}
+    assert not slots_of(world.datapath.maps()["sessions6"])
