@@ -154,7 +154,13 @@ _STATEFUL = (
     Line(74, "M", "RFC 6146 3.5, 5.4", "an IPv6 source in pool6: dropped in silence"),
     Line(75, "M", "RFC 6146 5.2", "mappings do not depend on the other end"),
     Line(76, "M", "RFC 6146 3.5.1.1", "an IPv4 transport address is used once a protocol"),
-    Line(77, "S", "RFC 6146 3.5.1.1", "ports stay below or above 1024; UDP's odd or even"),
+    Line(
+        77,
+        "S",
+        "RFC 6146 3.5.1.1",
+        "ports stay below or above 1024; UDP's odd or even: of the client's blocks first "
+        "(`spec.pool4.portBlocks`), then of the same parity, then of the same class",
+    ),
     Line(78, "S", "RFC 6146 3.5.1.1", "no port left: ICMPv6 1/3"),
     Line(79, "M", "RFC 6146 3.5.1", "UDP from inside makes state; from outside it needs some"),
     Line(80, "O", "RFC 6146 3.5.1", "filtering by address: from strangers nothing gets in"),
