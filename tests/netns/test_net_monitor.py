@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.netns, needs.root]
 def here() -> Iterator[str]:
     with spaces.inside_new() as name:
         sysctl.set("net.ipv6.conf.default.addr_gen_mode", 1)  # no addresses of the kernel's own
+        sysctl.set("net.ipv6.conf.default.accept_dad", 0)  # else word of them comes a second later
         link.create_veth("left", "right", up=True)
         address.add("left", ip_interface("192.31.196.1/24"))
         address.add("left", ip_interface("2001:db8::1/64"))
