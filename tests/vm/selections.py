@@ -24,6 +24,8 @@ class Selection:
 _COMPILES = "--deselect=tests/prog/test_digests.py"
 # A guest has one CPU.
 _TWO_CPUS = (
+    "--deselect=tests/prog/test_import.py::test_packets_of_the_same_flows_meanwhile",
+    "--deselect=tests/prog/test_import.py::test_packets_of_the_same_clients_meanwhile",
     "--deselect=tests/prog/test_session_races.py",
     "--deselect=tests/prog/test_session_log.py::test_the_log_is_the_truth",
     "--deselect=tests/prog/test_static.py::test_packets_meanwhile",
@@ -37,6 +39,8 @@ _LONG = (
         for name in (
             "known.py::test_more_pairs_than_there_is_room_for",
             "known.py::test_more_destinations_than_there_are_sets",
+            "known.py::test_a_full_set_gives_way_to_one_of_eight",
+            "known.py::test_what_is_remembered_of_another_flow_with_the_same_tag",
             "known.py::test_an_odd_packet_fares_alike_between_known_addresses",
             # Each loads the programs once more.
             "trace.py::test_a_mapping_is_named",
@@ -52,6 +56,13 @@ _LONG = (
             "capture.py::test_over_the_rate",
             "capture.py::test_what_is_asked_for",
             # Of Python rather than of a kernel, or many packets, and each loads the programs anew.
+            "import.py::test_all_is_as_packets_have_made_it",
+            "import.py::test_clients_of_another_entry",
+            "import.py::test_it_lives_as_long",
+            "import.py::test_more_than_fit_at_once",
+            "import.py::test_no_room",
+            "import.py::test_what_is_not_pool4",
+            "import.py::test_without_tables",
             "session_clock.py",
             "session_floods.py",
             "session_log.py::test_what_finds_no_room_is_counted",
