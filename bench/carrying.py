@@ -8,28 +8,20 @@ an agent does it. Needs root.
 """
 
 import argparse
-import multiprocessing
 import os
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 from subprocess import run
-from typing import cast
 
-from fastapi import FastAPI
-
-from sixlane.agent import Agent
-from sixlane.api.listen import listening
-from sixlane.api.server import Server
-from sixlane.api.sessions import export_texts, routes
-from sixlane.api.streams import Streams
+from bench.served import served
+from sixlane.api.sessions import export_texts
 from sixlane.datapath import Datapath
 from sixlane.datapath.imports import ImportName
 from sixlane.datapath.layout import Lifetime, SessionProtocol
@@ -62,7 +54,7 @@ def main() -> None:
         with file.open("w") as to:
             to.writelines(export_texts(_blocks(count)))
         print(f"{count:,} sessions, {file.stat().st_size >> 20} MiB: seconds")
-        with _served(world.datapath, socket):
+        with served(_Agent(world.datapath), socket):
             command = partial(_sixlane, socket)
             _measure("sixlane session import --dry-run", command, "import", "--dry-run", file)
             _measure("sixlane session import, all are made", command, "import", file)
@@ -116,27 +108,6 @@ class _Agent:
 
     def import_sessions(self, sessions: Sequence[Session]) -> list[ImportName]:
         return self._datapath.import_sessions(sessions) or []
-
-
-@contextmanager
-def _served(datapath: Datapath, path: Path) -> Iterator[None]:
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=(datapath, path))
-    process.start()
-    try:
-        while not path.exists() and process.is_alive():
-            time.sleep(0.05)
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(datapath: Datapath, path: Path) -> None:
-    app, streams = FastAPI(), Streams()
-    app.include_router(routes(cast(Agent, _Agent(datapath)), streams))
-    with listening(path) as listener:
-        Server(app, streams).run(sockets=[listener])
 
 
 def _sixlane(socket: Path, *arguments: str | Path) -> None:

@@ -7,7 +7,6 @@ What the API does for them is done in a process of its own, as an agent does it.
 """
 
 import argparse
-import multiprocessing
 import os
 import resource
 import statistics
@@ -15,20 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from fastapi import FastAPI
 
-from sixlane.agent import Agent
-from sixlane.api.listen import listening
-from sixlane.api.server import Server
-from sixlane.api.sessions import routes, sessions_text
-from sixlane.api.streams import Streams
+from bench.served import served
+from sixlane.api.sessions import sessions_text
 from sixlane.bpf import Map
 from sixlane.bpf.uapi import MapFlag, MapType
 from sixlane.client import Client
@@ -40,7 +34,6 @@ from sixlane.datapath.sessions import ANY, SessionRecords, Wanted
 SESSIONS = 1_000_000
 _PER_BINDING = 2
 _NOW, _HZ = 1 << 32, 250
-_START_S = 10.0
 
 
 def main() -> None:
@@ -68,7 +61,7 @@ def main() -> None:
     measure("bindings, read as tuples", lambda: _drain(records.bindings()))
     with tempfile.TemporaryDirectory(prefix="sixlane-bench-") as directory:
         socket = Path(directory) / "api.sock"
-        with _served(records, socket):
+        with served(_Agent(records), socket):
             client = Client(str(socket))
             measure("got by the client, as lines", lambda: _drain(client.sessions().lines()))
             measure("got by the client, as dicts", lambda: _drain(client.sessions()))
@@ -101,35 +94,13 @@ class _Agent:
         self.sessions = records.sessions
 
 
-@contextmanager
-def _served(records: SessionRecords, path: Path) -> Iterator[None]:
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=(records, path))
-    process.start()
-    try:
-        until = time.monotonic() + _START_S
-        while not path.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        yield
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(records: SessionRecords, path: Path) -> None:
-    app, streams = FastAPI(), Streams()
-    app.include_router(routes(cast(Agent, _Agent(records)), streams))
-    with listening(path) as listener:
-        Server(app, streams).run(sockets=[listener])
-
-
 def _records(count: int) -> SessionRecords:
     """Each binding has two; each client 64 bindings."""
     bound = count // _PER_BINDING
     addresses = -(-bound // 64512)
-    sessions = _map("sessions", 64, count)
-    bindings = _map("bindings", 40, bound)
-    ports4 = _map("ports4", 4, addresses * SessionProtocol.SESSION_PROTOCOLS << 16)
+    sessions = _map("sessions", count)
+    bindings = _map("bindings", bound)
+    ports4 = _map("ports4", addresses * SessionProtocol.SESSION_PROTOCOLS << 16)
     numbers = np.arange(bound)
     rows = np.frombuffer(bindings, np.dtype(layout.Binding))
     _put_ends(rows, numbers)
@@ -159,12 +130,12 @@ def _put_ends(rows: Any, numbers: Any) -> None:
     rows["protocol"] = SessionProtocol.SESSION_UDP
 
 
-def _map(name: str, size: int, entries: int) -> memoryview:
+def _map(name: str, entries: int) -> memoryview:
     with Map.create(
         MapType.ARRAY,
         name,
         key_size=4,
-        value_size=size,
+        value_size=layout.MAPS[name].value_bytes,
         max_entries=entries,
         flags=MapFlag.MMAPABLE,
     ) as made:
