@@ -116,6 +116,15 @@ __noinline int give_first_block(const struct gateway *gw, const struct pool *poo
 	return block;
 }
 
+/* A block that a client does not have any more, if it ever had, is for others. `inside`: any
+ * address of the client; `pool`: as in log_block_back(). */
+static __always_inline void client_block_back(const struct gateway *gw, const struct client *client,
+					      const struct addr *inside, __u32 block, __be32 pool)
+{
+	log_block_back(gw, client, inside, block, pool);
+	take_block_back(client->address, block);
+}
+
 /* A new client with an address, w->address, and a first block there; or, if another CPU was faster,
  * whatever that has made. */
 static __always_inline struct client *client_put(const struct gateway *gw, const struct pool *pool,
@@ -132,10 +141,8 @@ static __always_inline struct client *client_put(const struct gateway *gw, const
 	if (dry_run)
 		return fresh;
 	log_block_given(gw, fresh, key, block);
-	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST)) {
-		log_block_back(gw, fresh, key, block, client_pool(gw, fresh));
-		take_block_back(work->w.address, block);
-	}
+	if (bpf_map_update_elem(&clients, key, fresh, BPF_NOEXIST))
+		client_block_back(gw, fresh, key, block, client_pool(gw, fresh));
 	return bpf_map_lookup_elem(&clients, key);
 }
 
@@ -205,10 +212,8 @@ static __always_inline void client_give_port(const struct gateway *gw, struct cl
 {
 	__u32 block = give_port(client, address, protocol, port);
 
-	if (!block)
-		return;
-	log_block_back(gw, client, key, block, pool);
-	take_block_back(address, block);
+	if (block)
+		client_block_back(gw, client, key, block, pool);
 }
 
 /* Of a block that becomes the client's. `most`: blocks that it may have. */
@@ -232,9 +237,8 @@ __noinline int take_in_new(const struct gateway *gw, struct client *client,
 			return NO_PORT;
 		log_block_given(gw, client, &work->key.inside, block);
 		if (!client_swap_block(client, i, 0, block)) {
-			log_block_back(gw, client, &work->key.inside, block,
-				       client_pool(gw, client));
-			take_block_back(w->address, block);
+			client_block_back(gw, client, &work->key.inside, block,
+					  client_pool(gw, client));
 			continue;
 		}
 
@@ -287,9 +291,8 @@ __noinline int take_certain_port(const struct gateway *gw, struct client *client
 			return port;
 		log_block_given(gw, client, &work->key.inside, block);
 		if (!client_add_block(client, block, most)) {
-			log_block_back(gw, client, &work->key.inside, block,
-				       client_pool(gw, client));
-			take_block_back(w->address, block);
+			client_block_back(gw, client, &work->key.inside, block,
+					  client_pool(gw, client));
 			return NO_PORT;
 		}
 	}
@@ -305,7 +308,7 @@ __noinline int take_certain_port(const struct gateway *gw, struct client *client
 		return taken;
 	if (taken < 0)
 		__sync_fetch_and_sub(count, 1);
-	else if (!client_has_block(client, block)) { /* as in take_port() */
+	else if (!client_has_block(client, block)) { /* as in take_in_own() */
 		give_up_port(w->address, w->protocol, port, block - 1);
 		return NO_PORT;
 	}

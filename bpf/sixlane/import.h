@@ -45,8 +45,7 @@ __noinline int give_empty_block(const struct gateway *gw, struct client *client,
 		return false;
 	if (!client_lose_block(client, block))
 		return false;
-	log_block_back(gw, client, key, block, client_pool(gw, client));
-	take_block_back(client->address, block);
+	client_block_back(gw, client, key, block, client_pool(gw, client));
 	return true;
 }
 

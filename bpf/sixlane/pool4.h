@@ -473,11 +473,11 @@ __noinline int give_port(struct client *client, __u32 address, __u32 protocol, _
 	if (!client || !client->block_words)
 		return 0;
 
-	__u32 word = port / PORTS_OF_WORD / client->block_words * client->block_words;
+	__u32 block = block_of(port, client->block_words);
 
-	if (!give_up_port(address, protocol, port, word))
+	if (!give_up_port(address, protocol, port, block - 1))
 		return 0;
-	return client_lose_block(client, word + 1) ? word + 1 : 0;
+	return client_lose_block(client, block) ? block : 0;
 }
 
 #endif

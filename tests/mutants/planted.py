@@ -1737,8 +1737,8 @@ _TOLD_BY_LOG = (
     Mutant(
         "log-block-alone",
         "binding.h",
-        "\tlog_block_back(gw, client, key, block, pool);\n\ttake_block_back(address, block);",
-        "\ttake_block_back(address, block);",
+        "\tlog_block_back(gw, client, inside, block, pool);\n",
+        "",
         "a block that goes alone is not told of",
     ),
     Mutant(

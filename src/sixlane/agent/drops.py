@@ -191,14 +191,15 @@ def summary(event: DropEvent) -> str:
     if event.icmp:
         what += " type {} code {}".format(*event.icmp)
     source, destination = (
-        _end(address, event.ports[index] if event.ports else None)
+        endpoint(address, event.ports[index] if event.ports else None)
         for index, address in enumerate((event.src, event.dst))
     )
     fragment = ", fragment" if event.fragment else ""
     return f"{what} {source} > {destination}, {size}{fragment}"
 
 
-def _end(address: IPv4Address | IPv6Address, port: int | None) -> str:
+def endpoint(address: IPv4Address | IPv6Address, port: int | None) -> str:
+    """As it is written in URLs; without a port, the address alone."""
     if port is None:
         return str(address)
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

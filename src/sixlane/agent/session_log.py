@@ -16,11 +16,10 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 
 from sixlane.agent import threads
-from sixlane.agent.drops import rfc3339
+from sixlane.agent.drops import endpoint, rfc3339
 from sixlane.agent.log import fields, logfmt
 from sixlane.agent.rotated import RotatedFile
 from sixlane.datapath import layout
@@ -216,12 +215,8 @@ def line_of(event: BlockEvent | SessionEvent) -> Line:
     return {
         "event": "session-made" if event.made else "session-ended",
         "protocol": event.protocol,
-        "inside": _end(*event.inside),
-        "pool": _end(*event.pool),
-        "remote": _end(*event.remote),
+        "inside": endpoint(*event.inside),
+        "pool": endpoint(*event.pool),
+        "remote": endpoint(*event.remote),
         "time": rfc3339(event.time_ns),
     }
-
-
-def _end(address: IPv4Address | IPv6Address, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

@@ -9,10 +9,10 @@ from ipaddress import IPv6Network
 from typing import Any
 
 from sixlane.api.problem import bad_request
+from sixlane.api.session_file import MAX_LINE_BYTES
 from sixlane.datapath.sessions import PROTOCOLS, STATES, Session
 
 MAX_LINES = 50_000  # in a body
-MAX_LINE_BYTES = 1024
 _KEYS = (
     *("protocol", "inside", "insidePort", "pool", "poolPort"),
     *("remote", "remotePort", "prefix", "state", "remainingSeconds"),

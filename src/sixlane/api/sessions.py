@@ -25,6 +25,7 @@ from sixlane.api.describe import found, json_lines, text_body
 from sixlane.api.imports import parse_sessions
 from sixlane.api.parameters import DryRun
 from sixlane.api.problem import bad_request
+from sixlane.api.session_file import KIND, VERSION
 from sixlane.api.streams import Streams
 from sixlane.datapath.imports import CARRIED, IMPORT_NAMES, ImportName
 from sixlane.datapath.sessions import (
@@ -39,7 +40,6 @@ from sixlane.datapath.sessions import (
 
 _T = TypeVar("_T")
 
-EXPORT_KIND, EXPORT_VERSION = "SixlaneSessions", 1
 _MOST_TOLD = 10
 
 Protocol = Annotated[ProtocolName | None, Query(description="Left out: any.")]
@@ -215,7 +215,7 @@ def sessions_text(block: Iterable[Session]) -> str:
 
 def export_texts(blocks: Iterable[list[Session]]) -> Iterator[str]:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    yield f'{{"kind":"{EXPORT_KIND}","version":{EXPORT_VERSION},"exportedAt":"{now}"}}\n'
+    yield f'{{"kind":"{KIND}","version":{VERSION},"exportedAt":"{now}"}}\n'
     count = 0
     for block in blocks:
         count += len(block)

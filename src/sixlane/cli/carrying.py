@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of sessions that are carried from one gateway to another: what `session export` writes.
 
-A line says what the file is, a line is each session's, and the last one counts them. Of a file
-there may be any amount: nobody holds all of it.
+There may be any amount: nobody holds all of it.
 """
 
 import json
@@ -15,10 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from sixlane.api.session_file import KIND, MAX_LINE_BYTES, VERSION
 from sixlane.errors import ConfigError
 
-KIND, VERSION = "SixlaneSessions", 1
-MAX_LINE_BYTES = 1024
 _BATCH = 10_000
 _HINT = "give what session export has written, whole"
 

@@ -16,9 +16,8 @@ from typing import Self
 from sixlane.bpf import Map, RingBuffer
 from sixlane.datapath import layout
 from sixlane.datapath.layout import SessionEventKind
-from sixlane.datapath.sessions import PROTOCOLS, ProtocolName
+from sixlane.datapath.sessions import PROTOCOL_NAMES, ProtocolName
 
-_NAMES: dict[int, ProtocolName] = {number: name for name, number in PROTOCOLS.items()}
 _BLOCKS = (SessionEventKind.SESSION_EVENT_BLOCK_GIVEN, SessionEventKind.SESSION_EVENT_BLOCK_BACK)
 _BEGINNINGS = (SessionEventKind.SESSION_EVENT_BLOCK_GIVEN, SessionEventKind.SESSION_EVENT_MADE)
 
@@ -100,7 +99,7 @@ def decode(record: bytes, offset_ns: int) -> BlockEvent | SessionEvent:
     return SessionEvent(
         raw.time_ns + offset_ns,
         begins,
-        _NAMES[raw.protocol],
+        PROTOCOL_NAMES[raw.protocol],
         (IPv6Address(inside), raw.inside_port),
         (IPv4Address(raw.pool), raw.pool_port),
         (IPv4Address(raw.remote), raw.remote_port),

@@ -76,7 +76,7 @@ STATES: dict[StateName, SessionState] = {
 }
 """As RFC 6146 3.5.2.2 names them; sessions of UDP and ICMP have no states there, and are OPEN."""
 
-_PROTOCOL_NAMES = {int(number): name for name, number in PROTOCOLS.items()}
+PROTOCOL_NAMES = {int(number): name for name, number in PROTOCOLS.items()}
 STATE_NAMES = {int(number): name for name, number in STATES.items()}
 
 ClientOrder = Literal["sessions", "bindings"]
@@ -261,7 +261,7 @@ class SessionRecords:
             rows = rows[is_static(rows)]
             found += tuples(
                 StaticBinding,
-                named(rows["protocol"], _PROTOCOL_NAMES),
+                named(rows["protocol"], PROTOCOL_NAMES),
                 list(map(IPv6Address, texts(rows["inside"]))),
                 rows["inside_port"].tolist(),
                 list(map(IPv4Address, texts(rows["pool"]))),
@@ -304,8 +304,8 @@ class SessionRecords:
         found = {}
         for kind, number in enumerate(counts.tolist()):
             protocol, state = divmod(kind, 1 << STATE_BITS)
-            if number and protocol in _PROTOCOL_NAMES and state in STATE_NAMES:
-                found[_PROTOCOL_NAMES[protocol], STATE_NAMES[state]] = number
+            if number and protocol in PROTOCOL_NAMES and state in STATE_NAMES:
+                found[PROTOCOL_NAMES[protocol], STATE_NAMES[state]] = number
         return found
 
     def fill(self) -> dict[str, Use]:
@@ -402,7 +402,7 @@ class SessionRecords:
         lives = (rows["word"] >> STATE_BITS) - self._now
         return tuples(
             Session,
-            named(rows["protocol"], _PROTOCOL_NAMES),
+            named(rows["protocol"], PROTOCOL_NAMES),
             texts(rows["inside"]),
             rows["inside_port"].tolist(),
             texts(rows["pool"]),
@@ -469,7 +469,7 @@ class SessionRecords:
     def _binding_tuples(rows: "Rows", sessions: list[int]) -> list[Binding]:
         return tuples(
             Binding,
-            named(rows["protocol"], _PROTOCOL_NAMES),
+            named(rows["protocol"], PROTOCOL_NAMES),
             texts(rows["inside"]),
             rows["inside_port"].tolist(),
             texts(rows["pool"]),

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sixlane.api.imports import MAX_LINE_BYTES, MAX_LINES, parse_sessions
+from sixlane.api.imports import MAX_LINES, parse_sessions
 from sixlane.api.problem import ProblemError
+from sixlane.api.session_file import MAX_LINE_BYTES
 from sixlane.api.sessions import export_texts, import_data
 from sixlane.datapath.sessions import Session
 

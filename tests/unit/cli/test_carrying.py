@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sixlane.api import imports
+from sixlane.api import session_file
 from sixlane.cli import carrying
 from sixlane.datapath.imports import ImportName
 from sixlane.datapath.sessions import Session
@@ -156,8 +156,9 @@ def test_sides_agree() -> None:
     from sixlane.cli import session_table
     from sixlane.datapath.imports import CARRIED, IMPORT_NAMES
 
-    assert (carrying.KIND, carrying.VERSION) == (sessions.EXPORT_KIND, sessions.EXPORT_VERSION)
-    assert carrying.MAX_LINE_BYTES == imports.MAX_LINE_BYTES
+    head, end = map(json.loads, sessions.export_texts([]))
+    assert (head["kind"], head["version"]) == (session_file.KIND, session_file.VERSION)
+    assert end == {"sessions": 0}
     assert session_table._RESULTS == IMPORT_NAMES
     assert session_table._RESULTS[: session_table._CARRIED] == CARRIED
     assert Counter(IMPORT_NAMES).most_common(1)[0][1] == 1
