@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long it takes to list and to count sessions: a million of them, in real maps.
 
-    python -m bench.sessions [--sessions N] [--rounds N]
+    python -m bench.listing [--sessions N] [--rounds N]
 
 What the API does for them is done in a process of its own, as an agent does it. Needs root.
 """
