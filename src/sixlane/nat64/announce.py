@@ -123,10 +123,10 @@ def _answer(
     )
     try:
         set_beside(originals, device.ifindex, PROXY_DELAY, "0")
+        if silent:  # first: if it fails, they are seen to be missing, told of and tried again
+            arp.announce(device.ifindex, device.mac, silent)
         for address in silent:
             neigh.add_proxy(device.ifindex, address, PROTOCOL)
-        if silent:
-            arp.announce(device.ifindex, device.mac, silent)
     except SixlaneError as error:
         yield Trouble("", NOT_ANNOUNCED, f"pool4 is not announced on {device.name}: {error}")
 
