@@ -155,8 +155,7 @@ static __always_inline int forward(struct ctx c)
 		tr.m.sum = csum_to32(csum_delta_addresses(&p, &tr.m));
 		why = plan_l4(c, &p, &tr.m, &tr.l4);
 	}
-	if (why == DROP_UDP_ZERO_CHECKSUM && p.family == FAMILY_INET && !p.is_fragment &&
-	    t.gw->flags & GATEWAY_UDP_COMPUTE && !ctx_segment_bytes(c))
+	if (why == DROP_UDP_ZERO_CHECKSUM && may_sum_udp(c, t.gw, &p))
 		return VERDICT_UDP_SUM;
 	if (why)
 		return leave(c, &p, why, 0, pkt_l3_bytes(&p));
@@ -210,6 +209,8 @@ static __always_inline int stateful(struct ctx c, bool again)
 		why = check_upper(c, p, false, &class);
 	if (!why && p->family == FAMILY_INET && pkt_has_l4_header(p))
 		why = claim_46(c, t, work);
+	if (why == DROP_UDP_ZERO_CHECKSUM && may_sum_udp(c, t->gw, p))
+		return VERDICT_UDP_SUM;
 	if (!why && p->ttl <= 1)
 		why = DROP_TTL_EXPIRED;
 	/* The others of a packet that is not ours may have come before its first. */
@@ -268,7 +269,8 @@ __noinline int tc_forward(struct __sk_buff *ctx)
 	return forward((struct ctx){ ctx, ENTRY_TC });
 }
 
-static __always_inline int handle_xdp(struct xdp_md *ctx)
+/* As far as a packet's own way is known, or what else is to be done first. */
+static __always_inline int way_of_xdp(struct xdp_md *ctx)
 {
 	int verdict = xdp_known(ctx);
 
@@ -283,12 +285,19 @@ static __always_inline int handle_xdp(struct xdp_md *ctx)
 			verdict = xdp_stateful(ctx, true);
 		}
 	}
+	return verdict;
+}
+
+static __always_inline int handle_xdp(struct xdp_md *ctx)
+{
+	int verdict = way_of_xdp(ctx);
+
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = xdp_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = xdp_add_udp_sum(ctx);
 		if (!verdict) {
-			verdict = xdp_forward(ctx);
+			verdict = way_of_xdp(ctx);
 			if (verdict >= VERDICT_DROP)
 				xdp_remove_udp_sum(ctx);
 		}
@@ -305,7 +314,8 @@ static __always_inline int handle_xdp(struct xdp_md *ctx)
 		       : XDP_DROP;
 }
 
-static __always_inline int handle_tc(struct __sk_buff *ctx)
+/* As far as a packet's own way is known, or what else is to be done first. */
+static __always_inline int way_of_tc(struct __sk_buff *ctx)
 {
 	int verdict = tc_known(ctx);
 
@@ -320,12 +330,19 @@ static __always_inline int handle_tc(struct __sk_buff *ctx)
 			verdict = tc_stateful(ctx, true);
 		}
 	}
+	return verdict;
+}
+
+static __always_inline int handle_tc(struct __sk_buff *ctx)
+{
+	int verdict = way_of_tc(ctx);
+
 	if (verdict > 0 && verdict & VERDICT_PASS)
 		verdict = tc_pass(ctx, verdict_reason(verdict));
 	else if (verdict == VERDICT_UDP_SUM) {
 		verdict = tc_add_udp_sum(ctx);
 		if (!verdict) {
-			verdict = tc_forward(ctx);
+			verdict = way_of_tc(ctx);
 			if (verdict >= VERDICT_DROP)
 				tc_remove_udp_sum(ctx);
 		}

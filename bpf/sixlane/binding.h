@@ -433,7 +433,7 @@ __noinline int binding_put(const struct gateway *gw, const struct binding_work *
 		note_pool(FLOW_NEW_BINDING, bpf_htonl(address_at(gw, w->address)), bpf_htons(port));
 		return true;
 	}
-	*(volatile __u32 *)&b->sessions = GONE; /* until it is known to be the only one */
+	*(volatile __u32 *)&b->sessions = ADDED; /* until it is known to be the only one */
 	b->inside = key.inside;
 	b->pool = bpf_htonl(address_at(gw, w->address));
 	b->inside_port = key.inside_port;
@@ -448,6 +448,7 @@ __noinline int binding_put(const struct gateway *gw, const struct binding_work *
 	to.slot = slot;
 	to.serial = b->serial;
 	if (!binding_add6(&key, slot)) {
+		*(volatile __u32 *)&b->sessions = GONE;
 		b->serial++;
 		slot_give(SLOTS_BINDINGS, slot, &b->next);
 		return false;

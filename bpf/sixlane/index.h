@@ -92,11 +92,12 @@ static __always_inline bool binding_is6(const struct binding *b, const struct bi
 
 enum index_match {
 	INDEX_OTHER,
-	INDEX_ADDED, /* it has the key, and is not alive yet or any more */
+	INDEX_ADDED, /* it has the key, and is not alive yet */
 	INDEX_ALIVE,
 };
 
-/* What a record is to a key. */
+/* What a record is to a key. One that is being taken out is nothing to it any more: who adds the
+ * key need not wait. */
 static __always_inline enum index_match index_match(const enum index which, __u32 slot,
 						    const void *key)
 {
@@ -105,14 +106,22 @@ static __always_inline enum index_match index_match(const enum index which, __u3
 
 		if (!b || !binding_is6(b, key))
 			return INDEX_OTHER;
-		return *(volatile __u32 *)&b->sessions & GONE ? INDEX_ADDED : INDEX_ALIVE;
+
+		__u32 count = *(volatile __u32 *)&b->sessions;
+
+		return count == (__u32)ADDED ? INDEX_ADDED
+		       : count & GONE	     ? INDEX_OTHER
+					     : INDEX_ALIVE;
 	}
 
 	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
 
 	if (!s || !(which == INDEX_SESSIONS6 ? session_is6(s, key) : session_is4(s, key)))
 		return INDEX_OTHER;
-	return *(volatile __u64 *)&s->word ? INDEX_ALIVE : INDEX_ADDED;
+
+	__u64 word = *(volatile __u64 *)&s->word;
+
+	return word == SESSION_ADDED ? INDEX_ADDED : word ? INDEX_ALIVE : INDEX_OTHER;
 }
 
 static __always_inline struct index_set *index_set(const enum index which, __u32 set)

@@ -349,7 +349,7 @@ __noinline int session_end(struct gateway *gw, __u32 slot, __u64 when)
 
 	__u64 seen = *(volatile __u64 *)&s->word;
 
-	if (dry_run || !word_state(seen) || session_is_wanted(gw, s, seen, when) ||
+	if (dry_run || !seen || seen == SESSION_ADDED || session_is_wanted(gw, s, seen, when) ||
 	    !swap64(&s->word, seen, SESSION_FREE))
 		return 0;
 	if (gw->flags & GATEWAY_LOG_SESSIONS)
@@ -497,6 +497,7 @@ __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 	s->binding = ref->slot;
 	s->generation6 = 0;
 	s->generation4 = 0;
+	*(volatile __u64 *)&s->word = SESSION_ADDED;
 	binding_keep(b, word_end(gw, word));
 
 	struct session4_key key4 = session_key4(s);
@@ -512,6 +513,7 @@ __noinline int session_make(struct gateway *gw, const struct session6_key *key,
 	}
 	session_remove4(&key4, slot);
 taken: /* by another CPU, for a packet of the same flow; or there is no room */
+	*(volatile __u64 *)&s->word = SESSION_FREE;
 	s->serial++;
 	slot_give(SLOTS_SESSIONS, slot, &s->next);
 no_slot:

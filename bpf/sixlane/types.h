@@ -604,6 +604,7 @@ enum session_state {
 	SESSION_TRANS,
 	SESSION_STATE_BITS = 4,
 	SESSION_STATE_MASK = 15,
+	SESSION_ADDED = 15, /* with no deadline: not alive yet */
 };
 
 /* One cache line. */
@@ -628,7 +629,7 @@ struct session {
 /* An entry of a BIB (RFC 6146 3.1). */
 struct binding {
 	struct addr inside;
-	__u32 sessions; /* that hold it, or GONE */
+	__u32 sessions; /* that hold it, or GONE, or ADDED */
 	__be32 pool;
 	__be16 inside_port;
 	__be16 pool_port;
@@ -753,6 +754,7 @@ struct visit {
 
 enum count_mark {
 	GONE = 1 << 31,	       /* in place of a count: nothing may be added any more */
+	ADDED = GONE | 1,      /* of a binding: nor yet */
 	BLOCK_GIVEN = 1 << 30, /* in `blocks4`: it is a client's */
 };
 

@@ -11,6 +11,13 @@
 #define UDP_SUM_STRIDE	  256
 #define UDP_SUM_BYTES_MAX 9216 /* a jumbo frame */
 
+/* Is a datagram that lacks one to get a checksum, and can it? */
+static __always_inline bool may_sum_udp(struct ctx c, const struct gateway *gw, const struct pkt *p)
+{
+	return gw->flags & GATEWAY_UDP_COMPUTE && p->family == FAMILY_INET && !p->is_fragment &&
+	       !ctx_segment_bytes(c);
+}
+
 struct udp_sum_work {
 	__u8 bytes[UDP_SUM_STRIDE];
 };

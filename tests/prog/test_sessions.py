@@ -78,6 +78,7 @@ def configure(
     *,
     slow: int = 0,
     errors_per_second: int | None = None,
+    udp_compute: bool = False,
     pool4: str = str(POOL),
     others: Sequence[PoolEntry] = (),
     **more: Any,
@@ -85,7 +86,7 @@ def configure(
     """`slow`: the device that the slow path is to come back by. `errors_per_second`: of ICMP, None:
     no limit."""
     tables = tables_for(TRANSLATOR, world.wan, world.lan)
-    tables = replace(tables, icmp_errors_per_second=errors_per_second)
+    tables = replace(tables, icmp_errors_per_second=errors_per_second, udp_compute=udp_compute)
     if slow and tables.slow:
         tables = replace(tables, slow=replace(tables.slow, ifindex=slow))
     stateful = Stateful([pool, *others], LIFETIMES, **more)
@@ -535,6 +536,22 @@ def test_fragments_without_a_checksum(world: World) -> None:
     ]
     assert {seen.verdict for seen in pieces} == {"drop"}
     assert _used(world, "sessions4") == 1
+
+
+@both
+def test_a_checksum_is_computed_where_it_is_asked_for(world: World, entry: Entry) -> None:
+    configure(world, EVERY, udp_compute=True)
+    bound = sent4(out(world, entry, udp(sport=5000)))
+    for source_port in (53, 54):  # a session that is there, and a new one
+        answer = udp(33, sport=source_port, dport=bound[UDP].sport, chksum=0)
+        seen = back(world, entry, answer, bound.src)
+        assert sent6(seen)[UDP].dport == 5000, "and sent6() has looked at the checksum"
+    nobody = bytes(ip4(src=OUTSIDE4, dst=bound.src) / udp(sport=53, dport=1, chksum=0))
+    assert world.run(nobody, entry).verdict in ("drop", "pass")
+    last = ip4(src=OUTSIDE4, dst=bound.src, ttl=1) / udp(dport=bound[UDP].sport, chksum=0)
+    seen = world.run(bytes(last), entry)
+    assert seen.reasons == {"drop_ttl_expired": 1, "icmp_error_sent": 1}
+    assert bytes(IP(seen.packet)[ICMP].payload)[26:28] == b"\0\0", "quoted as it came"
 
 
 def fragments6(upper: Packet) -> list[bytes]:

@@ -212,6 +212,7 @@ class SessionState(IntEnum):
     SESSION_TRANS = 8
     SESSION_STATE_BITS = 4
     SESSION_STATE_MASK = 15
+    SESSION_ADDED = 15
 
 
 class Lifetime(IntEnum):
@@ -225,6 +226,7 @@ class Lifetime(IntEnum):
 
 class CountMark(IntEnum):
     GONE = 2147483648
+    ADDED = 2147483649
     BLOCK_GIVEN = 1073741824
 
 
@@ -1366,10 +1368,10 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "233f4dad",
-    "sources": "233f4dad",
-    "eam4": "233f4dad",
-    "eam6": "233f4dad",
+    "ranges": "baf7415e",
+    "sources": "baf7415e",
+    "eam4": "baf7415e",
+    "eam6": "baf7415e",
     "sessions": "4b978730",
     "bindings": "4b978730",
     "syns": "4b978730",
@@ -1378,8 +1380,8 @@ DIGESTS = {
     "sweepings": "4b978730",
     "free_slots": "4b978730",
     "stateful_works": "c7531a46",
-    "generation": "233f4dad",
-    "gateways": "233f4dad",
+    "generation": "baf7415e",
+    "gateways": "baf7415e",
     "counters": "8bac4da5",
     "prefix_counters": "548b67ad",
     "past_counters": "8bac4da5",

@@ -53,11 +53,13 @@ def owned(shared: "Rows") -> "Rows":
     else is there: whoever finds a state, then the record, then the same serial number, has copied
     one session.
     """
+    import numpy as np
+
     serial = shared["serial"].copy()
     word = shared["word"].copy()
     rows: Rows = shared.copy()
     mask = (word & STATE_MASK) != 0
-    mask &= state_of(rows) != 0
+    mask &= ~np.isin(state_of(rows), (SessionState.SESSION_FREE, SessionState.SESSION_ADDED))
     mask &= shared["serial"] == serial
     kept: Rows = rows[mask]
     return kept
