@@ -6,34 +6,48 @@ out, or one `ResourceError` that says what is wrong, where, and how to mend it. 
 at the machine: whether a device exists is for the planner.
 """
 
+from sixlane.model.backends import Backend, BackendList
 from sixlane.model.dns64 import Dns64, Dns64Prefix
 from sixlane.model.eam import Eam, EamList
+from sixlane.model.frontends import Frontend, FrontendList
 from sixlane.model.gateway import Device, Gateway, Prefix
-from sixlane.model.parse import KINDS, AnyResource, check_together, parse_resource, parse_resources
+from sixlane.model.health import HealthCheck
+from sixlane.model.load_balancer import LoadBalancer
+from sixlane.model.parse import KINDS, AnyResource, parse_resource, parse_resources
 from sixlane.model.pool4 import Pool4, Sessions
 from sixlane.model.problem import ResourceError
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import API_VERSION, Key, Resource
+from sixlane.model.service import Service
+from sixlane.model.together import check_together, is_alone
 
 __all__ = [
     "API_VERSION",
     "KINDS",
     "AnyResource",
+    "Backend",
+    "BackendList",
     "Device",
     "Dns64",
     "Dns64Prefix",
     "Eam",
     "EamList",
+    "Frontend",
+    "FrontendList",
     "Gateway",
+    "HealthCheck",
     "Key",
+    "LoadBalancer",
     "Pool4",
     "Prefix",
     "RangeList",
     "Resource",
     "ResourceError",
+    "Service",
     "Sessions",
     "Spans",
     "check_together",
+    "is_alone",
     "parse_resource",
     "parse_resources",
 ]

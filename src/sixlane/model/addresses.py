@@ -63,12 +63,33 @@ def parse_pool6(value: object) -> IPv6Network:
             f"{network} has bits set among bits 64 to 71",
             "RFC 6052 section 2.2 keeps them zero: the fifth group is below 100",
         )
-    for unusable in ("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8"):
-        if network.overlaps(IPv6Network(unusable)):
-            raise wrong(
-                f"{network} overlaps {unusable}, which is not routed",
-                "take 64:ff9b::/96, a part of 64:ff9b:1::/48, or a prefix of your own",
-            )
+    unusable = not_routed(network)
+    if unusable:
+        raise wrong(
+            f"{network} overlaps {unusable}, which is not routed",
+            "take 64:ff9b::/96, a part of 64:ff9b:1::/48, or a prefix of your own",
+        )
+    return network
+
+
+def parse_routed(value: object) -> AnyAddress:
+    """An address that packets can be sent to from afar."""
+    address = parse_address(value)
+    block = not_routed(parse_network(str(address)))
+    if block:
+        raise wrong(f"{address} is in {block}, which is not routed", "an address of one node")
+    return address
+
+
+def parse_routed_ranges(value: object) -> tuple[AnyNetwork, ...]:
+    return _parse_list(value, _parse_routed_network)
+
+
+def _parse_routed_network(value: object) -> AnyNetwork:
+    network = parse_network(value)
+    block = not_routed(network)
+    if block:
+        raise wrong(f"{network} overlaps {block}, which is not routed")
     return network
 
 
@@ -197,6 +218,12 @@ _POOL6_TEXT = _text(_V6 + f"/({'|'.join(map(str, rfc6052.PREFIX_LENGTHS))})", "6
 _ADDRESS_TEXT = _text(f"({_V4}|{_V6})", "2001:db8:64::1")
 _RANGE_TEXT = _text(f"({_V4}{_LENGTH4}|{_V6}{_LENGTH6})", "2001:db8:64::/64")
 
+
+def ranges_read_by(parse: Callable[[object], tuple[AnyNetwork, ...]]) -> tuple[Any, Any]:
+    """Makes a type of ranges of both families."""
+    return _field(parse, _list_of(_RANGE_TEXT))
+
+
 Ipv4 = Annotated[IPv4Address, *_field(parse_ipv4_address, _IPV4_TEXT)]
 Ipv6 = Annotated[IPv6Address, *_field(parse_ipv6_address, _IPV6_TEXT)]
 Ipv4Range = Annotated[IPv4Network, *_field(parse_ipv4_network, _IPV4_RANGE_TEXT)]
@@ -209,7 +236,9 @@ Ipv4Ranges = Annotated[
 Ipv6Ranges = Annotated[
     tuple[IPv6Network, ...], *_field(parse_ipv6_ranges, _list_of(_IPV6_RANGE_TEXT))
 ]
-Ranges = Annotated[tuple[AnyNetwork, ...], *_field(parse_ranges, _list_of(_RANGE_TEXT))]
+Ranges = Annotated[tuple[AnyNetwork, ...], *ranges_read_by(parse_ranges)]
+Routed = Annotated[AnyAddress, *_field(parse_routed, _ADDRESS_TEXT)]
+RoutedRanges = Annotated[tuple[AnyNetwork, ...], *ranges_read_by(parse_routed_ranges)]
 Addresses = Annotated[tuple[AnyAddress, ...], *_field(parse_addresses, _list_of(_ADDRESS_TEXT))]
 
 
@@ -230,3 +259,25 @@ NEVER_A_SOURCE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/
 def never_a_source(network: IPv4Network) -> IPv4Network | None:
     """A part of `network` that no node can have as its address, or None."""
     return next((block for block in NEVER_A_SOURCE if block.overlaps(network)), None)
+
+
+_NOT_ROUTED: tuple[AnyNetwork, ...] = (
+    *NEVER_A_SOURCE,
+    IPv4Network("169.254.0.0/16"),
+    *map(IPv6Network, ("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8")),
+)
+
+
+def not_routed(network: AnyNetwork) -> AnyNetwork | None:
+    """A part of `network` that nothing is sent to from afar, or None."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    for block_first, block_last, block in _NOT_ROUTED_SPANS[network.version]:
+        if block_first <= last and first <= block_last:
+            return block
+    return None
+
+
+_NOT_ROUTED_SPANS = {
+    version: [(int(one[0]), int(one[-1]), one) for one in _NOT_ROUTED if one.version == version]
+    for version in (4, 6)
+}

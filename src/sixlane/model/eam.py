@@ -12,7 +12,8 @@ from typing import Annotated, Any, overload
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
-from sixlane.model.addresses import NEVER_A_SOURCE, Ipv4Range, Ipv6Range, never_a_source
+from sixlane.model.addresses import Ipv4Range, Ipv6Range, never_a_source
+from sixlane.model.packed import NEVER_FIRST
 from sixlane.model.problem import wrong
 from sixlane.model.ranges import Spans
 from sixlane.model.resource import Model
@@ -200,7 +201,7 @@ def _read(item: object) -> tuple[dict[str, Any], bytes]:
         raise ValueError(item)
     address4, length4 = _split(item["ipv4"], AF_INET, 32)
     address6, length6 = _split(item["ipv6"], AF_INET6, 128)
-    if length6 > _longest_ipv6(length4) or length4 < 8 or address4[0] in _NEVER_FIRST:
+    if length6 > _longest_ipv6(length4) or length4 < 8 or address4[0] in NEVER_FIRST:
         raise ValueError(item)
     given: dict[str, Any] = {
         "ipv4": f"{inet_ntop(AF_INET, address4)}/{length4}",
@@ -213,11 +214,6 @@ def _read(item: object) -> tuple[dict[str, Any], bytes]:
 
 _KEYS = {"ipv4", "ipv6", "remote"}
 _BITS = {str(length): length for length in range(129)}
-_NEVER_FIRST = frozenset(
-    octet
-    for block in NEVER_A_SOURCE
-    for octet in range(block[0].packed[0], block[-1].packed[0] + 1)
-)
 
 
 def _split(text: object, family: int, longest: int) -> tuple[bytes, int]:

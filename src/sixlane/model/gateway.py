@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kind `Gateway`: the translator between the IPv4 world and an IPv6-only inside."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network
@@ -21,6 +21,7 @@ from sixlane.model.addresses import (
 )
 from sixlane.model.bindings import MAX_BINDINGS, StaticBinding, check_bindings
 from sixlane.model.eam import Eam, EamList
+from sixlane.model.load_balancer import LoadBalancer
 from sixlane.model.overlaps import overlap_warnings
 from sixlane.model.pool4 import MAX_POOLS, Pool4, Sessions, check_pools, refuse_served
 from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
@@ -236,7 +237,13 @@ class GatewaySpec(Model):
 
     devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=16, strict=False)]
     prefixes: Annotated[
-        tuple[Prefix, ...], Field(min_length=1, max_length=MAX_PREFIXES, strict=False)
+        tuple[Prefix, ...],
+        Field(
+            max_length=MAX_PREFIXES,
+            strict=False,
+            description="One translation prefix, and the IPv4 addresses that stand for IPv6 nodes "
+            "inside under it. [] only with `loadBalancer`.",
+        ),
     ]
     lowest_ipv6_mtu: Annotated[
         int,
@@ -285,6 +292,10 @@ class GatewaySpec(Model):
         ),
     ] = ()
     sessions: Sessions = Sessions()
+    load_balancer: Annotated[
+        LoadBalancer | None,
+        Field(description="What holds for all Services. Left out or null: its defaults."),
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> "GatewaySpec":
@@ -295,8 +306,18 @@ class GatewaySpec(Model):
             _refuse_conflicts(prefix, self.prefixes[:at], self.prefixes)
             self.check_pool4_and(prefix, at)
         check_pools(self.pool4, self.sessions)
+        self.check_need_of(self.prefixes)
         self.check_bindings_and(self.prefixes)
         return self
+
+    def check_need_of(self, prefixes: Sequence[Prefix]) -> None:
+        """Whether so many are enough: a Gateway may do without that only balances."""
+        if not prefixes and self.pool4:
+            hint = "pool4 needs one, by which inside nodes call the IPv4 side"
+            raise wrong("prefixes is empty", hint, ("prefixes",))
+        if not prefixes and self.load_balancer is None:
+            hint = "at least 1; or loadBalancer: {} for a Gateway that balances only"
+            raise wrong("prefixes is empty", hint, ("prefixes",))
 
     def check_bindings_and(self, prefixes: Iterable[Prefix]) -> None:
         """Whether static bindings go with these prefixes."""
@@ -342,7 +363,8 @@ class Gateway(Resource):
         return self._with_prefixes(new)
 
     def without_prefix(self, name: str) -> "Gateway":
-        """Without the prefix of a name. KeyError if there is none; `ResourceError` for the last."""
+        """Without the prefix of a name. KeyError if there is none; `ResourceError` if one is
+        needed."""
         at = self._place(name)
         if at is None:
             raise KeyError(name)
@@ -353,13 +375,14 @@ class Gateway(Resource):
         return next((at for at, one in enumerate(self.spec.prefixes) if one.name == name), None)
 
     def _with_prefixes(self, prefixes: tuple[Prefix, ...]) -> "Gateway":
-        if not 1 <= len(prefixes) <= MAX_PREFIXES:
+        if len(prefixes) > MAX_PREFIXES:
             raise ResourceError(
                 f"the list would have {len(prefixes)} entries",
                 ("spec", "prefixes"),
-                f"1 to {MAX_PREFIXES}",
+                f"at most {MAX_PREFIXES}",
             )
         with _as_resource_error():
+            self.spec.check_need_of(prefixes)
             self.spec.check_bindings_and(prefixes)
         return self.model_copy(update={"spec": self.spec.model_copy(update={"prefixes": prefixes})})
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain data into resources."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,10 +10,15 @@ from sixlane.model.dns64 import Dns64
 from sixlane.model.gateway import Gateway
 from sixlane.model.problem import ResourceError, from_pydantic, likely, shown
 from sixlane.model.resource import API_VERSION, Key
+from sixlane.model.service import Service
 
-AnyResource = Gateway | Dns64
+AnyResource = Gateway | Dns64 | Service
 
-KINDS: dict[str, type[Gateway] | type[Dns64]] = {"Gateway": Gateway, "Dns64": Dns64}
+KINDS: dict[str, type[Gateway] | type[Dns64] | type[Service]] = {
+    "Gateway": Gateway,
+    "Dns64": Dns64,
+    "Service": Service,
+}
 
 
 def parse_resource(data: object, where: str = "", index: int = 0) -> AnyResource:
@@ -44,36 +49,6 @@ def parse_resources(
         first[resource.key] = place
         resources.append(resource)
     return tuple(resources)
-
-
-def check_together(resources: Iterable[AnyResource]) -> None:
-    """What must hold between all resources of one machine.
-
-    Raises `ResourceError` about the latter of two that cannot be together.
-    """
-    gateways = []
-    listeners: dict[tuple[object, int], str] = {}
-    for resource in resources:
-        if isinstance(resource, Gateway):
-            gateways.append(resource)
-            continue
-        for at, address in enumerate(resource.spec.listen):
-            other = listeners.setdefault((address, resource.spec.port), resource.name)
-            if other != resource.name:
-                raise ResourceError(
-                    f"Dns64 {other} listens on {address} port {resource.spec.port} already",
-                    ("spec", "listen", at),
-                    "give each its own address",
-                    where=str(resource.key),
-                )
-    if len(gateways) > 1:
-        one, two = gateways[:2]
-        raise ResourceError(
-            f"a machine has one Gateway, and here are {one.name} and {two.name}",
-            ("metadata", "name"),
-            f"give both one name, or take the other away: sixlane delete gateway {one.name}",
-            where=str(two.key),
-        )
 
 
 def _parse(data: Any) -> AnyResource:

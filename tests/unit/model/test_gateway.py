@@ -132,7 +132,7 @@ BAD = [
     ("spec.lowestIpv6Mtu", 1, "unknown key", "spec.lowestIpv6Mtu", "mean lowestIPv6MTU?"),
     ("spec.zzz", 1, "unknown key zzz", "spec.zzz", "known: bindings, devices, hairpin, icmpErrors"),
     ("spec.prefixes.0.load_balancer_source_ranges", [], "unknown key", "", "loadBalancer"),
-    ("spec.prefixes", [], "too short", "spec.prefixes", "at least 1"),
+    ("spec.prefixes", [], "prefixes is empty", "spec.prefixes", "at least 1; or loadBalancer: {}"),
     ("spec.prefixes.0.name", ..., "name is missing", "spec.prefixes[0]", ""),
     ("spec.prefixes.0.name", "-a", "not a name", "spec.prefixes[0].name", "dash"),
     ("spec.prefixes.0.name", "a" * 32, "not a name", "spec.prefixes[0].name", "1 to 31"),

@@ -52,7 +52,7 @@ def test_without_a_prefix() -> None:
     assert after.spec.prefixes == PAIR.spec.prefixes[1:]
     with pytest.raises(KeyError):
         PAIR.without_prefix("three")
-    with pytest.raises(ResourceError, match=r"0 entries: spec\.prefixes"):
+    with pytest.raises(ResourceError, match=r"prefixes is empty: spec\.prefixes"):
         after.without_prefix("two")
 
 
