@@ -3,21 +3,24 @@
  * The gateway's data path: one pipeline, two entries. A packet is parsed, classified, checked and
  * mapped without being touched; then it is rewritten once and sent to its next hop. What is rarer
  * has functions of its own: extension headers (parse.h), hairpins (hairpin.h), ICMP errors to
- * translate (quote.h), ICMP errors to send (reject.h), UDP checksums (udp_sum.h), events (event.h).
+ * translate (error.h), ICMP errors to send (reject.h), UDP checksums (udp_sum.h), events (event.h).
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "sixlane/capture.h"
+#include "sixlane/check.h"
+#include "sixlane/error.h"
 #include "sixlane/established.h"
 #include "sixlane/event.h"
 #include "sixlane/fragment.h"
 #include "sixlane/hairpin.h"
 #include "sixlane/import.h"
 #include "sixlane/known.h"
+#include "sixlane/nat.h"
+#include "sixlane/maglev.h"
 #include "sixlane/pass.h"
-#include "sixlane/quote.h"
 #include "sixlane/stateful.h"
 #include "sixlane/static.h"
 #include "sixlane/udp_sum.h"
@@ -215,7 +218,7 @@ static __always_inline int stateful(struct ctx c, bool again)
 		why = DROP_TTL_EXPIRED;
 	/* The others of a packet that is not ours may have come before its first. */
 	if ((!why || why == PASS_NOT_OURS) && p->is_fragment && !is_from_slow_path(c, t->gw))
-		return slow_path_in_order(c, t->gw, p);
+		return slow_path_in_order(c, t->gw, p, SLOW_IN_ORDER);
 	if (!why && !pkt_has_l4_header(p))
 		return other_fragment(c, t, work);
 	if (!why) {
@@ -274,6 +277,10 @@ static __always_inline int way_of_xdp(struct xdp_md *ctx)
 {
 	int verdict = xdp_known(ctx);
 
+	if (verdict == VERDICT_SERVICE)
+		verdict = xdp_service(ctx);
+	if (verdict == VERDICT_NAT)
+		verdict = xdp_nat(ctx);
 	if (verdict == VERDICT_SESSION)
 		verdict = xdp_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
@@ -304,8 +311,8 @@ static __always_inline int handle_xdp(struct xdp_md *ctx)
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = xdp_hairpin(ctx);
-	if (verdict == VERDICT_ERROR)
-		verdict = xdp_error(ctx);
+	if (verdict == VERDICT_ERROR || verdict == VERDICT_CALL_ERROR)
+		verdict = xdp_error(ctx, verdict == VERDICT_CALL_ERROR);
 	if (verdict < VERDICT_DROP)
 		return verdict;
 	xdp_tell(ctx, verdict_reason(verdict)); /* while it is as it came in */
@@ -319,6 +326,10 @@ static __always_inline int way_of_tc(struct __sk_buff *ctx)
 {
 	int verdict = tc_known(ctx);
 
+	if (verdict == VERDICT_SERVICE)
+		verdict = tc_service(ctx);
+	if (verdict == VERDICT_NAT)
+		verdict = tc_nat(ctx);
 	if (verdict == VERDICT_SESSION)
 		verdict = tc_established(ctx);
 	if (verdict == VERDICT_LONG_WAY)
@@ -349,8 +360,8 @@ static __always_inline int handle_tc(struct __sk_buff *ctx)
 	}
 	if (verdict == VERDICT_HAIRPIN)
 		verdict = tc_hairpin(ctx);
-	if (verdict == VERDICT_ERROR)
-		verdict = tc_error(ctx);
+	if (verdict == VERDICT_ERROR || verdict == VERDICT_CALL_ERROR)
+		verdict = tc_error(ctx, verdict == VERDICT_CALL_ERROR);
 	if (verdict < VERDICT_DROP)
 		return verdict;
 	tc_tell(ctx, verdict_reason(verdict)); /* while it is as it came in */
@@ -513,6 +524,18 @@ int import_sessions(struct import_batch *batch)
 	return 0;
 }
 
+/* Fills a ring with the members in `ring_members`, as far as `steps` reach, and puts it in force
+ * when it is full. For the agent. */
+SEC("syscall")
+int build_ring(struct ring_build *asked)
+{
+	struct ring_build work = *asked;
+
+	ring_build(&work);
+	*asked = work;
+	return 0;
+}
+
 /*
  * At the far end of the slow path: a frame addressed to our own end was sent here only to turn
  * round. The stack of that namespace gets the others, with the mark that picks the routing table.
@@ -524,6 +547,13 @@ int slow_turn(struct __sk_buff *ctx)
 		return bpf_redirect(ctx->ifindex, 0);
 	ctx->mark = slow_mark((struct ctx){ ctx, ENTRY_TC });
 	return TCX_CONTINUE;
+}
+
+/* On its way out of our own device for them: a health check to a frontend by a backend. */
+SEC("tc")
+int check_out(struct __sk_buff *ctx)
+{
+	return check(ctx);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -27,6 +27,7 @@ from sixlane.datapath import Datapath, SlowPath, Written
 from sixlane.datapath.counters import read_reasons
 from sixlane.datapath.layout import Reason
 from sixlane.datapath.pools import Room
+from sixlane.datapath.rooms import ServiceRoom
 from sixlane.datapath.tables import Tables
 from sixlane.model import Gateway, parse_resource
 from sixlane.nat64.observe import Device, Observed
@@ -146,7 +147,9 @@ class World:
 
 
 @contextmanager
-def raise_world(room: Room | None = None) -> Iterator[World]:
+def raise_world(
+    room: Room | None = None, service_room: ServiceRoom | None = None
+) -> Iterator[World]:
     """Namespace, devices, data path; all gone afterwards."""
     name = f"sl-world-{os.getpid()}-{next(_numbers)}"
     pins = Path(f"/sys/fs/bpf/{name}")
@@ -158,7 +161,7 @@ def raise_world(room: Room | None = None) -> Iterator[World]:
             # Host addresses: a subnet would bring broadcast addresses, to which there is no route.
             _route(wan, IPv4Interface(OWN4), IPv4Address("193.0.14.2"), WAN_PEER_MAC)
             _route(lan, IPv6Interface(OWN6), IPv6Address("2001:db8::2"), LAN_PEER_MAC)
-            with Datapath.open(pins, room) as datapath:
+            with Datapath.open(pins, room, service_room) as datapath:
                 yield World(datapath, wan, lan)
     finally:
         netns.remove(name)

@@ -1,35 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Addresses: canonical form, RFC 6052 embedding, RFC 7757 mappings and what is known of each IPv4
- * address. IPv4 addresses on their own are host-order __u32.
+ * Addresses: RFC 6052 embedding, RFC 7757 mappings and what is known of each IPv4 address. IPv4
+ * addresses on their own are host-order __u32.
  */
 #ifndef SIXLANE_ADDR_H
 #define SIXLANE_ADDR_H
 
-#include <linux/in6.h>
-#include <bpf/bpf_endian.h>
-
+#include "sixlane/canonical.h"
 #include "sixlane/visit.h"
-
-#define V4_MAPPED 0x0000ffff00000000ULL
-
-static __always_inline struct addr addr_from_v4(__u32 v4)
-{
-	return (struct addr){ .hi = 0, .lo = bpf_cpu_to_be64(V4_MAPPED | v4) };
-}
-
-static __always_inline __u32 addr_to_v4(struct addr a)
-{
-	return (__u32)bpf_be64_to_cpu(a.lo);
-}
-
-/* ::, ::1 and multicast (RFC 7915 5.1). */
-static __always_inline bool addr_is_illegal_source6(const struct addr *a)
-{
-	__u64 hi = bpf_be64_to_cpu(a->hi);
-
-	return hi >> 56 == 0xff || (hi == 0 && bpf_be64_to_cpu(a->lo) <= 1);
-}
 
 /* For hashes: neighbouring addresses differ in the highest bits, those of neighbouring networks
  * mostly do (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). */

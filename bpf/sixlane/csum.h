@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <bpf/bpf_endian.h>
+
 #include "sixlane/types.h"
 
 static __always_inline __u64 csum_words(const void *from, const __u32 bytes)
@@ -50,6 +52,14 @@ static __always_inline bool csum_is_neutral(__u64 delta)
 	__u16 folded = csum_fold(delta);
 
 	return folded == 0 || folded == 0xffff;
+}
+
+/* The checksum of an IPv4 header whose TTL becomes one less. */
+static __always_inline __u16 csum_hop_less(__u16 field)
+{
+	__u32 sum = field + (__u32)bpf_htons(0x0100); /* the header's sum is as much less */
+
+	return sum + (sum >= 0xffff);
 }
 
 /* RFC 768: a UDP checksum that comes out as zero is sent as 0xffff. */

@@ -152,6 +152,9 @@ static __always_inline bool ctx_is_for_other_host(struct ctx c, const struct gat
 	__u64 dst = ctx_own_mac(c);
 	bool ours = false;
 
+	if (gw->macs[0] == dst || gw->macs[1] == dst) /* most have no others */
+		return false;
+
 #pragma clang loop unroll(full)
 	for (__u32 i = 0; i < MAX_DEVICES; i++)
 		ours |= gw->macs[i] == dst; /* no branch: the verifier would follow each */
@@ -217,6 +220,17 @@ static __always_inline int ctx_link_write(struct ctx c, const struct vlan_tags *
 		at += sizeof(__be32);
 	}
 	*(__be16 *)at = protocol;
+	return 0;
+}
+
+static __always_inline int ctx_set_macs(struct ctx c, const __u8 *dst, const __u8 *src)
+{
+	__u8 *eth = ctx_at(c, 0, ETH_HLEN);
+
+	if (!eth)
+		return -1;
+	__builtin_memcpy(eth, dst, ETH_ALEN);
+	__builtin_memcpy(eth + ETH_ALEN, src, ETH_ALEN);
 	return 0;
 }
 
@@ -297,6 +311,60 @@ static __always_inline int ctx_load(struct ctx c, __u32 offset, void *to, __u32 
 				    : bpf_skb_load_bytes(ctx_skb(c), offset, to, last + 1);
 }
 
+/*
+ * Opens room for an outer header of `bytes` in front of layer 3 and puts the link header in front
+ * of that, its addresses undefined. `fixed`: segments stay as long as they are; else those of TCP
+ * become shorter by what is added.
+ */
+static __always_inline int ctx_wrap(struct ctx c, __u32 l3, const __u32 bytes, const __u32 family,
+				    bool fixed)
+{
+	const __be16 protocol =
+		family == FAMILY_INET6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	const __u64 flags = family == FAMILY_INET6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+						   : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	struct vlan_tags tags = {};
+
+	if (c.entry == ENTRY_TC) {
+		if (bpf_skb_adjust_room(ctx_skb(c), bytes, BPF_ADJ_ROOM_MAC,
+					flags | (fixed ? BPF_F_ADJ_ROOM_FIXED_GSO : 0)))
+			return -1;
+		return ctx_link_write(c, NULL, protocol);
+	}
+	if (ctx_vlan_read(c, l3, &tags) || bpf_xdp_adjust_head(ctx_xdp(c), -(int)bytes))
+		return -1;
+	return ctx_link_write(c, &tags, protocol);
+}
+
+/*
+ * Takes the `gone` bytes of an outer header at `l3` away. tc: where the families differ,
+ * bpf_skb_change_proto tells the skb what it has become, on every kernel, and leaves a header of
+ * zeros of the new family's length, which goes with the rest.
+ */
+static __always_inline int ctx_unwrap(struct ctx c, __u32 l3, __u32 gone, const __u32 from,
+				      const __u32 to)
+{
+	const __be16 protocol = to == FAMILY_INET6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	const int longer = from == to ? 0 : to == FAMILY_INET6 ? 20 : -20;
+
+	if (c.entry == ENTRY_TC) {
+		if (from != to && bpf_skb_change_proto(ctx_skb(c), protocol, 0))
+			return -1;
+		if (bpf_skb_adjust_room(ctx_skb(c), -((int)gone + longer), BPF_ADJ_ROOM_MAC,
+					BPF_F_ADJ_ROOM_FIXED_GSO))
+			return -1;
+		return ctx_link_write(c, NULL, protocol);
+	}
+
+	struct vlan_tags tags = {};
+	__u8 macs[2 * ETH_ALEN];
+
+	if (ctx_load(c, 0, macs, sizeof(macs), sizeof(macs)) || ctx_vlan_read(c, l3, &tags) ||
+	    bpf_xdp_adjust_head(ctx_xdp(c), (int)gone) || ctx_link_write(c, &tags, protocol))
+		return -1;
+	return ctx_set_macs(c, macs, macs + ETH_ALEN);
+}
+
 /* Stores bytes; tc keeps a checksum that the NIC computed over the packet (CHECKSUM_COMPLETE) true.
  */
 static __always_inline int ctx_store(struct ctx c, __u32 offset, const void *from,
@@ -374,17 +442,6 @@ static __always_inline int ctx_replace16(struct ctx c, __u32 offset, __u32 csum_
 	if (!field || ctx_store(c, offset, &to, sizeof(to)))
 		return -1;
 	*field = csum_updated(*field, (__u64)come + (__u16)~gone, udp);
-	return 0;
-}
-
-static __always_inline int ctx_set_macs(struct ctx c, const __u8 *dst, const __u8 *src)
-{
-	__u8 *eth = ctx_at(c, 0, ETH_HLEN);
-
-	if (!eth)
-		return -1;
-	__builtin_memcpy(eth, dst, ETH_ALEN);
-	__builtin_memcpy(eth + ETH_ALEN, src, ETH_ALEN);
 	return 0;
 }
 

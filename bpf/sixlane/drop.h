@@ -6,14 +6,9 @@
 
 #include <linux/in.h>
 
-#include "sixlane/maps.h"
+#include "sixlane/counter.h"
 #include "sixlane/parse.h"
-
-static __always_inline void count_in(struct counter *c, __u32 bytes)
-{
-	c->pkts++;
-	c->bytes += bytes;
-}
+#include "sixlane/visit.h"
 
 /* What is beside a packet's end. */
 static __always_inline void count(enum reason why, __u32 bytes)
@@ -77,16 +72,19 @@ __noinline int count_rare(const struct pkt *p, __u32 why, __u32 bytes)
  * instead.
  */
 enum verdict {
-	VERDICT_LONG_WAY = 1 << 19, /* more is to be looked at */
-	VERDICT_ROOM = 1 << 22,	    /* what has ended is to be taken out first */
-	VERDICT_SESSION = 1 << 23,  /* there may be a session */
-	VERDICT_STATEFUL = 1 << 24, /* by a session */
-	VERDICT_HAIRPIN = 1 << 25,  /* from inside to inside */
-	VERDICT_UDP_SUM = 1 << 26,  /* a datagram that needs a checksum first */
-	VERDICT_ERROR = 1 << 27,    /* an ICMP error, to be translated */
-	VERDICT_PASS = 1 << 28,	    /* and the reason: not ours, but there is something to do */
-	VERDICT_DROP = 1 << 29,	    /* and the reason */
-	VERDICT_REJECT = 1 << 30,   /* and the reason and `rest`: dropped, and answered */
+	VERDICT_CALL_ERROR = 1 << 18, /* an ICMP error about what a service has translated */
+	VERDICT_LONG_WAY = 1 << 19,   /* more is to be looked at */
+	VERDICT_SERVICE = 1 << 20,    /* maybe to a frontend */
+	VERDICT_NAT = 1 << 21,	      /* of a service that is translated */
+	VERDICT_ROOM = 1 << 22,	      /* what has ended is to be taken out first */
+	VERDICT_SESSION = 1 << 23,    /* there may be a session */
+	VERDICT_STATEFUL = 1 << 24,   /* by a session */
+	VERDICT_HAIRPIN = 1 << 25,    /* from inside to inside */
+	VERDICT_UDP_SUM = 1 << 26,    /* a datagram that needs a checksum first */
+	VERDICT_ERROR = 1 << 27,      /* an ICMP error, to be translated */
+	VERDICT_PASS = 1 << 28,	      /* and the reason: not ours, but there is something to do */
+	VERDICT_DROP = 1 << 29,	      /* and the reason */
+	VERDICT_REJECT = 1 << 30,     /* and the reason and `rest`: dropped, and answered */
 	VERDICT_REASON_SHIFT = 18,
 	VERDICT_REASON_MASK = 0x7f,
 	VERDICT_REST_MASK = 0x3ffff,

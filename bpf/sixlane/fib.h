@@ -7,6 +7,7 @@
 #ifndef SIXLANE_FIB_H
 #define SIXLANE_FIB_H
 
+#include "sixlane/addr.h"
 #include "sixlane/config.h"
 #include "sixlane/drop.h"
 #include "sixlane/parse.h"
@@ -169,21 +170,39 @@ __noinline int tc_ask_next_hop(struct __sk_buff *raw, const struct gateway *gw,
 	return ask_next_hop((struct ctx){ raw, ENTRY_TC }, gw, src, dst, how & 0xff, how >> 8);
 }
 
+static __always_inline bool next_hop_is_known(const struct gateway *gw, const struct next_hop *slot,
+					      const struct addr *dst)
+{
+	__u32 zero = 0;
+	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
+
+	return epoch && gw->flags & GATEWAY_NEXT_HOP_CACHE &&
+	       slot->expires_jiffies > bpf_jiffies64() && slot->epoch == *epoch &&
+	       slot->dst.hi == dst->hi && slot->dst.lo == dst->lo;
+}
+
+/* The way to dst, if it is remembered. */
+static __always_inline struct next_hop *next_hop_known(const struct gateway *gw,
+						       const struct addr *dst)
+{
+	struct next_hop *slot = next_hop_slot(dst);
+
+	return slot && next_hop_is_known(gw, slot, dst) ? slot : NULL;
+}
+
 /* The way to dst. *found stays valid and unchanged while this packet is handled and no other way is
  * asked for. */
 static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw,
 					    const struct addr *src, const struct addr *dst,
 					    const __u32 family, __u8 tos, struct next_hop **found)
 {
-	__u32 zero = 0, how = family | (__u32)tos << 8;
+	__u32 how = family | (__u32)tos << 8;
 	struct next_hop *slot = next_hop_slot(dst);
-	__u32 *epoch = bpf_map_lookup_elem(&next_hop_epoch, &zero);
 
-	if (!slot || !epoch)
+	if (!slot)
 		return DROP_NO_ROUTE;
 	*found = slot;
-	if (gw->flags & GATEWAY_NEXT_HOP_CACHE && slot->expires_jiffies > bpf_jiffies64() &&
-	    slot->epoch == *epoch && slot->dst.hi == dst->hi && slot->dst.lo == dst->lo)
+	if (next_hop_is_known(gw, slot, dst))
 		return REASON_NONE;
 	return c.entry == ENTRY_XDP ? xdp_ask_next_hop(ctx_xdp(c), gw, src, dst, how)
 				    : tc_ask_next_hop(ctx_skb(c), gw, src, dst, how);

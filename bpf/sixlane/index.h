@@ -23,7 +23,15 @@ enum index {
 	INDEX_SESSIONS6,
 	INDEX_SESSIONS4,
 	INDEX_BINDINGS6,
+	INDEX_FLOWS_IN,
+	INDEX_FLOWS_BACK,
 };
+
+/* Of services, whose tables are made anew by themselves. */
+static __always_inline bool index_is_of_flows(const enum index which)
+{
+	return which == INDEX_FLOWS_IN || which == INDEX_FLOWS_BACK;
+}
 
 /* Where a key may be. */
 struct index_place {
@@ -35,7 +43,9 @@ static __always_inline void *index_map(const enum index which)
 {
 	return which == INDEX_SESSIONS6	  ? (void *)&sessions6
 	       : which == INDEX_SESSIONS4 ? (void *)&sessions4
-					  : (void *)&bindings6;
+	       : which == INDEX_BINDINGS6 ? (void *)&bindings6
+	       : which == INDEX_FLOWS_IN  ? (void *)&flows_in
+					  : (void *)&flows_back;
 }
 
 /*
@@ -47,7 +57,8 @@ static __always_inline bool index_place(const enum index which, const void *key,
 {
 	const __u32 *words = key;
 	__u32 zero = 0, mask = ((struct bpf_map *)index_map(which))->max_entries - 1;
-	struct index_secret *secret = bpf_map_lookup_elem(&index_secrets, &zero);
+	struct index_secret *secret = bpf_map_lookup_elem(
+		index_is_of_flows(which) ? (void *)&flow_secrets : (void *)&index_secrets, &zero);
 	__u64 hash = 0;
 
 	if (!secret)
@@ -90,11 +101,30 @@ static __always_inline bool binding_is6(const struct binding *b, const struct bi
 		(b->inside_port ^ key->inside_port) | (b->protocol ^ key->protocol)) == 0;
 }
 
+static __always_inline bool flow_is_in(const struct nat_flow *f, const struct flow_in_key *key)
+{
+	return ((f->client.hi ^ key->client.hi) | (f->client.lo ^ key->client.lo) |
+		(f->frontend ^ key->frontend) | (f->client_port ^ key->client_port)) == 0;
+}
+
+static __always_inline bool flow_is_back(const struct nat_flow *f, const struct flow_back_key *key)
+{
+	return ((f->backend.hi ^ key->backend.hi) | (f->backend.lo ^ key->backend.lo) |
+		(f->source.hi ^ key->source.hi) | (f->source.lo ^ key->source.lo) |
+		(f->backend_port ^ key->backend_port) | (f->source_port ^ key->source_port) |
+		(f->protocol ^ key->protocol)) == 0;
+}
+
 enum index_match {
 	INDEX_OTHER,
 	INDEX_ADDED, /* it has the key, and is not alive yet */
 	INDEX_ALIVE,
 };
+
+static __always_inline enum index_match index_match_word(__u64 word)
+{
+	return word == SESSION_ADDED ? INDEX_ADDED : word ? INDEX_ALIVE : INDEX_OTHER;
+}
 
 /* What a record is to a key. One that is being taken out is nothing to it any more: who adds the
  * key need not wait. */
@@ -114,14 +144,19 @@ static __always_inline enum index_match index_match(const enum index which, __u3
 					     : INDEX_ALIVE;
 	}
 
+	if (index_is_of_flows(which)) {
+		struct nat_flow *f = bpf_map_lookup_elem(&nat_flows, &slot);
+
+		if (!f || !(which == INDEX_FLOWS_IN ? flow_is_in(f, key) : flow_is_back(f, key)))
+			return INDEX_OTHER;
+		return index_match_word(*(volatile __u64 *)&f->word);
+	}
+
 	struct session *s = bpf_map_lookup_elem(&sessions, &slot);
 
 	if (!s || !(which == INDEX_SESSIONS6 ? session_is6(s, key) : session_is4(s, key)))
 		return INDEX_OTHER;
-
-	__u64 word = *(volatile __u64 *)&s->word;
-
-	return word == SESSION_ADDED ? INDEX_ADDED : word ? INDEX_ALIVE : INDEX_OTHER;
+	return index_match_word(*(volatile __u64 *)&s->word);
 }
 
 static __always_inline struct index_set *index_set(const enum index which, __u32 set)
@@ -413,6 +448,76 @@ static __always_inline bool binding_add6(const struct binding6_key *key, __u32 s
 		rival = binding_rival6(key, slot);
 	if (rival != INDEX_FIRST)
 		binding_remove6(key, slot);
+	return rival == INDEX_FIRST;
+}
+
+__noinline int flow_slot_in(const struct flow_in_key *key)
+{
+	return key ? index_find(INDEX_FLOWS_IN, key, sizeof(*key)) : NO_SLOT;
+}
+
+__noinline int flow_slot_back(const struct flow_back_key *key)
+{
+	return key ? index_find(INDEX_FLOWS_BACK, key, sizeof(*key)) : NO_SLOT;
+}
+
+__noinline int flow_rival_in(const struct flow_in_key *key, __u32 slot)
+{
+	return key ? index_rival(INDEX_FLOWS_IN, key, sizeof(*key), slot) : INDEX_SECOND;
+}
+
+__noinline int flow_put_in(const struct flow_in_key *key, __u32 slot)
+{
+	return key && index_put(INDEX_FLOWS_IN, key, sizeof(*key), slot);
+}
+
+__noinline int flow_remove_in(const struct flow_in_key *key, __u32 slot)
+{
+	if (key)
+		index_remove(INDEX_FLOWS_IN, key, sizeof(*key), slot);
+	return 0;
+}
+
+__noinline int flow_rival_back(const struct flow_back_key *key, __u32 slot)
+{
+	return key ? index_rival(INDEX_FLOWS_BACK, key, sizeof(*key), slot) : INDEX_SECOND;
+}
+
+__noinline int flow_put_back(const struct flow_back_key *key, __u32 slot)
+{
+	return key && index_put(INDEX_FLOWS_BACK, key, sizeof(*key), slot);
+}
+
+__noinline int flow_remove_back(const struct flow_back_key *key, __u32 slot)
+{
+	if (key)
+		index_remove(INDEX_FLOWS_BACK, key, sizeof(*key), slot);
+	return 0;
+}
+
+static __always_inline bool flow_add_in(const struct flow_in_key *key, __u32 slot)
+{
+	int rival = INDEX_UNDECIDED;
+
+	if (!flow_put_in(key, slot))
+		return false;
+	for (int i = 0; i < INDEX_WAITS && rival == INDEX_UNDECIDED; i++)
+		rival = flow_rival_in(key, slot);
+	if (rival != INDEX_FIRST)
+		flow_remove_in(key, slot);
+	return rival == INDEX_FIRST;
+}
+
+static __always_inline bool flow_add_back(const struct flow_back_key *key, __u32 slot)
+{
+	int rival = INDEX_UNDECIDED;
+
+	if (!flow_put_back(key, slot))
+		return false;
+	for (int i = 0; i < INDEX_WAITS && rival == INDEX_UNDECIDED; i++)
+		rival = flow_rival_back(key, slot);
+	if (rival != INDEX_FIRST)
+		flow_remove_back(key, slot);
 	return rival == INDEX_FIRST;
 }
 

@@ -7,6 +7,7 @@
 #ifndef SIXLANE_KNOWN_H
 #define SIXLANE_KNOWN_H
 
+#include "sixlane/called.h"
 #include "sixlane/pair.h"
 #include "sixlane/translate.h"
 
@@ -75,9 +76,32 @@ static __always_inline int no_pair(const struct tables *t)
 	return t->gw->flags & GATEWAY_STATEFUL ? VERDICT_SESSION : VERDICT_LONG_WAY;
 }
 
+/* Is there nothing that could be translated? */
+static __always_inline bool gateway_only_balances(const struct gateway *gw)
+{
+	return !gw->prefix_count && !(gw->flags & GATEWAY_STATEFUL);
+}
+
+/* What then is of no service, as forward() would find out. */
+static __always_inline int not_ours(struct ctx c, const struct tables *t, const struct pkt *p)
+{
+	if (c.entry == ENTRY_XDP && ctx_is_for_other_host(c, t->gw))
+		return VERDICT_LONG_WAY;
+	if (is_more_than_passed(c, t->gw))
+		return VERDICT_PASS | PASS_NOT_OURS << VERDICT_REASON_SHIFT;
+	count_packet(p, PASS_NOT_OURS, pkt_l3_bytes(p));
+	return ctx_pass(c);
+}
+
 static __always_inline int known_46(struct ctx c, const struct tables *t, struct pkt *p)
 {
-	if (parse_ipv4(c, p) || p->header_bytes != sizeof(struct iphdr) || p->is_fragment)
+	if (parse_ipv4(c, p))
+		return VERDICT_LONG_WAY;
+	if (is_maybe_of_service(t, &p->src, &p->dst))
+		return called_plainly(c, t, p);
+	if (gateway_only_balances(t->gw))
+		return not_ours(c, t, p);
+	if (p->header_bytes != sizeof(struct iphdr) || p->is_fragment)
 		return VERDICT_LONG_WAY;
 
 	struct pair *pair = pair_of(c, t, p);
@@ -107,6 +131,10 @@ static __always_inline int known_64(struct ctx c, const struct tables *t, struct
 {
 	if (parse_ipv6(c, p))
 		return VERDICT_LONG_WAY;
+	if (is_maybe_of_service(t, &p->src, &p->dst))
+		return called_plainly(c, t, p);
+	if (gateway_only_balances(t->gw))
+		return not_ours(c, t, p);
 
 	struct pair *pair = pair_of(c, t, p);
 
@@ -131,12 +159,22 @@ static __always_inline int known_64(struct ctx c, const struct tables *t, struct
 	return translate_64(c, t->gw, p, &m, &l4, &pair->hop, size, pair->ipv4_id++);
 }
 
+/* Of what is not looked at here, such as frames with VLAN tags. */
+static __always_inline int not_known(const struct tables *t)
+{
+	return t->gw->flags & GATEWAY_SERVICES ? VERDICT_SERVICE : VERDICT_LONG_WAY;
+}
+
 static __always_inline int forward_known(struct ctx c)
 {
 	struct tables t = {};
 	struct pkt p = { .l3 = ETH_HLEN };
 
-	if (dry_run || tables_read(&t) || (c.entry == ENTRY_TC && ctx_is_for_other_host(c, t.gw)))
+	if (tables_read(&t))
+		return VERDICT_LONG_WAY;
+	if (dry_run)
+		return not_known(&t);
+	if (c.entry == ENTRY_TC && ctx_is_for_other_host(c, t.gw))
 		return VERDICT_LONG_WAY;
 	ctx_pull(c, PULL_BYTES);
 
@@ -152,7 +190,7 @@ static __always_inline int forward_known(struct ctx c)
 		p.family = FAMILY_INET6;
 		return known_64(c, &t, &p);
 	}
-	return VERDICT_LONG_WAY;
+	return not_known(&t);
 }
 
 __noinline int xdp_known(struct xdp_md *raw)

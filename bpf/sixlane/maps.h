@@ -367,6 +367,199 @@ struct {
 	__uint(max_entries, 1 << 12);
 } captures SEC(".maps");
 
+/*
+ * Services. Those that are configuration are of one generation.
+ */
+struct frontends_inner {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct frontend_key));
+	__uint(value_size, sizeof(struct frontend));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct frontends_inner);
+} frontends SEC(".maps");
+
+/* A filter: a bit for each address that something may be known of. */
+struct service_bits_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u64));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct service_bits_inner);
+} service_bits SEC(".maps");
+
+struct services_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct service));
+};
+
+/* By their ids. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct services_inner);
+} services SEC(".maps");
+
+struct service_sources_inner {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct service_source_key));
+	__uint(value_size, sizeof(__u32));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GENERATIONS);
+	__type(key, __u32);
+	__array(values, struct service_sources_inner);
+} service_sources SEC(".maps");
+
+/* By their ids, of which 0 is nobody's; the loader makes room. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct backend);
+} backends SEC(".maps");
+
+/* As `fragments`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct fragment_key);
+	__type(value, struct part);
+} parts SEC(".maps");
+
+/* Flows that are translated, and what finds them, as sessions. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct nat_flow);
+} nat_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct index_set);
+} flows_in SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct index_set);
+} flows_back SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct index_secret);
+} flow_secrets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slots);
+} flow_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sweeping);
+} flow_sweeps SEC(".maps");
+
+/* Maglev tables of all services: ids of backends. Whatever stands in no service's extent is free.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, __u32);
+} rings SEC(".maps");
+
+/* By the services' ids. Another weight is another ring, and no flip. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct service_ring);
+} service_rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* also for whole cache lines */
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct flow_set);
+} flow_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct frontend_counter);
+} frontend_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROOM_UNLESS_ASKED);
+	__type(key, __u32);
+	__type(value, struct backend_counter);
+} backend_stats SEC(".maps");
+
+/* Beside `frontend_stats`, by reason. What is over the room counts there alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct frontend_drop);
+	__type(value, struct counter);
+} frontend_drops SEC(".maps");
+/* Of the ring that is being built. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RING_MEMBERS_MAX);
+	__type(key, __u32);
+	__type(value, struct ring_member);
+} ring_members SEC(".maps");
+
+/* Which of its entries are taken, 64 to a word: the ring itself would not fit into the caches. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RING_SIZE_MAX / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} ring_taken SEC(".maps");
+
 /* The tables that a packet works with, all of the generation it met first. */
 struct tables {
 	struct gateway *gw;

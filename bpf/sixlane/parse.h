@@ -9,7 +9,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
-#include "sixlane/addr.h"
+#include "sixlane/canonical.h"
 #include "sixlane/ctx.h"
 #include "sixlane/icmp.h"
 
@@ -43,11 +43,11 @@ struct pkt {
 	__u32 l4;
 	__u32 payload_bytes; /* behind l4, by the IP header's word */
 	__u32 fragment_id;
-	__u32 counter_prefix; /* as in `prefix_counters` */
-	__u32 pointer; /* a Routing header's segments left, if there are any; for Parameter Problem
+	__u16 counter_prefix; /* as in `prefix_counters` */
+	__u16 pointer; /* a Routing header's segments left, if there are any; for Parameter Problem
 			*/
 	__u16 fragment;
-	__u16 header_bytes; /* IPv4: with options */
+	__u8 header_bytes; /* IPv4: with options */
 	__u8 family;
 	__u8 proto;
 	__u8 tos;

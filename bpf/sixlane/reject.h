@@ -10,6 +10,7 @@
 #include "sixlane/drop.h"
 #include "sixlane/extension.h"
 #include "sixlane/fib.h"
+#include "sixlane/frontend.h"
 
 #define ERROR_TOS 0xc0 /* RFC 1812 4.3.2.5: internetwork control */
 #define ERROR_TTL 64
@@ -49,6 +50,11 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
 		error->code = v4 ? ICMP_HOST_UNREACH : ICMPV6_ADDR_UNREACH;
 		return true;
+	case DROP_NO_FRONTEND:
+	case DROP_NO_BACKEND:
+		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
+		error->code = v4 ? ICMP_PORT_UNREACH : ICMPV6_PORT_UNREACH;
+		return true;
 	case DROP_NO_SESSION_PROTOCOL: /* RFC 6146 3.4 */
 		error->type = v4 ? ICMP_DEST_UNREACH : ICMPV6_DEST_UNREACH;
 		error->code = v4 ? ICMP_PROT_UNREACH : ICMPV6_PORT_UNREACH;
@@ -73,8 +79,9 @@ static __always_inline bool error_for(enum reason why, const __u32 family, struc
 }
 
 /* The quote is in place behind the room for headers; `sum` is its checksum. */
-static __always_inline int error4_write(struct ctx c, const struct gateway *gw, const struct pkt *p,
-					const struct icmp_start *error, __u32 quoted, __u32 sum)
+static __always_inline int error4_write(struct ctx c, const struct addr *source,
+					const struct pkt *p, const struct icmp_start *error,
+					__u32 quoted, __u32 sum)
 {
 	struct error4 e = {
 		.ip = { .version = 4,
@@ -89,15 +96,16 @@ static __always_inline int error4_write(struct ctx c, const struct gateway *gw, 
 
 	e.ip.tot_len = bpf_htons(sizeof(e) + quoted);
 	e.ip.frag_off = bpf_htons(IP4_DF);
-	e.ip.saddr = bpf_htonl(addr_to_v4(gw->icmp_source4));
+	e.ip.saddr = bpf_htonl(addr_to_v4(*source));
 	e.ip.daddr = bpf_htonl(addr_to_v4(p->src));
 	e.ip.check = ~csum_fold(csum_words(&e.ip, sizeof(e.ip)));
 	e.icmp.checksum = ~csum_fold(csum_words(&e.icmp, sizeof(e.icmp)) + sum);
 	return ctx_store(c, p->l3, &e, sizeof(e));
 }
 
-static __always_inline int error6_write(struct ctx c, const struct gateway *gw, const struct pkt *p,
-					const struct icmp_start *error, __u32 quoted, __u32 sum)
+static __always_inline int error6_write(struct ctx c, const struct addr *source,
+					const struct pkt *p, const struct icmp_start *error,
+					__u32 quoted, __u32 sum)
 {
 	struct error6 e = {
 		.ip = { .version = 6, .nexthdr = IPPROTO_ICMPV6, .hop_limit = ERROR_TTL },
@@ -108,7 +116,7 @@ static __always_inline int error6_write(struct ctx c, const struct gateway *gw, 
 	__be32 rest[2] = { bpf_htonl(sizeof(e.icmp) + quoted), bpf_htonl(IPPROTO_ICMPV6) };
 
 	e.ip.payload_len = bpf_htons(sizeof(e.icmp) + quoted);
-	__builtin_memcpy(&e.ip.saddr, &gw->icmp_source6, sizeof(struct addr));
+	__builtin_memcpy(&e.ip.saddr, source, sizeof(struct addr));
 	__builtin_memcpy(&e.ip.daddr, &p->src, sizeof(struct addr));
 
 	__u64 total = csum_words(&e.icmp, sizeof(e.icmp)) + sum + csum_words(rest, sizeof(rest)) +
@@ -143,6 +151,15 @@ static __always_inline int quote_csum(struct ctx c, const struct pkt *p, __u32 q
 	return header < 0 ? header : csum_fold((__u64)header + (__u16)~pseudo);
 }
 
+/* Who complains: what was called, if that is a frontend, else the gateway. */
+static __always_inline struct addr error_source(const struct tables *t, const struct pkt *p,
+						const __u32 family)
+{
+	if (frontend_at(t, &p->dst))
+		return p->dst;
+	return family == FAMILY_INET ? t->gw->icmp_source4 : t->gw->icmp_source6;
+}
+
 /* Turns a packet into the error about it and sends it to where the packet came from. */
 static __always_inline int error_send(struct ctx c, const struct tables *t, const struct pkt *p,
 				      const struct icmp_start *error, __u32 packet_bytes,
@@ -150,13 +167,12 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 {
 	const __u32 head = family == FAMILY_INET ? sizeof(struct error4) : sizeof(struct error6);
 	const __u32 most = family == FAMILY_INET ? ERROR4_BYTES_MAX : ERROR6_BYTES_MAX;
-	const struct addr *source =
-		family == FAMILY_INET ? &t->gw->icmp_source4 : &t->gw->icmp_source6;
+	struct addr source = error_source(t, p, family);
 	__u32 quoted = min_u32(packet_bytes, most - head);
 	struct next_hop *next;
 	int sum;
 
-	if (!source->lo || next_hop(c, t->gw, source, &p->src, family, 0, &next))
+	if (!source.lo || next_hop(c, t->gw, &source, &p->src, family, 0, &next))
 		goto failed;
 	if (ctx_resize(c, p->l3 + quoted))
 		goto failed;
@@ -164,8 +180,8 @@ static __always_inline int error_send(struct ctx c, const struct tables *t, cons
 	sum = quote_csum(c, p, quoted);
 	if (sum < 0 || ctx_grow_front(c, p->l3, head))
 		goto failed;
-	if (family == FAMILY_INET ? error4_write(c, t->gw, p, error, quoted, sum)
-				  : error6_write(c, t->gw, p, error, quoted, sum))
+	if (family == FAMILY_INET ? error4_write(c, &source, p, error, quoted, sum)
+				  : error6_write(c, &source, p, error, quoted, sum))
 		goto failed;
 	count(ICMP_ERROR_SENT, quoted + head);
 	return send(c, t->gw, &next->hop);

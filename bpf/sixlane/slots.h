@@ -79,10 +79,18 @@ static __always_inline __u64 slots_begin(struct slots *slots, __u32 link)
 	return __sync_fetch_and_add(&slots->changes, 1) << 32 | link;
 }
 
+static __always_inline struct slots *slots_of(__u32 which)
+{
+	__u32 zero = 0;
+
+	return which == SLOTS_FLOWS ? bpf_map_lookup_elem(&flow_slots, &zero)
+				    : bpf_map_lookup_elem(&free_slots, &which);
+}
+
 /* A free slot of an array, or NO_SLOT. `next_offset`: of that field in its records. */
 static __always_inline __u32 slot_take(void *records, __u32 which, const __u32 next_offset)
 {
-	struct slots *slots = bpf_map_lookup_elem(&free_slots, &which);
+	struct slots *slots = slots_of(which);
 
 	if (!slots)
 		return NO_SLOT;
@@ -111,7 +119,7 @@ static __always_inline __u32 slot_take(void *records, __u32 which, const __u32 n
  * then: until that is done, nobody takes it. */
 static __always_inline void slot_put(__u32 which, __u32 slot, __u32 *next)
 {
-	struct slots *slots = bpf_map_lookup_elem(&free_slots, &which);
+	struct slots *slots = slots_of(which);
 
 	if (!slots || !next)
 		return;
@@ -128,6 +136,11 @@ __noinline int session_slot_take(void)
 __noinline int binding_slot_take(void)
 {
 	return slot_take(&bindings, SLOTS_BINDINGS, offsetof(struct binding, next));
+}
+
+__noinline int flow_slot_take(void)
+{
+	return slot_take(&nat_flows, SLOTS_FLOWS, offsetof(struct nat_flow, next));
 }
 
 __noinline int slot_give(__u32 which, __u32 slot, __u32 *next)

@@ -91,12 +91,12 @@ static __always_inline int slow_path(struct ctx c, const struct gateway *gw, con
 	return slow_path_from(c, gw, p, gw->slow.near_mac);
 }
 
-/* The same for fragments of sessions, and in order. All of a packet must go there: of others, those
- * that need not be cut do not, and the kernel would wait for them. */
+/* The same for fragments of sessions and services, and in order. All of a packet must go there: of
+ * others, those that need not be cut do not, and the kernel would wait for them. */
 static __always_inline int slow_path_in_order(struct ctx c, const struct gateway *gw,
-					      const struct pkt *p)
+					      const struct pkt *p, enum slow_mark mark)
 {
-	struct slow_mac mac = slow_mac_of(SLOW_IN_ORDER);
+	struct slow_mac mac = slow_mac_of(mark);
 
 	return slow_path_from(c, gw, p, (__u8 *)&mac);
 }

@@ -37,6 +37,11 @@ enum limit {
 	SYN_WAYS = 8,	       /* SYNs that are kept of one endpoint outside */
 	SYN_HEAD_BYTES = 104,  /* of each: the longest headers of IPv6 and TCP */
 	SESSION_RING_BYTES = 1 << 22,
+	FLOW_CELLS = 8, /* of a set: one cache line */
+	FLOW_HASH_WORDS = 10,
+	SERVICE_NAME_BYTES = 64,
+	RING_MEMBERS_MAX = 1024,
+	RING_SIZE_MAX = 1 << 17,
 };
 
 /* An address of either family: IPv4 is ::ffff:a.b.c.d. */
@@ -75,6 +80,7 @@ struct slow_path {
 /* The marks of frames there that ask for more than to be cut: these, or how large pieces may be. */
 enum slow_mark {
 	SLOW_IN_ORDER = 1, /* all fragments of a packet: put together, and cut again */
+	SLOW_CALLED = 2,   /* the same to a frontend: each fits into a tunnel */
 };
 
 enum gateway_flag {
@@ -91,6 +97,8 @@ enum gateway_flag {
 	GATEWAY_NO_SYN_46 = 1024,	 /* TCP is not opened from outside */
 	GATEWAY_LOG_BLOCKS = 2048,   /* port blocks that clients get and give back are told of */
 	GATEWAY_LOG_SESSIONS = 4096, /* as are sessions that are made and that end */
+	GATEWAY_SERVICES = 8192,     /* has frontends */
+	GATEWAY_NAT = 16384,	     /* and services that are translated */
 };
 
 /* IPv4 addresses that follow each other. */
@@ -144,6 +152,23 @@ enum lifetime {
 	LIFETIME_COUNT,
 };
 
+/* What is known of a flow that a backend was chosen for; 0: nothing. */
+enum flow_state {
+	FLOW_FREE,
+	FLOW_NEW, /* one packet was seen: it gives way to any other flow */
+	FLOW_TCP,
+	FLOW_UDP,
+	FLOW_CLOSING, /* the client's FIN or a RST was */
+	FLOW_CLIENT,  /* all flows of a client to a service: session affinity */
+	FLOW_STATES = 8,
+};
+
+/* Sources of tunnels to backends: these bits, and as many of the flow's hash as are left. */
+struct tunnel_source {
+	struct addr addr;
+	struct addr host_mask;
+};
+
 /* All small configuration of one generation: one look-up a packet. */
 struct gateway {
 	__u32 prefix_count;
@@ -177,6 +202,15 @@ struct gateway {
 	__u32 client_bits; /* whose addresses begin alike is one client */
 	struct pool pools[MAX_POOLS];
 	struct pool_range pool_ranges[MAX_POOL_RANGES];
+	__u64 services_digest;		   /* of frontends, service_bits and services */
+	__u64 service_sources_digest;	   /* of service_sources */
+	__u32 service_bits_mask;	   /* number of words in service_bits, less one */
+	__u32 flow_ticks[FLOW_STATES];	   /* that a flow is remembered without packets: of 1,024
+					      jiffies each, less than 4,096 */
+	__u32 flow_words[FLOW_HASH_WORDS]; /* alike on all gateways of a group */
+	__u32 services_pad;
+	struct tunnel_source tunnel4;
+	struct tunnel_source tunnel6;
 	__u64 macs[MAX_DEVICES]; /* our devices' addresses, as the low 48 bits, first byte lowest */
 	struct prefix prefixes[MAX_PREFIXES];
 	struct label names[MAX_PREFIXES];
@@ -273,6 +307,10 @@ enum reason {
 	FORWARD_HAIRPIN,
 	FORWARD_NATIVE,
 	FORWARD_SLOW_PATH,
+	FORWARD_SERVICE, /* to a backend */
+	FORWARD_REPLY,	 /* from a backend to a client */
+	FORWARD_CHECK,	 /* a health check to a backend, by a tunnel */
+	ECHO_ANSWERED,
 	/* left to the kernel, untouched */
 	PASS_NOT_CONFIGURED,
 	PASS_NOT_IP,
@@ -313,6 +351,9 @@ enum reason {
 	DROP_SYN_STORED,
 	DROP_SYN_REPEATED,
 	DROP_SYN_STORE_FULL,
+	DROP_NO_FRONTEND,
+	DROP_NO_BACKEND,
+	DROP_NO_FLOW,
 	/* beside a drop: what became of the ICMP error */
 	ICMP_ERROR_SENT,
 	ICMP_ERROR_LIMITED,
@@ -572,7 +613,7 @@ struct binding6_key {
 
 enum index_size {
 	INDEX_CELLS = 7,
-	INDEX_SECRET_WORDS = 8, /* as the longest key has */
+	INDEX_SECRET_WORDS = 10, /* as the longest key has */
 };
 
 /* One cache line (index.h). */
@@ -748,7 +789,9 @@ struct visit {
 	struct addr hop_dst; /* with `has_hop`: the address that was looked up last */
 	struct hop hop;
 	__u32 flow_count;
-	__u32 pad;
+	__u32 service; /* id; 0: of none that is known */
+	__u32 backend; /* id; 0: none was chosen */
+	__u32 is_new;  /* the flow: nothing was remembered of it */
 	struct visit_flow flows[VISIT_FLOWS];
 };
 
@@ -812,6 +855,7 @@ enum slots_index {
 	SLOTS_SESSIONS,
 	SLOTS_BINDINGS,
 	SLOTS_COUNT,
+	SLOTS_FLOWS = SLOTS_COUNT, /* in `flow_slots` */
 };
 
 /* A segment that asks whether the node inside still has a connection, as it comes from outside. */
@@ -840,6 +884,264 @@ struct syn_sweep {
 	__u32 done; /* out */
 	__u32 is_due;
 	struct stored_syn syn;
+};
+
+/*
+ * Services: what is called, who answers, and who is chosen.
+ */
+
+/* What is called. With neither protocol nor port: the address itself, and that it is a frontend's.
+ * Keys are hashed: padding is zero. */
+struct frontend_key {
+	struct addr addr;
+	__be16 port;
+	__u8 protocol; /* as in the IP header */
+	__u8 pad[5];
+};
+
+enum frontend_flag {
+	FRONTEND_LOCAL = 1, /* the host has the address: what no service has is left to it */
+	FRONTEND_POOL = 2,  /* clients are seen as it: nobody calls it */
+};
+
+struct frontend {
+	__u32 service; /* its id */
+	__u32 id;      /* of its counters */
+	__u32 flags;
+	__u32 service_flags; /* of its service: one look-up less */
+};
+
+enum service_flag {
+	SERVICE_NAT = 1,	/* else the packet goes in a tunnel, and the answer by itself */
+	SERVICE_MAPPED = 2,	/* IPv4 clients are seen by their pool6 address */
+	SERVICE_AFFINITY = 4,	/* all flows of a client have one backend */
+	SERVICE_RESTRICTED = 8, /* only `service_sources` are let in */
+};
+
+/* The first cache line is for packets, the name for whoever configures. */
+struct service {
+	__u32 flags;
+	__u32 affinity_ticks; /* as in `flow_ticks` */
+	__u16 max_segment_bytes;
+	__u8 prefix; /* id of the pool6 prefix that clients are mapped by */
+	__u8 pad;
+	__u32 pool4_count; /* addresses that clients are seen as, from `pool4` on */
+	__u32 pool6_count;
+	__u32 pad2;
+	struct addr pool4;
+	struct addr pool6;
+	__u64 pad3;
+	__u8 name[SERVICE_NAME_BYTES];
+};
+
+/* Of a longest-prefix match: `bits` count from the service's id on. */
+struct service_source_key {
+	__u32 bits;
+	__be32 service;
+	struct addr addr;
+};
+
+enum backend_state {
+	BACKEND_FREE,
+	BACKEND_ACTIVE,
+	BACKEND_TERMINATING, /* no new flows */
+	BACKEND_MAINTENANCE,
+	BACKEND_QUARANTINED, /* no flows */
+};
+
+/* Of packets of ours to check a backend by its tunnel: beside CHECK_MARK, its number. */
+enum check_mark {
+	CHECK_MARK = 0x51500000,
+	CHECK_MARK_MASK = 0xfff00000,
+};
+
+/* While anything may name a backend's number, its address, port and service stay. */
+struct backend {
+	struct addr addr;
+	__u32 service; /* id */
+	__be16 port;   /* 0: the one that was called */
+	__u8 state;    /* enum backend_state */
+	__u8 pad;
+	__u64 pad2;
+};
+
+/* Which ring is a service's. */
+struct service_ring {
+	__u64 place;  /* first entry << 32 | how many; none: there is nobody to be chosen */
+	__u64 digest; /* for whoever builds rings: what this one was made of */
+};
+
+/* Where flows have gone: tag, backend, tick and state of each; 0: free. */
+struct flow_set {
+	__u64 cells[FLOW_CELLS];
+};
+
+enum flow_cell {
+	FLOW_STATE_MASK = 0xf,
+	FLOW_TICK_SHIFT = 4,
+	FLOW_TICK_MASK = 0xfff,
+	FLOW_BACKEND_SHIFT = 16,
+	FLOW_BACKEND_MASK = 0xfffff,
+	FLOW_TAG_SHIFT = 36,
+	FLOW_TAG_MASK = 0xfffffff,
+	FLOW_TICK_JIFFIES_SHIFT = 10,
+};
+
+/*
+ * Flows of services that are translated. Between client and frontend on the one side, source and
+ * backend on the other. Keys are hashed: padding is zero.
+ */
+struct flow_in_key {
+	struct addr client;
+	__u32 frontend; /* id */
+	__be16 client_port;
+	__u16 pad;
+};
+
+struct flow_back_key {
+	struct addr backend;
+	struct addr source;
+	__be16 backend_port;
+	__be16 source_port;
+	__u32 protocol; /* enum session_protocol */
+};
+
+struct nat_flow {
+	__u64 word; /* as in struct session */
+	struct addr client;
+	struct addr source;
+	struct addr backend;
+	struct addr called;
+	__be16 client_port;
+	__be16 source_port;
+	__be16 backend_port;
+	__be16 called_port;
+	__u32 service;
+	__u32 frontend;	  /* id */
+	__u32 backend_id; /* in `backends` */
+	__u32 serial;
+	__u32 next;    /* as in struct session */
+	__u8 protocol; /* enum session_protocol */
+	__u8 pad[3];
+	__u64 pad2[3];
+};
+
+/* Where the other fragments of a packet go that is of a service. */
+enum part_kind {
+	PART_TUNNEL,
+	PART_CALL,
+	PART_REPLY,
+};
+
+struct part {
+	struct addr new_src; /* of what is translated */
+	struct addr new_dst;
+	__u64 flow; /* its hash */
+	__u64 until_jiffies;
+	__u32 frontend; /* id */
+	__u32 backend;	/* id */
+	__u32 kind;	/* enum part_kind */
+	__u32 pad;
+};
+
+struct frontend_counter {
+	struct counter forwarded;
+	struct counter dropped;
+	__u64 flows;
+};
+
+struct backend_counter {
+	struct counter forwarded;
+	__u64 flows;
+};
+
+/* Why packets to a frontend went nowhere. */
+struct frontend_drop {
+	__u32 frontend; /* id */
+	__u32 reason;	/* enum reason */
+};
+
+/*
+ * Rings: Maglev's tables of services (maglev.h), each an extent of `rings`. Entries are backends'
+ * ids, of which 0 is nobody's.
+ */
+
+/* Who is to get entries. Members are sorted by falling weight. */
+struct ring_member {
+	__u64 credit; /* of the first one of a weight: that of each of them */
+	__u32 at;     /* the entry that it wants next */
+	__u32 skip;
+	__u32 weight; /* above 0 */
+	__u32 backend;
+	__u32 behind; /* number of the first member that weighs less */
+	__u32 pad;
+};
+
+enum ring_result {
+	RING_UNFINISHED, /* to be called again, with what it has left here */
+	RING_BUILT,
+	RING_REFUSED, /* there are no such entries, members or service */
+};
+
+/* A ring that is to be built, and how far that has come: at first, zeros. */
+struct ring_build {
+	__u32 service;
+	__u32 first;
+	__u32 size;    /* 0: there is nothing to build */
+	__u32 members; /* that `ring_members` has; 0 only of an empty ring */
+	__u32 largest_weight;
+	__u32 steps;   /* at most, in this call */
+	__u32 publish; /* have it be the service's, once it is built */
+	__u32 result;  /* enum ring_result; out */
+	__u32 cleared; /* words of `ring_taken` */
+	__u32 filled;  /* entries */
+	__u32 member;  /* whose turn it is, or may be */
+	__u32 behind;  /* where those of its weight end, if they are known to have a turn */
+	__u64 digest;
+	__u64 replaced; /* the place of the service's former ring; out, of `publish` */
+};
+
+/*
+ * A backend's side of tunnels.
+ */
+
+/* What became of a packet in a tunnel that ends here. */
+enum decap_reason {
+	DECAP_DONE,
+	DECAP_PASS_NOT_SERVED, /* from a gateway, to what is no VIP of this backend: left alone */
+	DECAP_DROP_SOURCE,     /* to a VIP, and not from a gateway */
+	DECAP_DROP_TRUNCATED,  /* longer than what it came in */
+	DECAP_DROP_MALFORMED,  /* no IP header outside or inside */
+	DECAP_DROP_CHECKSUM,   /* of the outer header */
+	DECAP_DROP_FRAGMENT,   /* of the outer packet: nobody puts it together */
+	DECAP_DROP_NESTED,     /* a tunnel in the tunnel */
+	DECAP_DROP_CONGESTED,  /* on its way, and sent by one who does not hear of it (RFC 6040) */
+	DECAP_DROP_RESIZE_FAILED,
+	DECAP_REASONS,
+};
+
+enum vip_flag {
+	VIP_ADDED = 1, /* to the loopback device, by whoever set this up */
+};
+
+/* Of a longest-prefix match: `bits` count from the padding on. */
+struct tunnel_source_key {
+	__u32 bits;
+	__u32 pad;
+	struct addr addr;
+};
+
+/* How a backend was set up, for packets and for whoever changes it. Settings of the device that
+ * were changed: what they were, and 1; 0: not changed. */
+struct decap_setup {
+	__u64 namespace; /* the inode of the network namespace */
+	__u32 ifindex;
+	__u16 max_segment4_bytes; /* that a SYN of a VIP may offer; 0: whatever it does */
+	__u16 max_segment6_bytes;
+	__u8 rp_filter;
+	__u8 arp_ignore;
+	__u8 arp_announce;
+	__u8 pad[5];
 };
 
 #endif

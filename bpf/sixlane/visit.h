@@ -102,6 +102,17 @@ static __always_inline void note_lifetime(enum session_state state, __u32 left_s
 	flow->left_seconds = left_seconds;
 }
 
+static __always_inline void note_backend(__u32 service, __u32 backend, bool is_new)
+{
+	struct visit *visit = visit_of();
+
+	if (!visit)
+		return;
+	visit->service = service;
+	visit->backend = backend;
+	visit->is_new = is_new;
+}
+
 static __always_inline void note_hop(const struct addr *dst, const struct hop *hop)
 {
 	struct visit *visit = visit_of();

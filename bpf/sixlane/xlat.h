@@ -6,6 +6,7 @@
 #ifndef SIXLANE_XLAT_H
 #define SIXLANE_XLAT_H
 
+#include "sixlane/addr.h"
 #include "sixlane/drop.h"
 #include "sixlane/parse.h"
 
@@ -233,6 +234,31 @@ static __always_inline int store_ends(struct ctx c, __u32 l3, const struct mappi
 	return ctx_store(c, l3 + offsetof(struct ipv6hdr, hop_limit), &ttl, sizeof(ttl)) ||
 	       ctx_store(c, l3 + offsetof(struct ipv6hdr, saddr), &m->src, sizeof(m->src)) ||
 	       ctx_store(c, l3 + offsetof(struct ipv6hdr, daddr), &m->dst, sizeof(m->dst));
+}
+
+/* The same of an IPv4 header, and its checksum. */
+static __always_inline int store_ends4(struct ctx c, const struct pkt *p, const struct mapping *m,
+				       __u8 ttl)
+{
+	struct iphdr *ip = ctx_at(c, p->l3, sizeof(*ip));
+
+	if (!ip)
+		return -1;
+
+	struct {
+		__u8 ttl;
+		__u8 protocol;
+		__u16 check;
+		__be32 ends[2];
+	} h = { .ttl = ttl,
+		.protocol = p->proto,
+		.ends = { bpf_htonl(addr_to_v4(m->src)), bpf_htonl(addr_to_v4(m->dst)) } };
+	__u64 delta = csum_words(h.ends, sizeof(h.ends)) +
+		      csum_words_gone(&ip->saddr, sizeof(h.ends)) + bpf_htons((__u16)h.ttl << 8) +
+		      (__u16)~bpf_htons((__u16)p->ttl << 8);
+
+	h.check = csum_updated(ip->check, delta, false);
+	return ctx_store(c, p->l3 + offsetof(struct iphdr, ttl), &h, sizeof(h));
 }
 
 /* What the new addresses add to a pseudo-header's sum. The ::ffff: of a canonical IPv4 address adds

@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any, Final
 
 from sixlane.datapath import layout
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.layout import SessionProtocol, SessionState
-from sixlane.datapath.loader import jiffies_per_second
 from sixlane.datapath.pools import PORTS_OF_WORD
 from sixlane.nat64 import port_unreachable, probe_segment
 from sixlane.rfc.rfc6146 import (

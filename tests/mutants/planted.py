@@ -35,12 +35,12 @@ _ADDR = (
     Mutant("extract-high", "addr.h", "(__u32)(hi << shift) |", "(__u32)(hi >> shift) |", "shift"),
     Mutant(
         "loopback-source",
-        "addr.h",
+        "canonical.h",
         "bpf_be64_to_cpu(a->lo) <= 1)",
         "bpf_be64_to_cpu(a->lo) < 1)",
         "::1 is a source like any other",
     ),
-    Mutant("multicast-source", "addr.h", "hi >> 56 == 0xff", "hi >> 56 == 0xfe", "constant"),
+    Mutant("multicast-source", "canonical.h", "hi >> 56 == 0xff", "hi >> 56 == 0xfe", "constant"),
     Mutant(
         "range-index",
         "addr.h",
@@ -449,8 +449,8 @@ _WAY = (
     Mutant(
         "epoch",
         "fib.h",
-        "slot->epoch == *epoch && slot->dst.hi",
-        "slot->dst.hi",
+        "slot->expires_jiffies > bpf_jiffies64() && slot->epoch == *epoch &&",
+        "slot->expires_jiffies > bpf_jiffies64() &&",
         "never void",
     ),
     Mutant(
@@ -571,7 +571,7 @@ _QUOTE = (
     ),
     Mutant(
         "quote-source",
-        "quote.h",
+        "error.h",
         "\tm->src = addr_from_v4(v4);\n\tm->src_word = range_of(t->slot, v4);",
         "\tm->dst = addr_from_v4(v4);\n\tm->src_word = range_of(t->slot, v4);",
         "source and destination of the quote",
@@ -754,7 +754,7 @@ _HAIRPIN = (
     ),
     Mutant(
         "hairpin-quote-source",
-        "quote.h",
+        "error.h",
         "\tm->prefix = range_server(m->src_word);\n",
         "\tm->prefix = range_server(m->dst_word);\n",
         "the prefix that serves whom the quote went to",
@@ -775,14 +775,14 @@ _HAIRPIN = (
     ),
     Mutant(
         "hairpin-router",
-        "quote.h",
+        "error.h",
         "\t\t\tm->src = w->p.src; /*",
         "\t\t\t/*",
         "a router inside loses its address",
     ),
     Mutant(
         "hairpin-quote-list",
-        "quote.h",
+        "error.h",
         "FAMILY_INET ? w->in.dst : mq->dst;",
         "FAMILY_INET ? w->in.dst : mq->src;",
         "the list is asked for the wrong end of the quote",
@@ -943,14 +943,14 @@ _EXTENSION = (
     ),
     Mutant(
         "pool-place",
-        "quote.h",
+        "error.h",
         "\t\tplace -= gw->icmp_pool[i].count;\n",
         "",
         "addresses behind the pool's second range",
     ),
     Mutant(
         "pool-prefix",
-        "quote.h",
+        "error.h",
         "\t\tm->prefix = range_server(mq->dst_word);\n",
         "",
         "counted for the first prefix",
@@ -995,8 +995,8 @@ _SETTINGS = (
     ),
     Mutant(
         "udp-sum-fragment",
-        "../uplink.bpf.c",
-        " && !p.is_fragment &&\n",
+        "udp_sum.h",
+        " && !p->is_fragment &&\n",
         " &&\n",
         "a fragment gets a checksum of its own",
     ),
@@ -1016,7 +1016,7 @@ _SETTINGS = (
     ),
     Mutant(
         "error-tos-fixed",
-        "quote.h",
+        "error.h",
         "\tw->p.tos = tos_of(t->gw, &w->p);\n",
         "",
         "errors keep their TOS",
@@ -1222,8 +1222,8 @@ _REMEMBERED = (
     Mutant(
         "cache-flag",
         "fib.h",
-        "if (gw->flags & GATEWAY_NEXT_HOP_CACHE && slot->",
-        "if (slot->",
+        "return epoch && gw->flags & GATEWAY_NEXT_HOP_CACHE &&",
+        "return epoch &&",
         "next hops of the last tables are used where none must be remembered",
     ),
 )
@@ -1311,7 +1311,7 @@ _TOLD_BY_SESSIONS = (
     ),
     Mutant(
         "quote-port",
-        "quote.h",
+        "error.h",
         "w->q.new_port = v4 ? s->inside_port : s->pool_port;",
         "w->q.new_port = w->q.old_port;",
         "the quoted port stays",
@@ -1333,7 +1333,7 @@ _TOLD_BY_SESSIONS = (
     Mutant(
         "order-unasked",
         "../uplink.bpf.c",
-        "return slow_path_in_order(c, t->gw, p);",
+        "return slow_path_in_order(c, t->gw, p, SLOW_IN_ORDER);",
         "return slow_path(c, t->gw, p);",
         "fragments of sessions are not put in order",
     ),
@@ -1448,35 +1448,35 @@ _TOLD_BY_FINDINGS = (
     ),
     Mutant(
         "quote-not-ours",
-        "quote.h",
+        "error.h",
         "return quote_is_ours(t, w) ? DROP_NO_SESSION : PASS_NOT_OURS;",
         "return DROP_NO_SESSION;",
         "the host gets no errors about what it sent from ports of its own",
     ),
     Mutant(
         "hairpin-error",
-        "quote.h",
+        "error.h",
         "if (why != PASS_NOT_OURS)",
         "if (0)",
         "errors about hairpins are sent out",
     ),
     Mutant(
         "hairpin-error-caller",
-        "quote.h",
+        "error.h",
         "w->q.has_far_port = !query;",
         "w->q.has_far_port = false;",
         "of what an error about a hairpin quotes, the caller's port stays",
     ),
     Mutant(
         "hairpin-error-query",
-        "quote.h",
+        "error.h",
         "query ? s->pool_port : s->remote_port;",
         "s->remote_port;",
         "errors about queries of hairpins are for nobody",
     ),
     Mutant(
         "hairpin-error-identifier",
-        "quote.h",
+        "error.h",
         "query ? caller->inside_port : s->pool_port;",
         "s->pool_port;",
         "of queries of hairpins, the identifier in errors is that of pool4",
@@ -1499,6 +1499,153 @@ _TOLD_BY_FINDINGS = (
 
 _FOUND = tuple(
     replace(one, first="tests/diff/test_session_findings.py") for one in _TOLD_BY_FINDINGS
+)
+
+_NAT = (
+    Mutant(
+        "nat-ttl-reply",
+        "nat.h",
+        "\tif (p->ttl <= 1)\n\t\treturn leave(c, p, DROP_TTL_EXPIRED, 0, pkt_l3_bytes(p));\n",
+        "",
+        "a backend's last hop goes on with none",
+        "tests/prog/test_lb_nat.py",
+    ),
+    Mutant(
+        "nat-no-sum",
+        "nat.h",
+        "return work->no_sum && !(work->p.family == FAMILY_INET && addr_is_v4(backend));",
+        "return false;",
+        "a datagram that is dropped has a flow",
+        "tests/prog/test_lb_nat.py",
+    ),
+    Mutant(
+        "nat-small-link",
+        "nat.h",
+        "pkt_wire_header_bytes(p)) <= IPV6_MTU_MIN) {",
+        "pkt_wire_header_bytes(p)) < IPV6_MTU_MIN) {",
+        "off by one",
+        "tests/prog/test_lb_parts.py",
+    ),
+    Mutant(
+        "nat-mtu",
+        "nat.h",
+        ": max_u32(IPV6_MTU_MIN, mtu + 20);",
+        ": max_u32(IPV6_MTU_MIN, mtu);",
+        "senders of IPv6 are told 20 bytes less",
+        "tests/prog/test_lb_nat.py",
+    ),
+    Mutant(
+        "nat-far-port",
+        "nat.h",
+        "m->dst_port, dst, &l4->far_port, l4);",
+        "m->dst_port, m->dst_port, &l4->far_port, l4);",
+        "the port that is called stays",
+        "tests/prog/test_lb_nat.py",
+    ),
+    Mutant(
+        "nat-reset",
+        "nat.h",
+        "service->flags & SERVICE_MAPPED && work->sign != TCP_RST",
+        "work->sign != TCP_RST",
+        "flows are taken up whose source nobody knows",
+        "tests/prog/test_lb_nat_flows.py",
+    ),
+    Mutant(
+        "nat-moved",
+        "nat.h",
+        "b->addr.lo == f->backend.lo &&",
+        "",
+        "a flow stays with what another backend's number was",
+        "tests/prog/test_lb_nat_flows.py",
+    ),
+    Mutant(
+        "nat-again",
+        "nat_flow.h",
+        "if (state == SESSION_BOTH_FIN && in && sign == TCP_SYN)",
+        "if (0)",
+        "a port is not used again before its time",
+        "tests/prog/test_lb_nat_flows.py",
+    ),
+    Mutant(
+        "nat-found",
+        "nat.h",
+        "work->call.choice.is_new &= !work->wish.found;",
+        "",
+        "one flow of two CPUs is counted twice",
+        "tests/prog/test_lb_nat_races.py",
+    ),
+    Mutant(
+        "flow-sweep-alive",
+        "nat_flow.h",
+        "seen == SESSION_ADDED || word_is_alive(seen, when) ||",
+        "seen == SESSION_ADDED ||",
+        "what lives is taken out",
+        "tests/prog/test_lb_nat_flows.py",
+    ),
+    Mutant(
+        "flow-error-target",
+        "flow_error.h",
+        "if (in->src.hi != w->p.dst.hi || in->src.lo != w->p.dst.lo)\n\t\treturn false;",
+        "",
+        "an error is for whomever",
+        "tests/prog/test_lb_nat_errors.py",
+    ),
+    Mutant(
+        "flow-error-alive",
+        "flow_error.h",
+        "if (!f || !word_is_alive(f->word, now()))",
+        "if (!f)",
+        "an error is for who had the port before",
+        "tests/prog/test_lb_nat_errors.py",
+    ),
+    Mutant(
+        "flow-error-ports",
+        "flow_error.h",
+        "w->q.new_port = dst_port;",
+        "w->q.new_port = w->q.old_port;",
+        "the quoted destination port stays",
+        "tests/prog/test_lb_nat_errors.py",
+    ),
+    Mutant(
+        "flow-error-redirect",
+        "error.h",
+        "if (called && icmp_classify(icmp->type, w->p.family) != ICMP_IS_ERROR)",
+        "if (0)",
+        "redirects go through",
+        "tests/prog/test_lb_nat_errors.py",
+    ),
+    Mutant(
+        "error-44-quote",
+        "quote.h",
+        "store_ends4(c, in, &w->mq, in->ttl) ||",
+        "",
+        "the quoted addresses stay",
+        "tests/prog/test_lb_nat_errors.py",
+    ),
+    Mutant(
+        "parts-note",
+        "nat.h",
+        "why == FORWARD_SERVICE ? PART_CALL : PART_REPLY,",
+        "PART_CALL,",
+        "other fragments of answers count as calls",
+        "tests/prog/test_lb_parts.py",
+    ),
+    Mutant(
+        "parts-mark",
+        "lb.h",
+        "\tif (frontend_find(t, &p->dst, 0, 0))\n\t\treturn slow_path_in_order(",
+        "\tif (!frontend_find(t, &p->dst, 0, 0))\n\t\treturn slow_path_in_order(",
+        "fragments are too large for a tunnel",
+        "tests/prog/test_lb_parts.py",
+    ),
+    Mutant(
+        "tunnel-uncut",
+        "tunnel.h",
+        "return p->may_fragment && has_slow_path(c, t->gw, p);",
+        "return false;",
+        "what may be cut is refused",
+        "tests/prog/test_lb_parts.py",
+    ),
 )
 
 _SLOTS = (
@@ -1820,8 +1967,181 @@ _TOLD_BY_IMPORT = (
 
 _IMPORT = tuple(replace(one, first="tests/prog/test_import.py") for one in _TOLD_BY_IMPORT)
 
+_TOLD_BY_MAGLEV = (
+    Mutant(
+        "ring-credit",
+        "maglev.h",
+        "m->credit -= b->largest_weight;",
+        "m->credit = 0;",
+        "what is left of a credit after a turn is lost",
+    ),
+    Mutant(
+        "ring-no-turn",
+        "maglev.h",
+        "ring_go_on(b, m->behind);",
+        "ring_go_on(b, member + 1);",
+        "of members that have no turn only the first one is passed over",
+    ),
+    Mutant(
+        "ring-round",
+        "maglev.h",
+        "b->member = b->behind = 0;",
+        "b->member = 0;",
+        "weights count in the first round alone",
+    ),
+    Mutant(
+        "ring-next",
+        "maglev.h",
+        "next < size ? next : next - size",
+        "next <= size ? next : next - size",
+        "a permutation leaves the ring",
+    ),
+    Mutant(
+        "ring-beyond",
+        "maglev.h",
+        "*at < size ? bpf_map_lookup_elem",
+        "size ? bpf_map_lookup_elem",
+        "a member writes behind its ring",
+    ),
+    Mutant(
+        "ring-overflow",
+        "maglev.h",
+        "if (b->first + b->size < b->first)",
+        "if (b->first == ~0U)",
+        "a ring goes on in front of all others",
+    ),
+    Mutant(
+        "ring-early",
+        "maglev.h",
+        "if (b->result || b->filled < b->size)",
+        "if (b->result)",
+        "a ring is in force before it is full",
+    ),
+)
+
+_MAGLEV = tuple(replace(one, first="tests/prog/test_maglev.py") for one in _TOLD_BY_MAGLEV)
+
+_CHECK = tuple(
+    replace(one, first="tests/prog/test_check.py")
+    for one in (
+        Mutant(
+            "check-free-backend",
+            "check.h",
+            "!b || b->state == BACKEND_FREE",
+            "!b",
+            "a check goes to whoever had a backend's number before",
+        ),
+        Mutant("check-mark-stays", "check.h", "skb->mark = 0;", "", "a tunnel is routed by a mark"),
+        Mutant(
+            "check-any-mark",
+            "check.h",
+            "(skb->mark & CHECK_MARK_MASK) != CHECK_MARK",
+            "!skb->mark",
+            "marks of others are taken for ours",
+        ),
+        Mutant(
+            "check-ports",
+            "check.h",
+            "ends.client_port = ports->src;",
+            "ends.client_port = ports->dst;",
+            "a check meets another queue than its flow would",
+        ),
+    )
+)
+
+_DECAP = tuple(
+    Mutant(name, file, old, new, breaks, first="tests/prog/test_decap.py")
+    for name, file, old, new, breaks in (
+        (
+            "decap-ecn",
+            "decap.h",
+            "outer == ECN_ECT_1 && inner == ECN_ECT_0 ? ECN_ECT_1 : inner",
+            "inner",
+            "ECT(1) outside is not told of (RFC 6040 4.2)",
+        ),
+        (
+            "decap-congested",
+            "decap.h",
+            "if (ecn == ECN_CE && (inner->tos & ECN_MASK) == ECN_NOT_ECT)",
+            "if (0)",
+            "who does not hear of congestion is told of it",
+        ),
+        (
+            "decap-any-source",
+            "decap.h",
+            ": !known ? DECAP_DROP_SOURCE",
+            ": 0 ? DECAP_DROP_SOURCE",
+            "anybody sends to VIPs through tunnels",
+        ),
+        (
+            "decap-disguised-source",
+            "decap.h",
+            "found && !is_disguised(&outer->src, outer->family)",
+            "found",
+            "IPv6 sources are taken for IPv4 ones",
+        ),
+        (
+            "decap-others-tunnels",
+            "decap.h",
+            "if (!served && !known)",
+            "if (0)",
+            "tunnels of others are counted",
+        ),
+        (
+            "decap-longer-than-tunnel",
+            "decap.h",
+            "pkt_l3_bytes(inner) > outer->payload_bytes",
+            "pkt_l3_bytes(inner) > outer->payload_bytes + 1",
+            "a byte behind the outer packet is the inner one's",
+        ),
+        (
+            "decap-fragment",
+            "decap.h",
+            "return outer->is_fragment ? DECAP_DROP_FRAGMENT : DECAP_DONE;",
+            "return DECAP_DONE;",
+            "pieces of outer packets are taken for whole ones",
+        ),
+        (
+            "decap-nested",
+            "decap.h",
+            "inner->proto == PROTO_IPV4 || inner->proto == PROTO_IPV6",
+            "inner->proto == PROTO_IPV4",
+            "IPv6 in a tunnel in a tunnel",
+        ),
+        (
+            "unwrap-family",
+            "ctx.h",
+            "to == FAMILY_INET6 ? 20 : -20",
+            "to == FAMILY_INET6 ? 20 : 20",
+            "from IPv6 to IPv4, too much goes",
+        ),
+        (
+            "unwrap-macs",
+            "ctx.h",
+            "return ctx_set_macs(c, macs, macs + ETH_ALEN);",
+            "return 0;",
+            "the frame's addresses are those of what was there before",
+        ),
+        (
+            "answer-of-others",
+            "../decap.bpf.c",
+            "if (!setup || !is_vip(&p.src, p.family))",
+            "if (!setup)",
+            "SYNs of the machine's own are changed",
+        ),
+        (
+            "answer-later-fragment",
+            "../decap.bpf.c",
+            "!pkt_has_l4_header(&p)",
+            "0",
+            "flags are read from the middle of a packet",
+        ),
+    )
+)
+
 MUTANTS = (
     *_ADDR,
+    *_DECAP,
     *_CSUM,
     *_ICMP,
     *_PARSE,
@@ -1838,10 +2158,13 @@ MUTANTS = (
     *_KNOWN,
     *_SESSIONS,
     *_FOUND,
+    *_NAT,
     *_SLOTS,
     *_SWEEP,
     *_TCP,
     *_STATIC,
     *_LOG,
     *_IMPORT,
+    *_MAGLEV,
+    *_CHECK,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from sixlane.bpf import SkBuff, XdpMd, possible_cpus
 from sixlane.datapath.capturing import Captured, CaptureReader, Rule, capturing
-from sixlane.datapath.loader import jiffies_per_second
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from tests import needs

@@ -13,9 +13,9 @@ from sixlane.datapath import layout
 from sixlane.datapath.generate import render
 from sixlane.datapath.objects import TYPES, UPLINK
 from tests import needs
+from tests.unit.datapath.test_layout import TABLES
 
 BPF = Path(__file__).parents[2] / "bpf"
-TABLES = {name for name, one in layout.MAPS.items() if one.inner} | {"generation"}
 
 CHANGED = {
     "a field of the tables": ("struct gateway {\n", "struct gateway {\n\t__u64 a;\n", TABLES),

@@ -155,7 +155,12 @@ def assert_all_is_given_back(world: World) -> None:
 
 def slots(world: World, which: SlotsIndex, records: Any, kind: Any) -> tuple[int, list[int]]:
     """How many slots there ever were, and those that are in the list of free ones."""
-    raw = world.datapath.maps()["free_slots"].lookup(int(which).to_bytes(4, "little"))
+    maps = world.datapath.maps()
+    raw = (
+        maps["flow_slots"].lookup(bytes(4))
+        if which == SlotsIndex.SLOTS_FLOWS
+        else maps["free_slots"].lookup(int(which).to_bytes(4, "little"))
+    )
     head = layout.Slots.from_buffer_copy(raw or b"")
     at, free = head.freed & 0xFFFFFFFF, list[int]()
     while at and len(free) <= head.fresh:

@@ -18,8 +18,8 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.layout import Lifetime, SessionProtocol, SlowMark
-from sixlane.datapath.loader import jiffies_per_second
 from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
 from sixlane.model import RangeList
 from sixlane.nat64.known import ranges_table

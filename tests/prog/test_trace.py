@@ -48,10 +48,17 @@ class Tracer:
 
     def __call__(self, flow: str = "", **given: str) -> dict[str, Any]:
         asked = {"flow": flow} if flow else {k: v for k, v in given.items() if k != "device"}
+        [answer] = self._ask([asked], given.get("device"))
+        return answer
+
+    def packets(self, *packets: bytes) -> list[dict[str, Any]]:
+        """Of several at once: programs are loaded for each question."""
+        return self._ask([{"packet": packet.hex()} for packet in packets], None)
+
+    def _ask(self, asked: list[dict[str, str]], device: str | None) -> list[dict[str, Any]]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self._datapath, "attachments", lambda: self._attached)
-            [answer] = tracing(self._datapath, [asked], given.get("device"))
-        return answer
+            return list(tracing(self._datapath, asked, device))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 from sixlane.bpf import LoadError, LogLevel, Object
 from sixlane.datapath import sizes
-from sixlane.datapath.objects import UPLINK, object_path
+from sixlane.datapath.objects import DECAP, UPLINK, object_path
 
 _LAST_LINES = 60
 
@@ -21,13 +21,14 @@ def main() -> None:
 
 def _steps() -> str:
     """What the verifier did before it refused."""
-    with Object.open(object_path(UPLINK)) as opened:
-        for program in opened.programs.values():
-            program.keep_log(LogLevel.BRANCHES)
-        try:
-            opened.load()
-        except LoadError as error:
-            return error.log
+    for name in (UPLINK, DECAP):
+        with Object.open(object_path(name)) as opened:
+            for program in opened.programs.values():
+                program.keep_log(LogLevel.BRANCHES)
+            try:
+                opened.load()
+            except LoadError as error:
+                return error.log
     return ""
 
 

@@ -167,6 +167,12 @@ class Map(Handle):
         self._refuse_per_cpu()
         return self._blocks()
 
+    def rows_per_cpu(self) -> Iterator[tuple[bytes, bytes]]:
+        """As `rows`: of each key the values of all possible CPUs, each padded to 8 bytes."""
+        if not self._per_cpu:
+            raise ValueError(f"{self._label} does not hold a value for each CPU")
+        return self._blocks()
+
     def items_per_cpu(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """All keys with their values on each possible CPU."""
         return ((key, self._split(slot)) for key, slot in self._items())

@@ -4,11 +4,12 @@
 from sixlane.datapath.attach import Attachment, Entry, Mode
 from sixlane.datapath.commit import Written
 from sixlane.datapath.counters import Counter, Counters, Kind
+from sixlane.datapath.digest import digest_of
 from sixlane.datapath.loader import Datapath
 from sixlane.datapath.pools import NO_ROOM, Placed, PoolEntry, PoolRange, Room, Stateful, Taken
 from sixlane.datapath.sessions import StaticBinding
 from sixlane.datapath.sweeps import NOTHING_SWEPT, Probe, Swept
-from sixlane.datapath.tables import EamRows, PrefixEntry, SlowPath, Table, Tables, digest_of
+from sixlane.datapath.tables import EamRows, PrefixEntry, SlowPath, Table, Tables
 
 __all__ = [
     "NOTHING_SWEPT",

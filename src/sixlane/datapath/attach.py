@@ -38,16 +38,23 @@ class Attachment:
         return "tc" if self.mode == "tcx" or self.mode == "clsact" else self.mode
 
 
-def attach(links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program) -> Mode:
-    """Puts the pipeline on a device that has none of ours.
+def automatic_entry(device_kind: str) -> Entry:
+    """XDP for NICs. A virtual device carries GSO packets and partial checksums: tc."""
+    return "tc" if device_kind else "xdp"
+
+
+def attach(
+    links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program, name: str = FILTER
+) -> Mode:
+    """Puts a pipeline on a device that has none of ours. `name`: of the filter, where it is one.
 
     ConfigError: another program is there. NotSupported: the driver has no native XDP.
     """
     device = link.get_by_index(ifindex)
     if entry == "tc" and not probe.has_tcx():
-        return _attach_filter(device, tc)
+        return _attach_filter(device, tc, name)
     if entry == "tc":
-        _refuse_foreign_filters(device)
+        _refuse_foreign_filters(device, name)
         _refuse_foreign_tcx(device)
     mode: Mode = "tcx" if entry == "tc" else entry
     program, kind = (tc, AttachType.TCX_INGRESS) if mode == "tcx" else (xdp, AttachType.XDP)
@@ -60,7 +67,7 @@ def attach(links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program) -
     return mode
 
 
-def attachments(links: Path) -> Iterator[Attachment]:
+def attachments(links: Path, filter_name: str = FILTER) -> Iterator[Attachment]:
     """What is attached, of pinned links and of filters in this network namespace."""
     devices = {found.ifindex: found.name for found in link.list_links()}
     for pin in sorted(links.iterdir()):
@@ -77,7 +84,7 @@ def attachments(links: Path) -> Iterator[Attachment]:
     if not probe.has_tcx():
         for ifindex, name in devices.items():
             for found in clsact.list_filters(ifindex) if clsact.has_qdisc(ifindex) else []:
-                if found.name == FILTER:
+                if found.name == filter_name:
                     yield Attachment(name, ifindex, "clsact", found.program_id or 0)
 
 
@@ -87,10 +94,12 @@ def _runs_on(ifindex: int, mode: str, program_id: int) -> bool:
     return program_id == xdp_program(ifindex)
 
 
-def replace(links: Path, attachment: Attachment, xdp: Program, tc: Program) -> None:
+def replace(
+    links: Path, attachment: Attachment, xdp: Program, tc: Program, name: str = FILTER
+) -> None:
     """Swaps the program of an attachment between two packets."""
     if attachment.mode == "clsact":
-        clsact.attach(attachment.ifindex, tc.fd, FILTER)
+        clsact.attach(attachment.ifindex, tc.fd, name)
         return
     with Link.from_pin(_pin(links, attachment)) as pinned:
         pinned.update(tc if attachment.mode == "tcx" else xdp)
@@ -110,20 +119,26 @@ def detach(links: Path, attachment: Attachment) -> None:
     Link.unpin(pin)
 
 
-End = Literal["near", "far"]
-"""Of the slow path's veth pair: ours, and the one in its namespace."""
+End = Literal["near", "far", "checks"]
+"""Devices of our own: of the slow path's veth pair the end here and the one in its namespace; and
+the one by which health checks leave, which is the only one whose program is behind it (egress)."""
 
 
 def attach_slow(links: Path, end: End, ifindex: int, program: Program) -> None:
-    """Puts a program on one end of the slow path, in that end's namespace, in place of what is
-    there."""
+    """Puts a program on a device of ours, in that end's namespace, in place of what is there."""
     if not probe.has_tcx():
-        clsact.attach(ifindex, program.fd, _slow_filter(end))
+        clsact.attach(ifindex, program.fd, _slow_filter(end), direction=_direction(end))
         return
     pin = _slow_pin(links, end)
     Link.unpin(pin)
-    with Link.create(program, ifindex, AttachType.TCX_INGRESS) as created:
+    kind = AttachType.TCX_EGRESS if end == "checks" else AttachType.TCX_INGRESS
+    with Link.create(program, ifindex, kind) as created:
         created.pin(pin)
+
+
+def detach_slow(links: Path, end: End) -> None:
+    """Forgets the program of a device that has gone, or goes."""
+    Link.unpin(_slow_pin(links, end))
 
 
 def maps_in_use(links: Path, namespace: str) -> dict[int, frozenset[int]]:
@@ -164,7 +179,7 @@ def replace_slow(links: Path, end: End, program: Program, namespace: str) -> boo
     for ifindex, found in _slow_filters(end, namespace):
         if found.program_id != program.info.id:
             with _at_end(end, namespace):
-                clsact.attach(ifindex, program.fd, found.name)
+                clsact.attach(ifindex, program.fd, found.name, direction=_direction(end))
             replaced = True
     return replaced
 
@@ -177,13 +192,17 @@ def _slow_filters(end: End, namespace: str) -> list[tuple[int, clsact.Filter]]:
         return [
             (device.ifindex, found)
             for device in link.list_links()
-            for found in clsact.list_filters(device.ifindex)
+            for found in clsact.list_filters(device.ifindex, _direction(end))
             if found.name == _slow_filter(end)
         ]
 
 
 def _at_end(end: End, namespace: str) -> AbstractContextManager[None]:
     return netns.inside(namespace if end == "far" else None)
+
+
+def _direction(end: End) -> clsact.Direction:
+    return "egress" if end == "checks" else "ingress"
 
 
 def _slow_filter(end: End) -> str:
@@ -198,18 +217,18 @@ def _pin(links: Path, attachment: Attachment) -> Path:
     return links / f"{attachment.mode}-{attachment.ifindex}"
 
 
-def _attach_filter(device: link.Link, tc: Program) -> Mode:
-    _refuse_foreign_filters(device)
+def _attach_filter(device: link.Link, tc: Program, name: str) -> Mode:
+    _refuse_foreign_filters(device, name)
     if not clsact.has_qdisc(device.ifindex):
         clsact.add_qdisc(device.ifindex)
-    clsact.attach(device.ifindex, tc.fd, FILTER)
+    clsact.attach(device.ifindex, tc.fd, name)
     return "clsact"
 
 
-def _refuse_foreign_filters(device: link.Link) -> None:
+def _refuse_foreign_filters(device: link.Link, name: str) -> None:
     filters = clsact.list_filters(device.ifindex) if clsact.has_qdisc(device.ifindex) else []
     for found in filters:
-        if found.name != FILTER:
+        if found.name != name:
             raise ConfigError(
                 f"device {device.name} has a tc filter of somebody else "
                 f"({found.kind} {found.name}, pref {found.preference})",

@@ -15,6 +15,7 @@ from sixlane.bpf import Map, MapType
 from sixlane.datapath import layout
 from sixlane.datapath.counters import clear_prefix
 from sixlane.datapath.layout import Limit
+from sixlane.datapath.services import NO_SERVICES, ServicesInForce, services_of
 from sixlane.datapath.tables import Tables
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 ZERO = bytes(4)
 SLOTS = 2
-_OUTER = ("gateways", "ranges", "eam4", "eam6", "sources")
+_SERVICES = ("frontends", "service_bits", "services")
+_OUTER = ("gateways", "ranges", "eam4", "eam6", "sources", *_SERVICES, "service_sources")
 
 _Place = tuple[str, int]
 """An outer map, and which of a slot's inner maps in it."""
@@ -91,6 +93,16 @@ def gateway_in_force(maps: Mapping[str, Map]) -> layout.Gateway | None:
         return layout.Gateway.from_buffer_copy(inner.lookup(ZERO) or b"")
 
 
+def services_in_force(maps: Mapping[str, Map]) -> ServicesInForce:
+    """Names and numbers, read from the kernel."""
+    slot = number_of(maps["generation"].lookup(ZERO)) % SLOTS
+    ids = [_inner_id(maps, slot, (name, 0)) for name in ("services", "frontends")]
+    if not all(ids):
+        return ServicesInForce()
+    with Map.from_id(ids[0]) as services, Map.from_id(ids[1]) as frontends:
+        return services_of(services, frontends)
+
+
 class _Maker:
     """Makes the inner maps of a generation, or takes them from the one in force."""
 
@@ -115,7 +127,7 @@ class _Maker:
             rows = tables.eam.build()
             inner["eam4", 0] = self._hash("eam4", rows.keys4.data, rows.values4.data)
             inner["eam6", 0] = self._hash("eam6", rows.keys6.data, rows.values6.data)
-        return inner | self._sources(tables, present)
+        return inner | self._sources(tables, present) | self._services(tables, present)
 
     def _sources(self, tables: Tables, present: layout.Gateway) -> dict[_Place, Map]:
         """Lists that are alike share a map. Where there is none, nobody is let in."""
@@ -143,6 +155,22 @@ class _Maker:
         return found.get(("sources", place)) or self._array(
             "sources", "", bytes(layout.SourceNode())
         )
+
+    def _services(self, tables: Tables, present: layout.Gateway) -> dict[_Place, Map]:
+        services = tables.services or NO_SERVICES
+        inner: dict[_Place, Map] = {}
+        if services.digest == present.services_digest:
+            inner |= self._carried(*((name, 0) for name in _SERVICES))
+        if services.sources_digest == present.service_sources_digest:
+            inner |= self._carried(("service_sources", 0))
+        if ("services", 0) not in inner:
+            rows = services.frontend_rows()
+            inner["frontends", 0] = self._hash("frontends", rows.keys, rows.values)
+            inner["service_bits", 0] = self._array("service_bits", "service_bits", rows.bits)
+            inner["services", 0] = self._array("services", "services", services.service_rows())
+        if ("service_sources", 0) not in inner:
+            inner["service_sources", 0] = self._hash("service_sources", *services.source_rows())
+        return inner
 
     def _carried(self, *places: _Place) -> dict[_Place, Map]:
         """What is in force at these places; nothing if it is not there whole."""

@@ -13,12 +13,12 @@ from pathlib import Path
 from sixlane.bpf import Object
 from sixlane.bpf.btf import Array, Btf, Enum, Int, MapDefinition, Section, Struct, Type, Typedef
 from sixlane.bpf.btf import Variable as BtfVariable
-from sixlane.datapath.objects import TYPES, UPLINK, object_path
+from sixlane.datapath.objects import DECAP, TYPES, UPLINK, object_path
 
 LAYOUT = Path(__file__).with_name("layout.py")
 
 HEAD = '''# SPDX-License-Identifier: Apache-2.0
-"""Generated from bpf/sixlane/types.h and the maps of uplink.bpf.c by sixlane.datapath.generate.
+"""Generated from bpf/sixlane/types.h and the maps of the objects by sixlane.datapath.generate.
 
 Do not edit: change the C, run `make generate`. Big-endian fields are those of type __be* in C.
 """
@@ -59,13 +59,16 @@ def main() -> None:
 
 
 def render(types: Btf, uplink: Path) -> str:
-    """The text of layout.py, before formatting."""
+    """The text of layout.py, before formatting; the other objects are beside `uplink`."""
+    decap = uplink.with_name(DECAP)
     body = "\n".join(
         [
             *(_enum(found) for found in types if isinstance(found, Enum)),
             *(_struct(types, found) for found in _in_order(types)),
-            *_maps(Btf.from_file(uplink)),
-            *_digests(types, Btf.from_file(uplink)),
+            *_maps("MAPS", Btf.from_file(uplink)),
+            *_digests("DIGESTS", types, Btf.from_file(uplink)),
+            *_maps("DECAP_MAPS", Btf.from_file(decap)),
+            *_digests("DECAP_DIGESTS", types, Btf.from_file(decap)),
             *_config(uplink),
         ]
     )
@@ -146,9 +149,9 @@ def _annotation(types: Btf, type: Type) -> str:
             return "int"
 
 
-def _maps(uplink: Btf) -> Iterator[str]:
-    yield "MAPS = {"
-    for name, definition in uplink.maps().items():
+def _maps(title: str, btf: Btf) -> Iterator[str]:
+    yield f"{title} = {{"
+    for name, definition in btf.maps().items():
         yield f'    "{name}": {_map(definition)},'
     yield "}\n"
 
@@ -169,6 +172,10 @@ _INNER: dict[str, tuple[str, ...]] = {
     "sources": ("source_node",),
     "eam4": ("eam4_key", "eam"),
     "eam6": ("eam6_key", "eam"),
+    "frontends": ("frontend_key", "frontend"),
+    "service_bits": (),
+    "services": ("service",),
+    "service_sources": ("service_source_key",),
 }
 # The records of a ring buffer, of which BTF says nothing.
 _RECORDS = {"events": ("drop_event",), "captures": ("capture",)}
@@ -176,9 +183,12 @@ _RECORDS = {"events": ("drop_event",), "captures": ("capture",)}
 _NUMBERS = {
     "counters": ("reason",),
     "prefix_counters": ("direction", "protocol", "reason"),
+    "frontend_drops": ("reason",),
     "buckets": ("bucket_index",),
     "events": ("reason",),
     "captures": ("reason",),
+    "vips": ("vip_flag",),
+    "decap_counters": ("decap_reason",),
 }
 _TOGETHER = (
     ("generation", *_INNER),
@@ -190,18 +200,21 @@ _TOGETHER = (
         *("free_slots", "sweepings", "fragments", "syns", "pairs", "pair_tags"),
         *("static_works", "imports"),
     ),
+    (  # ids of services and backends
+        *("backends", "rings", "service_rings", "ring_members", "ring_taken"),
+        *("flow_cache", "frontend_stats", "backend_stats"),
+        *("nat_flows", "flows_in", "flows_back", "flow_secrets", "flow_slots", "flow_sweeps"),
+    ),
 )
 
 
-def _digests(types: Btf, uplink: Btf) -> Iterator[str]:
+def _digests(title: str, types: Btf, btf: Btf) -> Iterator[str]:
     """Names for the maps' layouts: what differs in anything must not be adopted."""
-    maps = uplink.maps()
+    maps = btf.maps()
     together = {name: group for group in _TOGETHER for name in group}
-    yield "DIGESTS = {"
+    yield f"{title} = {{"
     for name in maps:
-        described = [
-            _described(types, uplink, maps[member]) for member in together.get(name, (name,))
-        ]
+        described = [_described(types, btf, maps[member]) for member in together.get(name, (name,))]
         if name in _TOGETHER[0]:
             # Their words are made of flags and limits. A change of those costs no more than tables
             # that are written anew.
@@ -213,7 +226,7 @@ def _digests(types: Btf, uplink: Btf) -> Iterator[str]:
     yield '"""Of the layout of a map. Maps with the same digest are adopted together or not."""\n'
 
 
-def _described(types: Btf, uplink: Btf, map: MapDefinition) -> str:
+def _described(types: Btf, btf: Btf, map: MapDefinition) -> str:
     if map.inner and map.name not in _INNER:
         raise SystemExit(f"{map.name}: _INNER in generate.py does not say what is in it")
     inside = [types.find(Struct, name) for name in (_INNER | _RECORDS).get(map.name, ())]
@@ -221,7 +234,7 @@ def _described(types: Btf, uplink: Btf, map: MapDefinition) -> str:
         [
             map.name,
             _map(map),
-            *(_layout(uplink, type) for type in (map.key, map.value) if type),
+            *(_layout(btf, type) for type in (map.key, map.value) if type),
             *(_layout(types, type) for type in inside),
             *(_layout(types, types.find(Enum, name)) for name in _NUMBERS.get(map.name, ())),
         ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated from bpf/sixlane/types.h and the maps of uplink.bpf.c by sixlane.datapath.generate.
+"""Generated from bpf/sixlane/types.h and the maps of the objects by sixlane.datapath.generate.
 
 Do not edit: change the C, run `make generate`. Big-endian fields are those of type __be* in C.
 """
@@ -55,6 +55,11 @@ class Limit(IntEnum):
     SYN_WAYS = 8
     SYN_HEAD_BYTES = 104
     SESSION_RING_BYTES = 4194304
+    FLOW_CELLS = 8
+    FLOW_HASH_WORDS = 10
+    SERVICE_NAME_BYTES = 64
+    RING_MEMBERS_MAX = 1024
+    RING_SIZE_MAX = 131072
 
 
 class PrefixFlag(IntEnum):
@@ -64,6 +69,7 @@ class PrefixFlag(IntEnum):
 
 class SlowMark(IntEnum):
     SLOW_IN_ORDER = 1
+    SLOW_CALLED = 2
 
 
 class GatewayFlag(IntEnum):
@@ -80,6 +86,8 @@ class GatewayFlag(IntEnum):
     GATEWAY_NO_SYN_46 = 1024
     GATEWAY_LOG_BLOCKS = 2048
     GATEWAY_LOG_SESSIONS = 4096
+    GATEWAY_SERVICES = 8192
+    GATEWAY_NAT = 16384
 
 
 class RangeWord(IntEnum):
@@ -118,54 +126,61 @@ class Reason(IntEnum):
     FORWARD_HAIRPIN = 3
     FORWARD_NATIVE = 4
     FORWARD_SLOW_PATH = 5
-    PASS_NOT_CONFIGURED = 6
-    PASS_NOT_IP = 7
-    PASS_OTHER_HOST = 8
-    PASS_NOT_OURS = 9
-    PASS_NATIVE = 10
-    DROP_TRUNCATED = 11
-    DROP_MALFORMED = 12
-    DROP_BAD_HEADER_CHECKSUM = 13
-    DROP_PROTOCOL = 14
-    DROP_EXTENSION_HEADERS = 15
-    DROP_SOURCE_ROUTE = 16
-    DROP_ICMP_FRAGMENT = 17
-    DROP_ICMP_TYPE = 18
-    DROP_ICMP_NESTED = 19
-    DROP_ILLEGAL_SOURCE = 20
-    DROP_NOT_GLOBAL = 21
-    DROP_SOURCE_NOT_ALLOWED = 22
-    DROP_SOURCE_NOT_MAPPABLE = 23
-    DROP_DESTINATION_NOT_MAPPABLE = 24
-    DROP_TTL_EXPIRED = 25
-    DROP_UDP_ZERO_CHECKSUM = 26
-    DROP_NO_ROUTE = 27
-    DROP_BLACKHOLE = 28
-    DROP_FORWARDING_OFF = 29
-    DROP_TOO_BIG = 30
-    DROP_NO_SLOW_PATH = 31
-    DROP_RESIZE_FAILED = 32
-    DROP_FROM_POOL6 = 33
-    DROP_NO_SESSION_PROTOCOL = 34
-    DROP_NO_BINDING = 35
-    DROP_NO_SESSION = 36
-    DROP_FILTERED = 37
-    DROP_NO_PORT = 38
-    DROP_TOO_MANY_SESSIONS = 39
-    DROP_TABLE_FULL = 40
-    DROP_SYN_STORED = 41
-    DROP_SYN_REPEATED = 42
-    DROP_SYN_STORE_FULL = 43
-    ICMP_ERROR_SENT = 44
-    ICMP_ERROR_LIMITED = 45
-    ICMP_ERROR_FAILED = 46
-    SYN_EXPIRED = 47
-    SESSION_LOG_LOST = 48
-    EVENT_LIMITED = 49
-    EVENT_LOST = 50
-    CAPTURE_LIMITED = 51
-    CAPTURE_LOST = 52
-    REASON_COUNT = 53
+    FORWARD_SERVICE = 6
+    FORWARD_REPLY = 7
+    FORWARD_CHECK = 8
+    ECHO_ANSWERED = 9
+    PASS_NOT_CONFIGURED = 10
+    PASS_NOT_IP = 11
+    PASS_OTHER_HOST = 12
+    PASS_NOT_OURS = 13
+    PASS_NATIVE = 14
+    DROP_TRUNCATED = 15
+    DROP_MALFORMED = 16
+    DROP_BAD_HEADER_CHECKSUM = 17
+    DROP_PROTOCOL = 18
+    DROP_EXTENSION_HEADERS = 19
+    DROP_SOURCE_ROUTE = 20
+    DROP_ICMP_FRAGMENT = 21
+    DROP_ICMP_TYPE = 22
+    DROP_ICMP_NESTED = 23
+    DROP_ILLEGAL_SOURCE = 24
+    DROP_NOT_GLOBAL = 25
+    DROP_SOURCE_NOT_ALLOWED = 26
+    DROP_SOURCE_NOT_MAPPABLE = 27
+    DROP_DESTINATION_NOT_MAPPABLE = 28
+    DROP_TTL_EXPIRED = 29
+    DROP_UDP_ZERO_CHECKSUM = 30
+    DROP_NO_ROUTE = 31
+    DROP_BLACKHOLE = 32
+    DROP_FORWARDING_OFF = 33
+    DROP_TOO_BIG = 34
+    DROP_NO_SLOW_PATH = 35
+    DROP_RESIZE_FAILED = 36
+    DROP_FROM_POOL6 = 37
+    DROP_NO_SESSION_PROTOCOL = 38
+    DROP_NO_BINDING = 39
+    DROP_NO_SESSION = 40
+    DROP_FILTERED = 41
+    DROP_NO_PORT = 42
+    DROP_TOO_MANY_SESSIONS = 43
+    DROP_TABLE_FULL = 44
+    DROP_SYN_STORED = 45
+    DROP_SYN_REPEATED = 46
+    DROP_SYN_STORE_FULL = 47
+    DROP_NO_FRONTEND = 48
+    DROP_NO_BACKEND = 49
+    DROP_NO_FLOW = 50
+    ICMP_ERROR_SENT = 51
+    ICMP_ERROR_LIMITED = 52
+    ICMP_ERROR_FAILED = 53
+    SYN_EXPIRED = 54
+    SESSION_LOG_LOST = 55
+    EVENT_LIMITED = 56
+    EVENT_LOST = 57
+    CAPTURE_LIMITED = 58
+    CAPTURE_LOST = 59
+    REASON_COUNT = 60
 
 
 class BucketIndex(IntEnum):
@@ -263,6 +278,7 @@ class SlotsIndex(IntEnum):
     SLOTS_SESSIONS = 0
     SLOTS_BINDINGS = 1
     SLOTS_COUNT = 2
+    SLOTS_FLOWS = 2
 
 
 class FragmentKind(IntEnum):
@@ -276,6 +292,82 @@ class SessionEventKind(IntEnum):
     SESSION_EVENT_BLOCK_BACK = 2
     SESSION_EVENT_MADE = 3
     SESSION_EVENT_ENDED = 4
+
+
+class FlowState(IntEnum):
+    FLOW_FREE = 0
+    FLOW_NEW = 1
+    FLOW_TCP = 2
+    FLOW_UDP = 3
+    FLOW_CLOSING = 4
+    FLOW_CLIENT = 5
+    FLOW_STATES = 8
+
+
+class FrontendFlag(IntEnum):
+    FRONTEND_LOCAL = 1
+    FRONTEND_POOL = 2
+
+
+class ServiceFlag(IntEnum):
+    SERVICE_NAT = 1
+    SERVICE_MAPPED = 2
+    SERVICE_AFFINITY = 4
+    SERVICE_RESTRICTED = 8
+
+
+class BackendState(IntEnum):
+    BACKEND_FREE = 0
+    BACKEND_ACTIVE = 1
+    BACKEND_TERMINATING = 2
+    BACKEND_MAINTENANCE = 3
+    BACKEND_QUARANTINED = 4
+
+
+class FlowCell(IntEnum):
+    FLOW_STATE_MASK = 15
+    FLOW_TICK_SHIFT = 4
+    FLOW_TICK_MASK = 4095
+    FLOW_BACKEND_SHIFT = 16
+    FLOW_BACKEND_MASK = 1048575
+    FLOW_TAG_SHIFT = 36
+    FLOW_TAG_MASK = 268435455
+    FLOW_TICK_JIFFIES_SHIFT = 10
+
+
+class PartKind(IntEnum):
+    PART_TUNNEL = 0
+    PART_CALL = 1
+    PART_REPLY = 2
+
+
+class CheckMark(IntEnum):
+    CHECK_MARK = 1364197376
+    CHECK_MARK_MASK = 4293918720
+
+
+class RingResult(IntEnum):
+    RING_UNFINISHED = 0
+    RING_BUILT = 1
+    RING_REFUSED = 2
+
+
+class DecapReason(IntEnum):
+    DECAP_DONE = 0
+    DECAP_PASS_NOT_SERVED = 1
+    DECAP_DROP_SOURCE = 2
+    DECAP_DROP_TRUNCATED = 3
+    DECAP_DROP_MALFORMED = 4
+    DECAP_DROP_CHECKSUM = 5
+    DECAP_DROP_FRAGMENT = 6
+    DECAP_DROP_NESTED = 7
+    DECAP_DROP_CONGESTED = 8
+    DECAP_DROP_RESIZE_FAILED = 9
+    DECAP_REASONS = 10
+
+
+class VipFlag(IntEnum):
+    VIP_ADDED = 1
 
 
 class Range4(ctypes.Structure):
@@ -372,6 +464,18 @@ class PoolRange(ctypes.Structure):
 assert ctypes.sizeof(PoolRange) == 12
 
 
+class TunnelSource(ctypes.Structure):
+    _fields_ = (
+        ("addr", Addr),
+        ("host_mask", Addr),
+    )
+    addr: Addr
+    host_mask: Addr
+
+
+assert ctypes.sizeof(TunnelSource) == 32
+
+
 class Prefix(ctypes.Structure):
     _fields_ = (
         ("addr", Addr),
@@ -431,6 +535,14 @@ class Gateway(ctypes.Structure):
         ("client_bits", ctypes.c_uint32),
         ("pools", Pool * 16),
         ("pool_ranges", PoolRange * 32),
+        ("services_digest", ctypes.c_uint64),
+        ("service_sources_digest", ctypes.c_uint64),
+        ("service_bits_mask", ctypes.c_uint32),
+        ("flow_ticks", ctypes.c_uint32 * 8),
+        ("flow_words", ctypes.c_uint32 * 10),
+        ("services_pad", ctypes.c_uint32),
+        ("tunnel4", TunnelSource),
+        ("tunnel6", TunnelSource),
         ("macs", ctypes.c_uint64 * 16),
         ("prefixes", Prefix * 64),
         ("names", Label * 64),
@@ -464,12 +576,20 @@ class Gateway(ctypes.Structure):
     client_bits: int
     pools: "ctypes.Array[Pool]"
     pool_ranges: "ctypes.Array[PoolRange]"
+    services_digest: int
+    service_sources_digest: int
+    service_bits_mask: int
+    flow_ticks: "ctypes.Array[ctypes.c_uint32]"
+    flow_words: "ctypes.Array[ctypes.c_uint32]"
+    services_pad: int
+    tunnel4: TunnelSource
+    tunnel6: TunnelSource
     macs: "ctypes.Array[ctypes.c_uint64]"
     prefixes: "ctypes.Array[Prefix]"
     names: "ctypes.Array[Label]"
 
 
-assert ctypes.sizeof(Gateway) == 7184
+assert ctypes.sizeof(Gateway) == 7344
 
 
 class RangeBlock(ctypes.Structure):
@@ -553,11 +673,11 @@ assert ctypes.sizeof(Counter) == 16
 
 
 class PrefixCounter(ctypes.Structure):
-    _fields_ = (("reasons", Counter * 53),)
+    _fields_ = (("reasons", Counter * 60),)
     reasons: "ctypes.Array[Counter]"
 
 
-assert ctypes.sizeof(PrefixCounter) == 848
+assert ctypes.sizeof(PrefixCounter) == 960
 
 
 class PastReason(ctypes.Structure):
@@ -753,7 +873,9 @@ class Visit(ctypes.Structure):
         ("hop_dst", Addr),
         ("hop", Hop),
         ("flow_count", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("service", ctypes.c_uint32),
+        ("backend", ctypes.c_uint32),
+        ("is_new", ctypes.c_uint32),
         ("flows", VisitFlow * 2),
     )
     reasons: "ctypes.Array[ctypes.c_uint32]"
@@ -767,11 +889,13 @@ class Visit(ctypes.Structure):
     hop_dst: Addr
     hop: Hop
     flow_count: int
-    pad: int
+    service: int
+    backend: int
+    is_new: int
     flows: "ctypes.Array[VisitFlow]"
 
 
-assert ctypes.sizeof(Visit) == 352
+assert ctypes.sizeof(Visit) == 360
 
 
 class DropEvent(ctypes.Structure):
@@ -1021,11 +1145,11 @@ assert ctypes.sizeof(IndexSet) == 64
 
 
 class IndexSecret(ctypes.Structure):
-    _fields_ = (("words", ctypes.c_uint32 * 8),)
+    _fields_ = (("words", ctypes.c_uint32 * 10),)
     words: "ctypes.Array[ctypes.c_uint32]"
 
 
-assert ctypes.sizeof(IndexSecret) == 32
+assert ctypes.sizeof(IndexSecret) == 40
 
 
 class Session(ctypes.Structure):
@@ -1318,6 +1442,358 @@ class SynSweep(ctypes.Structure):
 assert ctypes.sizeof(SynSweep) == 144
 
 
+class FrontendKey(ctypes.Structure):
+    _fields_ = (
+        ("addr", Addr),
+        ("port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 5),
+    )
+    addr: Addr
+    port: int
+    protocol: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(FrontendKey) == 24
+
+
+class Frontend(ctypes.Structure):
+    _fields_ = (
+        ("service", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("service_flags", ctypes.c_uint32),
+    )
+    service: int
+    id: int
+    flags: int
+    service_flags: int
+
+
+assert ctypes.sizeof(Frontend) == 16
+
+
+class Service(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint32),
+        ("affinity_ticks", ctypes.c_uint32),
+        ("max_segment_bytes", ctypes.c_uint16),
+        ("prefix", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
+        ("pool4_count", ctypes.c_uint32),
+        ("pool6_count", ctypes.c_uint32),
+        ("pad2", ctypes.c_uint32),
+        ("pool4", Addr),
+        ("pool6", Addr),
+        ("pad3", ctypes.c_uint64),
+        ("name", ctypes.c_uint8 * 64),
+    )
+    flags: int
+    affinity_ticks: int
+    max_segment_bytes: int
+    prefix: int
+    pad: int
+    pool4_count: int
+    pool6_count: int
+    pad2: int
+    pool4: Addr
+    pool6: Addr
+    pad3: int
+    name: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Service) == 128
+
+
+class ServiceSourceKey(ctypes.Structure):
+    _fields_ = (
+        ("bits", ctypes.c_uint32),
+        ("service", ctypes.c_uint32.__ctype_be__),
+        ("addr", Addr),
+    )
+    bits: int
+    service: int
+    addr: Addr
+
+
+assert ctypes.sizeof(ServiceSourceKey) == 24
+
+
+class Backend(ctypes.Structure):
+    _fields_ = (
+        ("addr", Addr),
+        ("service", ctypes.c_uint32),
+        ("port", ctypes.c_uint16.__ctype_be__),
+        ("state", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
+        ("pad2", ctypes.c_uint64),
+    )
+    addr: Addr
+    service: int
+    port: int
+    state: int
+    pad: int
+    pad2: int
+
+
+assert ctypes.sizeof(Backend) == 32
+
+
+class ServiceRing(ctypes.Structure):
+    _fields_ = (
+        ("place", ctypes.c_uint64),
+        ("digest", ctypes.c_uint64),
+    )
+    place: int
+    digest: int
+
+
+assert ctypes.sizeof(ServiceRing) == 16
+
+
+class FlowSet(ctypes.Structure):
+    _fields_ = (("cells", ctypes.c_uint64 * 8),)
+    cells: "ctypes.Array[ctypes.c_uint64]"
+
+
+assert ctypes.sizeof(FlowSet) == 64
+
+
+class FrontendCounter(ctypes.Structure):
+    _fields_ = (
+        ("forwarded", Counter),
+        ("dropped", Counter),
+        ("flows", ctypes.c_uint64),
+    )
+    forwarded: Counter
+    dropped: Counter
+    flows: int
+
+
+assert ctypes.sizeof(FrontendCounter) == 40
+
+
+class BackendCounter(ctypes.Structure):
+    _fields_ = (
+        ("forwarded", Counter),
+        ("flows", ctypes.c_uint64),
+    )
+    forwarded: Counter
+    flows: int
+
+
+assert ctypes.sizeof(BackendCounter) == 24
+
+
+class FrontendDrop(ctypes.Structure):
+    _fields_ = (
+        ("frontend", ctypes.c_uint32),
+        ("reason", ctypes.c_uint32),
+    )
+    frontend: int
+    reason: int
+
+
+assert ctypes.sizeof(FrontendDrop) == 8
+
+
+class FlowInKey(ctypes.Structure):
+    _fields_ = (
+        ("client", Addr),
+        ("frontend", ctypes.c_uint32),
+        ("client_port", ctypes.c_uint16.__ctype_be__),
+        ("pad", ctypes.c_uint16),
+    )
+    client: Addr
+    frontend: int
+    client_port: int
+    pad: int
+
+
+assert ctypes.sizeof(FlowInKey) == 24
+
+
+class FlowBackKey(ctypes.Structure):
+    _fields_ = (
+        ("backend", Addr),
+        ("source", Addr),
+        ("backend_port", ctypes.c_uint16.__ctype_be__),
+        ("source_port", ctypes.c_uint16.__ctype_be__),
+        ("protocol", ctypes.c_uint32),
+    )
+    backend: Addr
+    source: Addr
+    backend_port: int
+    source_port: int
+    protocol: int
+
+
+assert ctypes.sizeof(FlowBackKey) == 40
+
+
+class NatFlow(ctypes.Structure):
+    _fields_ = (
+        ("word", ctypes.c_uint64),
+        ("client", Addr),
+        ("source", Addr),
+        ("backend", Addr),
+        ("called", Addr),
+        ("client_port", ctypes.c_uint16.__ctype_be__),
+        ("source_port", ctypes.c_uint16.__ctype_be__),
+        ("backend_port", ctypes.c_uint16.__ctype_be__),
+        ("called_port", ctypes.c_uint16.__ctype_be__),
+        ("service", ctypes.c_uint32),
+        ("frontend", ctypes.c_uint32),
+        ("backend_id", ctypes.c_uint32),
+        ("serial", ctypes.c_uint32),
+        ("next", ctypes.c_uint32),
+        ("protocol", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 3),
+        ("pad2", ctypes.c_uint64 * 3),
+    )
+    word: int
+    client: Addr
+    source: Addr
+    backend: Addr
+    called: Addr
+    client_port: int
+    source_port: int
+    backend_port: int
+    called_port: int
+    service: int
+    frontend: int
+    backend_id: int
+    serial: int
+    next: int
+    protocol: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+    pad2: "ctypes.Array[ctypes.c_uint64]"
+
+
+assert ctypes.sizeof(NatFlow) == 128
+
+
+class Part(ctypes.Structure):
+    _fields_ = (
+        ("new_src", Addr),
+        ("new_dst", Addr),
+        ("flow", ctypes.c_uint64),
+        ("until_jiffies", ctypes.c_uint64),
+        ("frontend", ctypes.c_uint32),
+        ("backend", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    new_src: Addr
+    new_dst: Addr
+    flow: int
+    until_jiffies: int
+    frontend: int
+    backend: int
+    kind: int
+    pad: int
+
+
+assert ctypes.sizeof(Part) == 64
+
+
+class RingMember(ctypes.Structure):
+    _fields_ = (
+        ("credit", ctypes.c_uint64),
+        ("at", ctypes.c_uint32),
+        ("skip", ctypes.c_uint32),
+        ("weight", ctypes.c_uint32),
+        ("backend", ctypes.c_uint32),
+        ("behind", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    credit: int
+    at: int
+    skip: int
+    weight: int
+    backend: int
+    behind: int
+    pad: int
+
+
+assert ctypes.sizeof(RingMember) == 32
+
+
+class RingBuild(ctypes.Structure):
+    _fields_ = (
+        ("service", ctypes.c_uint32),
+        ("first", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("members", ctypes.c_uint32),
+        ("largest_weight", ctypes.c_uint32),
+        ("steps", ctypes.c_uint32),
+        ("publish", ctypes.c_uint32),
+        ("result", ctypes.c_uint32),
+        ("cleared", ctypes.c_uint32),
+        ("filled", ctypes.c_uint32),
+        ("member", ctypes.c_uint32),
+        ("behind", ctypes.c_uint32),
+        ("digest", ctypes.c_uint64),
+        ("replaced", ctypes.c_uint64),
+    )
+    service: int
+    first: int
+    size: int
+    members: int
+    largest_weight: int
+    steps: int
+    publish: int
+    result: int
+    cleared: int
+    filled: int
+    member: int
+    behind: int
+    digest: int
+    replaced: int
+
+
+assert ctypes.sizeof(RingBuild) == 64
+
+
+class TunnelSourceKey(ctypes.Structure):
+    _fields_ = (
+        ("bits", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("addr", Addr),
+    )
+    bits: int
+    pad: int
+    addr: Addr
+
+
+assert ctypes.sizeof(TunnelSourceKey) == 24
+
+
+class DecapSetup(ctypes.Structure):
+    _fields_ = (
+        ("namespace", ctypes.c_uint64),
+        ("ifindex", ctypes.c_uint32),
+        ("max_segment4_bytes", ctypes.c_uint16),
+        ("max_segment6_bytes", ctypes.c_uint16),
+        ("rp_filter", ctypes.c_uint8),
+        ("arp_ignore", ctypes.c_uint8),
+        ("arp_announce", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 5),
+    )
+    namespace: int
+    ifindex: int
+    max_segment4_bytes: int
+    max_segment6_bytes: int
+    rp_filter: int
+    arp_ignore: int
+    arp_announce: int
+    pad: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(DecapSetup) == 24
+
+
 MAPS = {
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "sources": MapLayout(12, 4, 4, 128, 0, MapLayout(2, 4, 80, 1, 4096)),
@@ -1325,16 +1801,22 @@ MAPS = {
     "eam6": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 24, 1, 0)),
     "sessions": MapLayout(2, 4, 64, 1, 1024),
     "bindings": MapLayout(2, 4, 48, 1, 1024),
+    "nat_flows": MapLayout(2, 4, 128, 1, 1024),
     "syns": MapLayout(2, 4, 128, 1, 1024),
     "binding_works": MapLayout(6, 4, 96, 1, 0),
     "clients": MapLayout(1, 16, 32, 1, 0),
     "sweepings": MapLayout(2, 4, 32, 1, 0),
     "free_slots": MapLayout(2, 4, 24, 2, 0),
-    "stateful_works": MapLayout(6, 4, 304, 1, 0),
+    "stateful_works": MapLayout(6, 4, 296, 1, 0),
+    "flow_slots": MapLayout(2, 4, 24, 1, 0),
+    "flow_sweeps": MapLayout(2, 4, 32, 1, 0),
+    "frontend_stats": MapLayout(6, 4, 40, 1, 0),
+    "frontend_drops": MapLayout(5, 8, 16, 65536, 1),
+    "parts": MapLayout(9, 40, 64, 4096, 0),
     "generation": MapLayout(2, 4, 4, 1, 0),
-    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 7184, 1, 0)),
-    "counters": MapLayout(6, 4, 16, 53, 0),
-    "prefix_counters": MapLayout(6, 4, 848, 520, 0),
+    "gateways": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 7344, 1, 0)),
+    "counters": MapLayout(6, 4, 16, 60, 0),
+    "prefix_counters": MapLayout(6, 4, 960, 520, 0),
     "past_counters": MapLayout(1, 8, 16, 4096, 1),
     "past_prefixes": MapLayout(1, 20, 16, 4096, 1),
     "buckets": MapLayout(6, 4, 16, 3, 0),
@@ -1348,7 +1830,7 @@ MAPS = {
     "next_hop_epoch": MapLayout(2, 4, 4, 1, 0),
     "sessions6": MapLayout(2, 4, 64, 1, 1024),
     "sessions4": MapLayout(2, 4, 64, 1, 1024),
-    "index_secrets": MapLayout(2, 4, 32, 1, 0),
+    "index_secrets": MapLayout(2, 4, 40, 1, 0),
     "filters4": MapLayout(1, 12, 4, 1, 0),
     "bindings6": MapLayout(2, 4, 64, 1, 1024),
     "ports4": MapLayout(2, 4, 4, 1, 1024),
@@ -1356,64 +1838,117 @@ MAPS = {
     "blocks4": MapLayout(2, 4, 4, 1, 0),
     "fragments": MapLayout(9, 40, 48, 1, 0),
     "clock_offset": MapLayout(2, 4, 8, 1, 0),
-    "visits": MapLayout(6, 4, 352, 1, 0),
+    "visits": MapLayout(6, 4, 360, 1, 0),
     "capture_rules": MapLayout(2, 4, 24, 1, 0),
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
+    "frontends": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 16, 1, 0)),
+    "service_bits": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 8, 1, 4096)),
+    "services": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 128, 1, 4096)),
+    "service_sources": MapLayout(12, 4, 4, 2, 0, MapLayout(11, 24, 4, 1, 1)),
+    "backends": MapLayout(2, 4, 32, 1, 1024),
+    "flows_in": MapLayout(2, 4, 64, 1, 1024),
+    "flows_back": MapLayout(2, 4, 64, 1, 1024),
+    "flow_secrets": MapLayout(2, 4, 40, 1, 0),
+    "rings": MapLayout(2, 4, 4, 1, 1024),
+    "service_rings": MapLayout(2, 4, 16, 1, 1024),
+    "flow_cache": MapLayout(2, 4, 64, 1, 1024),
+    "backend_stats": MapLayout(6, 4, 24, 1, 0),
+    "ring_members": MapLayout(2, 4, 32, 1024, 1024),
+    "ring_taken": MapLayout(2, 4, 8, 2048, 0),
     "fib_works": MapLayout(6, 4, 128, 1, 0),
+    "service_works": MapLayout(6, 4, 480, 1, 0),
+    "error_works": MapLayout(6, 4, 1720, 1, 0),
     "static_works": MapLayout(2, 4, 96, 1, 0),
     "imports": MapLayout(2, 4, 40, 4096, 1024),
-    "error_works": MapLayout(6, 4, 1656, 1, 0),
     "udp_sum_works": MapLayout(6, 4, 256, 1, 0),
 }
 
 DIGESTS = {
-    "ranges": "baf7415e",
-    "sources": "baf7415e",
-    "eam4": "baf7415e",
-    "eam6": "baf7415e",
-    "sessions": "4b978730",
-    "bindings": "4b978730",
-    "syns": "4b978730",
+    "ranges": "cefa325e",
+    "sources": "cefa325e",
+    "eam4": "cefa325e",
+    "eam6": "cefa325e",
+    "sessions": "a6146298",
+    "bindings": "a6146298",
+    "nat_flows": "8eafc1be",
+    "syns": "a6146298",
     "binding_works": "625b3e30",
-    "clients": "4b978730",
-    "sweepings": "4b978730",
-    "free_slots": "4b978730",
-    "stateful_works": "c7531a46",
-    "generation": "baf7415e",
-    "gateways": "baf7415e",
-    "counters": "8bac4da5",
-    "prefix_counters": "548b67ad",
-    "past_counters": "8bac4da5",
-    "past_prefixes": "548b67ad",
+    "clients": "a6146298",
+    "sweepings": "a6146298",
+    "free_slots": "a6146298",
+    "stateful_works": "2ac10e75",
+    "flow_slots": "8eafc1be",
+    "flow_sweeps": "8eafc1be",
+    "frontend_stats": "8eafc1be",
+    "frontend_drops": "2b9a0bbb",
+    "parts": "e585ce5c",
+    "generation": "cefa325e",
+    "gateways": "cefa325e",
+    "counters": "6a5b2dcf",
+    "prefix_counters": "8c357fe9",
+    "past_counters": "6a5b2dcf",
+    "past_prefixes": "8c357fe9",
     "buckets": "fcc0f4be",
     "monitors": "47c845e4",
-    "events": "5c0c1044",
+    "events": "0cf14193",
     "session_events": "4e0dd0cd",
     "next_hops": "b47f6588",
-    "pairs": "4b978730",
-    "pair_tags": "4b978730",
+    "pairs": "a6146298",
+    "pair_tags": "a6146298",
     "neighbours": "aa785a4c",
     "next_hop_epoch": "5ff9ad43",
-    "sessions6": "4b978730",
-    "sessions4": "4b978730",
-    "index_secrets": "4b978730",
-    "filters4": "4b978730",
-    "bindings6": "4b978730",
-    "ports4": "4b978730",
-    "used4": "4b978730",
-    "blocks4": "4b978730",
-    "fragments": "4b978730",
+    "sessions6": "a6146298",
+    "sessions4": "a6146298",
+    "index_secrets": "a6146298",
+    "filters4": "a6146298",
+    "bindings6": "a6146298",
+    "ports4": "a6146298",
+    "used4": "a6146298",
+    "blocks4": "a6146298",
+    "fragments": "a6146298",
     "clock_offset": "427dd494",
-    "visits": "d4a537a2",
+    "visits": "d1c7960f",
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
-    "captures": "95e1b73c",
+    "captures": "c9875a87",
+    "frontends": "cefa325e",
+    "service_bits": "cefa325e",
+    "services": "cefa325e",
+    "service_sources": "cefa325e",
+    "backends": "8eafc1be",
+    "flows_in": "8eafc1be",
+    "flows_back": "8eafc1be",
+    "flow_secrets": "8eafc1be",
+    "rings": "8eafc1be",
+    "service_rings": "8eafc1be",
+    "flow_cache": "8eafc1be",
+    "backend_stats": "8eafc1be",
+    "ring_members": "8eafc1be",
+    "ring_taken": "8eafc1be",
     "fib_works": "69d522f3",
-    "static_works": "4b978730",
-    "imports": "4b978730",
-    "error_works": "bc72fdc7",
+    "service_works": "994bb62e",
+    "error_works": "93169e2b",
+    "static_works": "a6146298",
+    "imports": "a6146298",
     "udp_sum_works": "7bb3b539",
+}
+"""Of the layout of a map. Maps with the same digest are adopted together or not."""
+
+DECAP_MAPS = {
+    "decap_setups": MapLayout(2, 4, 24, 1, 0),
+    "tunnels": MapLayout(1, 16, 4, 256, 0),
+    "vips": MapLayout(1, 16, 4, 4096, 0),
+    "tunnel_sources": MapLayout(11, 24, 4, 1024, 1),
+    "decap_counters": MapLayout(6, 4, 16, 10, 0),
+}
+
+DECAP_DIGESTS = {
+    "decap_setups": "ca50e386",
+    "tunnels": "74908713",
+    "vips": "19bac434",
+    "tunnel_sources": "5e95e8a3",
+    "decap_counters": "d2febc2b",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""
 

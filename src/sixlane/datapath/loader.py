@@ -5,18 +5,18 @@ import logging
 import os
 import shutil
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sixlane.bpf import Map, Object, Program, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.capturing import CaptureReader, Rule, capturing
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.commit import (
     ZERO,
     Written,
@@ -29,14 +29,17 @@ from sixlane.datapath.commit import (
 )
 from sixlane.datapath.counters import Counters, keep_past, read_counters
 from sixlane.datapath.events import EVENTS_PER_SECOND, EventReader, switch
+from sixlane.datapath.flows import FlowMemory, flows_by_backend
 from sixlane.datapath.imports import ImportName, import_sessions
-from sixlane.datapath.layout import BindResult, Limit, SlotsIndex
+from sixlane.datapath.layout import BindResult, GatewayFlag, Limit, SlotsIndex
 from sixlane.datapath.logs import LogReader
 from sixlane.datapath.objects import UPLINK, object_path
 from sixlane.datapath.older import Older
 from sixlane.datapath.pins import PINNED, Pins, build_id, namespace_name
 from sixlane.datapath.pools import SESSION_TABLES, Placed, Room, Taken, taken
 from sixlane.datapath.records import Memory
+from sixlane.datapath.rooms import SERVICE_TABLES, ServiceRoom
+from sixlane.datapath.service_counters import ServiceCounters, read_service_counters
 from sixlane.datapath.sessions import (
     PROTOCOLS,
     Session,
@@ -49,19 +52,24 @@ from sixlane.datapath.sweeps import Swept, probe_of
 from sixlane.datapath.tables import Tables, pool6_of, prefix_names
 from sixlane.errors import KernelError, NotSupported
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _log = logging.getLogger("sixlane.datapath")
 
-_CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
 _PROGRAMS = (
     "uplink_xdp",
     "uplink_tc",
     "slow_turn",
+    "check_out",
     "sweep_sessions",
     "sweep_syns",
     "bind_static",
     "import_sessions",
+    "build_ring",
 )
 _SLOW: dict[End, str] = {"near": "uplink_tc", "far": "slow_turn"}
+_OWN_DEVICES: dict[End, str] = {**_SLOW, "checks": "check_out"}
 
 
 class Datapath:
@@ -86,9 +94,11 @@ class Datapath:
         self._resources = resources
 
     @classmethod
-    def open(cls, root: Path, room: Room | None = None) -> "Datapath":
+    def open(
+        cls, root: Path, room: Room | None = None, service_room: ServiceRoom | None = None
+    ) -> "Datapath":
         """Adopts what is pinned below `root`, or loads it. `room`: of session tables if they are
-        made now; those that are there keep theirs.
+        made now, `service_room`: of those of services; those that are there keep theirs.
 
         Attached programs of another build are replaced in place: now, if their tables are ours as
         well, else by the first commit, as until then our tables are empty. NotSupported: no bpffs,
@@ -101,7 +111,7 @@ class Datapath:
         pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
             if not _all_pinned(pins):
-                _load(path, pins, constants, room or _former_room(pins))
+                _load(path, pins, constants, _entries(room or _former_room(pins), service_room))
             maps = {name: resources.enter_context(Map.from_pin(pins.map(name))) for name in PINNED}
             older = Older(pins.others())
             resources.callback(older.close)
@@ -112,10 +122,7 @@ class Datapath:
             datapath = cls(pins, maps, programs, older, resources)
             if not datapath.generation():
                 maps["generation"].update(ZERO, slot_key(older.generation()))
-            ours = maps["generation"].info.id
-            if gateway_in_force(maps) is None and any(
-                used and ours not in used for used in in_use.values()
-            ):
+            if any(_are_better(ids, maps) for ids in in_use.values()):
                 _log.info("programs of another version stay until the tables of this one are there")
                 datapath._replacing = True
             else:
@@ -185,6 +192,10 @@ class Datapath:
         """How large the session tables are."""
         return Room.of(self._maps)
 
+    def service_room(self) -> ServiceRoom:
+        """How large the tables are that services have."""
+        return ServiceRoom.of(self._maps)
+
     def taken(self) -> dict[int, Taken]:
         """How much of pool4 clients have, by the index of the address."""
         with self._sessions:
@@ -199,40 +210,52 @@ class Datapath:
             "eam6_lens": (gateway.eam6_lens_count, int(Limit.MAX_EAM_LENGTHS)),
         }
 
-    def commit(self, tables: Tables, room: Room | None = None) -> Written:
+    def commit(
+        self,
+        tables: Tables,
+        room: Room | None = None,
+        service_room: ServiceRoom | None = None,
+        fill: Callable[[], None] = lambda: None,
+    ) -> Written:
         """Puts tables in force between two packets, building what is not in force already.
 
         All is written aside first. An error before the flip changes nothing for any packet. What
         another version has attached is replaced after it. With `room`, session tables of that size
-        take the place of those that are there: all sessions are lost.
+        take the place of those that are there: all sessions are lost. With `service_room`, those of
+        services do, and are empty: `fill` is called to write them before a packet meets them.
         """
+        names = (*(SESSION_TABLES if room else ()), *(SERVICE_TABLES if service_room else ()))
         with ExitStack() as stack:
-            anew = stack.enter_context(_loaded_anew(self._maps, room)) if room else None
+            anew = None
+            if names:
+                entries = _entries(room, service_room)
+                anew = stack.enter_context(_loaded_anew(self._maps, names, entries))
             written = commit(self._maps, tables, self.prefix_ids())
             # Behind the flip: what is kept in the new session tables was made by the new tables.
             if anew is not None:
-                self._take_over(anew)
+                self._take_over(anew, names)
+                fill()
             self._replace_older()
         return written
 
-    def _take_over(self, anew: Object) -> None:
-        """Puts programs over new session tables in the place of ours, not yet on devices.
+    def _take_over(self, anew: Object, names: Sequence[str]) -> None:
+        """Puts programs over new tables in the place of ours, not yet on devices.
 
-        Whoever is killed on the way leaves what the next start can tell apart: session tables that
-        are not all there go, and so do those that no attached program uses; programs are loaded
-        where none are pinned.
+        Whoever is killed on the way leaves what the next start can tell apart: tables that are not
+        all there go, and so do those that no attached program uses; programs are loaded where none
+        are pinned.
         """
         self.end_capture()  # its programs are over the tables that go
         for name in _PROGRAMS:
             Program.unpin(self._pins.programs / name)
-        for name in SESSION_TABLES:
+        for name in names:
             Map.unpin(self._pins.map(name))
-        for name in SESSION_TABLES:
+        for name in names:
             anew.maps[name].pin(self._pins.map(name))
         for name in _PROGRAMS:
             anew.programs[name].pin(self._pins.programs / name)
         with self._sessions:
-            for name in SESSION_TABLES:
+            for name in names:
                 old, pinned = self._maps[name], Map.from_pin(self._pins.map(name))
                 self._maps[name] = self._resources.enter_context(pinned)
                 old.close()
@@ -241,7 +264,9 @@ class Datapath:
                 program = Program.from_pin(self._pins.programs / name)
                 self._programs[name] = self._resources.enter_context(program)
                 old_program.close()
-        _log.info("the session tables were made anew")
+        for table, what in (("sessions", "the session tables"), ("backends", "those of services")):
+            if table in names:
+                _log.info("%s were made anew", what)
 
     def clear(self) -> None:
         """Puts no tables in force: every packet passes to the kernel."""
@@ -274,6 +299,17 @@ class Datapath:
         """Puts the slow path's programs on its ends; the calling thread is in that end's
         namespace."""
         attach.attach_slow(self._pins.links, end, ifindex, self._programs[_SLOW[end]])
+
+    def attach_checks(self, ifindex: int) -> None:
+        """Puts the program of health checks on the device by which they leave."""
+        attach.attach_slow(self._pins.links, "checks", ifindex, self._programs["check_out"])
+
+    def detach_checks(self) -> None:
+        """To be called when that device has gone."""
+        attach.detach_slow(self._pins.links, "checks")
+
+    def checks_are_attached(self) -> bool:
+        return attach.slow_program(self._pins.links, "checks") is not None
 
     def slow_path_is_attached(self) -> bool:
         """Both ends are there and have their programs."""
@@ -369,6 +405,24 @@ class Datapath:
                 first, count = first + told.done, count - told.done if told.done else 0
         return syns
 
+    def flows_by_backend(self, affinity_ticks: Mapping[int, int]) -> "NDArray[Any]":
+        """See `sixlane.datapath.flows`."""
+        with self._sessions:
+            maps, gateway = self._maps, gateway_in_force(self._maps) or layout.Gateway()
+            memory = FlowMemory(
+                maps["flow_cache"].mmap(writable=False),
+                maps["backends"].mmap(writable=False),
+                maps["nat_flows"].mmap(writable=False),
+                _fresh(maps["flow_slots"], ZERO),
+            )
+            now = self._sweep(0, 0).now
+        return flows_by_backend(memory, list(gateway.flow_ticks), affinity_ticks, now)
+
+    def service_counters(self) -> ServiceCounters:
+        """Whatever services count, by numbers of theirs."""
+        with self._sessions:
+            return read_service_counters(self._maps)
+
     def static_bindings(self) -> frozenset[StaticBinding]:
         records = self.session_records()
         return records.static_bindings() if records else frozenset()
@@ -413,8 +467,7 @@ class Datapath:
         return layout.Sweep.from_buffer_copy(told)
 
     def _slots_used(self, which: SlotsIndex) -> int:
-        value = self._maps["free_slots"].lookup(slot_key(which))
-        return layout.Slots.from_buffer_copy(value or b"").fresh
+        return _fresh(self._maps["free_slots"], slot_key(which))
 
     def events(self, events_per_second: int = EVENTS_PER_SECOND) -> EventReader:
         """Has the data path tell of dropped packets until the reader is closed; one at a time."""
@@ -501,7 +554,7 @@ class Datapath:
                 attach.replace(self._pins.links, attachment, xdp, tc)
                 _log.info("device %s: the program was replaced", attachment.device)
                 replaced = True
-        for end, name in _SLOW.items():
+        for end, name in _OWN_DEVICES.items():
             replaced |= attach.replace_slow(self._pins.links, end, programs[name], namespace)
         return replaced
 
@@ -510,9 +563,9 @@ def _constants() -> dict[str, int]:
     return {"jiffies_per_second": jiffies_per_second()}
 
 
-def jiffies_per_second() -> int:
-    """HZ of the running kernel: the coarse clock ticks once a jiffy."""
-    return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
+def _fresh(slots: Map, key: bytes) -> int:
+    """How many were ever used."""
+    return layout.Slots.from_buffer_copy(slots.lookup(key) or b"").fresh
 
 
 def _counted(maps: Mapping[str, Map], names: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -531,16 +584,26 @@ def _joined(map: Map) -> tuple[bytes, bytes]:
     return b"".join(keys for keys, _ in blocks), b"".join(values for _, values in blocks)
 
 
+def _are_better(used: frozenset[int], maps: Mapping[str, Map]) -> bool:
+    """Whether a program over the maps with these ids does what ours could not do now, as theirs are
+    not filled yet: the tables, or with tables that have services, those of backends."""
+    gateway, generation = gateway_in_force(maps), maps["generation"].info.id
+    if gateway is None:
+        return bool(used) and generation not in used
+    has_services = bool(gateway.flags & GatewayFlag.GATEWAY_SERVICES)
+    return has_services and generation in used and maps["backends"].info.id not in used
+
+
 def _all_pinned(pins: Pins) -> bool:
     return all(pins.map(name).exists() for name in PINNED) and all(
         (pins.programs / name).exists() for name in _PROGRAMS
     )
 
 
-def _load(path: Path, pins: Pins, constants: dict[str, int], room: Room | None) -> None:
+def _load(path: Path, pins: Pins, constants: dict[str, int], entries: Mapping[str, int]) -> None:
     """Loads the programs over the pinned maps, pinning those that are not there yet."""
     with Object.open(path) as opened:
-        _set_sizes(opened, room)
+        _set_sizes(opened, entries)
         for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
             if pins.map(name).exists():
@@ -548,7 +611,7 @@ def _load(path: Path, pins: Pins, constants: dict[str, int], room: Room | None) 
                     opened.maps[name].resize(pinned.info.max_entries)
         set_constants(opened, constants)
         opened.load()
-        _keep_secret(opened.maps["index_secrets"])
+        _keep_secrets(opened)
         for name in _PROGRAMS:
             pin = pins.programs / name
             Program.unpin(pin)
@@ -568,27 +631,39 @@ def _former_room(pins: Pins) -> Room | None:
 
 
 @contextmanager
-def _loaded_anew(maps: Mapping[str, Map], room: Room) -> Iterator[Object]:
-    """The programs once more, over the maps that are there but for those of sessions."""
+def _loaded_anew(
+    maps: Mapping[str, Map], names: Collection[str], entries: Mapping[str, int]
+) -> Iterator[Object]:
+    """The programs once more, over the maps that are there but for those of these names."""
     with Object.open(object_path(UPLINK)) as opened:
-        _set_sizes(opened, room)
-        for name in set(maps) - set(SESSION_TABLES):
+        _set_sizes(opened, entries)
+        for name in set(maps) - set(names):
             opened.maps[name].reuse(maps[name])
         set_constants(opened, _constants())
         opened.load()
-        _keep_secret(opened.maps["index_secrets"])
+        _keep_secrets(opened)
         yield opened
 
 
-def _keep_secret(secrets: Map) -> None:
-    """Draws it unless there is one: sessions that are there were put where it says."""
-    if not any(secrets.lookup(ZERO) or b""):
-        secrets.update(ZERO, os.urandom(secrets.info.value_size))
+def _keep_secrets(opened: Object) -> None:
+    """Draws them unless they are there: what is in the tables was put where they say."""
+    for name in ("index_secrets", "flow_secrets"):
+        secrets = opened.maps[name]
+        if not any(secrets.lookup(ZERO) or b""):
+            secrets.update(ZERO, os.urandom(secrets.info.value_size))
 
 
-def _set_sizes(opened: Object, room: Room | None) -> None:
+def _entries(room: Room | None, service_room: ServiceRoom | None) -> dict[str, int]:
+    """Of the tables whose sizes are asked for."""
+    return {
+        **(room.entries() if room else {}),
+        **(service_room.entries() if service_room else {}),
+    }
+
+
+def _set_sizes(opened: Object, entries: Mapping[str, int]) -> None:
     opened.maps["next_hops"].resize(Limit.NEXT_HOP_SLOTS * possible_cpus())
     opened.maps["pairs"].resize(Limit.PAIR_SLOTS * possible_cpus())
     opened.maps["pair_tags"].resize(Limit.PAIR_SLOTS // Limit.PAIR_WAYS * possible_cpus())
-    for name, entries in (room.entries() if room else {}).items():
-        opened.maps[name].resize(entries)
+    for name, count in entries.items():
+        opened.maps[name].resize(count)

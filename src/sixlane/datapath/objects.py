@@ -10,6 +10,7 @@ from pathlib import Path
 from sixlane.errors import NotSupported
 
 UPLINK = "uplink.bpf.o"
+DECAP = "decap.bpf.o"
 TYPES = "types.bpf.o"
 
 _PACKAGE = Path(__file__).parent.parent

@@ -42,14 +42,7 @@ class Pins:
     @classmethod
     def open(cls, root: Path, build: str) -> "Pins":
         """Makes the directories, and mounts a bpffs on the parent of `root` if there is none."""
-        if not bpffs_mounted(root.parent):
-            try:
-                mount_bpffs(root.parent)
-            except KernelError as error:
-                raise NotSupported(
-                    f"a bpffs at {root.parent}",
-                    "mount -t bpf bpf /sys/fs/bpf, or have --bpffs name a directory in one",
-                ) from error
+        have_bpffs(root)
         pins = cls(root, build)
         for directory in (pins.maps, pins.programs, pins.links):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,6 +88,19 @@ class Pins:
         for directory in self.root.glob("maps-*"):
             groups[directory.name] = {path.name: path for path in directory.iterdir()}
         return dict(groups)
+
+
+def have_bpffs(root: Path) -> None:
+    """Mounts a bpffs on the parent of `root` if there is none. NotSupported if that fails."""
+    if bpffs_mounted(root.parent):
+        return
+    try:
+        mount_bpffs(root.parent)
+    except KernelError as error:
+        raise NotSupported(
+            f"a bpffs at {root.parent}",
+            "mount -t bpf bpf /sys/fs/bpf, or have --bpffs name a directory in one",
+        ) from error
 
 
 def namespace_name(root: Path) -> str:

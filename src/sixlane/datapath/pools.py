@@ -71,10 +71,10 @@ class Room:
         protocols = SessionProtocol.SESSION_PROTOCOLS
         wanted = {
             "sessions": self.sessions,
-            "sessions6": _sets(self.sessions),
-            "sessions4": _sets(self.sessions),
+            "sessions6": index_sets(self.sessions),
+            "sessions4": index_sets(self.sessions),
             "bindings": self.bindings,
-            "bindings6": _sets(self.bindings),
+            "bindings6": index_sets(self.bindings),
             "clients": self.clients,
             "filters4": self.filters,
             "fragments": _FRAGMENTS,
@@ -86,7 +86,7 @@ class Room:
         return {name: max(1, entries) for name, entries in wanted.items()}
 
 
-def _sets(records: int) -> int:
+def index_sets(records: int) -> int:
     """Of seven cells each (bpf/sixlane/index.h): a power of two, and three records to a set at
     most, so that no two sets that a key may be in are full."""
     return 1 << (-(-records // _RECORDS_OF_SET) - 1).bit_length()

@@ -76,6 +76,16 @@ class Tracked:
 
 
 @dataclass(frozen=True)
+class Balanced:
+    """What a packet to a frontend has met. `service`: its id; `backend`: the id of whom it goes to,
+    None: nobody. `is_new`: nothing was remembered of the flow."""
+
+    service: int
+    backend: int | None
+    is_new: bool
+
+
+@dataclass(frozen=True)
 class Simulated:
     """What would become of a frame. `frame`: as it would leave, or as it came in.
 
@@ -94,6 +104,7 @@ class Simulated:
     mappings: tuple[Mapping4to6, ...]
     tracked: tuple[Tracked, ...]
     hop: Hop | None
+    balanced: Balanced | None
 
 
 class Simulator:
@@ -169,6 +180,9 @@ def _simulated(verdict: Verdict, frame: bytes, noted: layout.Visit) -> Simulated
             bool(hop.resolved),
         )
         if noted.has_hop
+        else None,
+        Balanced(noted.service, noted.backend or None, bool(noted.is_new))
+        if noted.service
         else None,
     )
 

@@ -5,13 +5,14 @@ import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from sixlane.datapath import layout
+from sixlane.datapath.digest import digest_of
 from sixlane.datapath.layout import GatewayFlag, Limit, PrefixFlag
 from sixlane.datapath.pools import Stateful, put_prefix_indices, put_stateful
+from sixlane.datapath.services import NO_SERVICES, Services, put_services
 
 _V4_MAPPED = 0xFFFF << 32
 
@@ -34,14 +35,6 @@ class Table(Generic[_Built]):
 
     digest: int
     build: Callable[[], _Built] = field(compare=False)
-
-
-def digest_of(*parts: bytes) -> int:
-    """64 bits, not 0, that name a sequence of bytes objects."""
-    whole = sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "little") + part)
-    return int.from_bytes(whole.digest()[:8]) or 1
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,7 @@ class Tables:
     icmp_origin: bool = False
     native_max_segment_bytes: int = 0
     stateful: Stateful | None = None
+    services: Services | None = None
 
     @cached_property
     def digest(self) -> int:
@@ -159,6 +153,7 @@ class Tables:
         put_prefix_indices(gateway)
         if self.stateful:
             put_stateful(gateway, self.stateful)
+        put_services(gateway, self.services or NO_SERVICES)
         return gateway
 
     @property
@@ -179,6 +174,10 @@ class Tables:
             GatewayFlag.GATEWAY_NO_SYN_46: bool(self.stateful and self.stateful.no_syn_46),
             GatewayFlag.GATEWAY_LOG_BLOCKS: bool(self.stateful and self.stateful.log_blocks),
             GatewayFlag.GATEWAY_LOG_SESSIONS: bool(self.stateful and self.stateful.log_sessions),
+            GatewayFlag.GATEWAY_SERVICES: bool(self.services and self.services.entries),
+            GatewayFlag.GATEWAY_NAT: bool(
+                self.services and any(one.nat for one in self.services.entries)
+            ),
         }
         return sum(flag for flag, wanted in flags.items() if wanted)
 

@@ -23,6 +23,7 @@ _F_DADFAILED = 0x08
 _F_DEPRECATED = 0x20
 _F_TENTATIVE = 0x40
 _F_NOPREFIXROUTE = 0x200
+_DEPRECATED_FOR_EVER = {"ifa_preferred": 0, "ifa_valid": 0xFFFFFFFF, "cstamp": 0, "tstamp": 0}
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,35 @@ def list_addresses(device: link.Device | None = None) -> list[Address]:
 
 
 def add(
-    device: link.Device, interface: Interface, *, nodad: bool = True, prefix_route: bool = True
+    device: link.Device,
+    interface: Interface,
+    *,
+    nodad: bool = True,
+    prefix_route: bool = True,
+    as_source: bool = True,
 ) -> None:
     """Give the device an address.
 
     `nodad`: an IPv6 address is usable at once, without duplicate address detection.
     `prefix_route`: the kernel routes the prefix to the device.
+    `as_source`: the kernel may choose it for what this machine begins by itself.
     Raises `KernelError` (EEXIST) if the device has it already.
     """
     what = f"add address {interface} to device {link.name_of(device)}"
     flags = _F_NODAD if nodad and interface.version == 6 else 0
     flags |= 0 if prefix_route else _F_NOPREFIXROUTE
     ifindex = link.index(device)
+    fields = _fields(ifindex, interface)
+    attributes = [*_attributes(interface), ("IFA_FLAGS", flags)]
+    if not as_source and interface.version == 4:
+        fields["scope"] = SCOPE_HOST
+    elif not as_source:
+        attributes.append(("IFA_CACHEINFO", _DEPRECATED_FOR_EVER))
     netlink.change(
         ifaddrmsg,
         _RTM_NEWADDR,
-        _fields(ifindex, interface),
-        [*_attributes(interface), ("IFA_FLAGS", flags)],
+        fields,
+        attributes,
         what=what,
         flags=netlink.F_CREATE | netlink.F_EXCL,
     )

@@ -23,6 +23,7 @@ ARPHRD_LOOPBACK = 772
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
 _IFF_UP = 0x1
+_IFF_NOARP = 0x80
 _IFF_LOWER_UP = 0x10000
 _SKIP_STATISTICS = ("IFLA_EXT_MASK", 1 << 3)
 _LONGEST_NAME = 15
@@ -47,6 +48,7 @@ class Link:
     peer_netnsid: int | None  # the other end's namespace as this one numbers it; None: the same
     alias: str  # free text; the mark of the devices that are ours
     other_names: tuple[str, ...] = ()  # as `ip link property add dev ... altname` gives them
+    arp: bool = True  # it asks for neighbours
 
 
 def get(device: Device) -> Link:
@@ -194,6 +196,12 @@ def set_down(device: Device) -> None:
     _set(device, {"flags": 0, "change": _IFF_UP}, [], up=False)
 
 
+def set_arp(device: Device, on: bool) -> None:
+    """Whether neighbours are asked for on a device; else each packet goes to nobody's address."""
+    flags = 0 if on else _IFF_NOARP
+    _set(device, {"flags": flags, "change": _IFF_NOARP}, [], arp=on)
+
+
 def set_mtu(device: Device, mtu: int) -> None:
     """Set the MTU, in bytes of layer 3."""
     _set(device, {}, [("IFLA_MTU", mtu)], mtu=mtu)
@@ -310,6 +318,7 @@ def _link(message: Any) -> Link:
         peer_ifindex=message.get_attr("IFLA_LINK"),
         peer_netnsid=message.get_attr("IFLA_LINK_NETNSID"),
         alias=message.get_attr("IFLA_IFALIAS") or "",
+        arp=not message["flags"] & _IFF_NOARP,
         other_names=tuple(names.get_attrs("IFLA_ALT_IFNAME")) if names else (),
     )
 

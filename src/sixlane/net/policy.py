@@ -18,7 +18,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from sixlane.errors import SixlaneError
 from sixlane.net import netlink
 
-RTM_GETROUTE, _RTM_NEWRULE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 32, 34, 106
+RTM_GETROUTE, _RTM_NEWRULE, _RTM_DELRULE, _RTM_GETRULE, _RTM_GETNEXTHOP = 26, 32, 33, 34, 106
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 # struct fib_rule_hdr: family, dst_len, src_len, tos, table, 2 unused, action, flags
@@ -28,6 +28,7 @@ _TO_TABLE = 1
 _FRA_DST, _FRA_GOTO, _FRA_PRIORITY, _FRA_FLOW = 1, 4, 6, 11
 _FRA_SUPPRESS_IFGROUP, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE = 13, 14, 15
 _FRA_PAD, _FRA_PROTOCOL = 18, 21
+_FRA_FWMARK, _FRA_FWMASK = 10, 16
 # What is not in this list is a selector: also those of kernels to come.
 _NO_SELECTORS = {
     _FRA_DST,
@@ -44,6 +45,9 @@ _NO_SELECTORS = {
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 ROUTE_MESSAGE = struct.Struct("=BBBBBBBBI")
 RTA_DST, _RTA_MULTIPATH = 1, 9
+
+PROTOCOL = 64
+"""Of our own rules: they are for packets that this machine sends with a mark of ours."""
 
 _NEXTHOP_HEADER_LENGTH = 8
 _NHA_GROUP = 2
@@ -64,6 +68,9 @@ class Rule:
     table: int  # 0: the rule names none
     action: int  # 1: look up `table`; others: see ip-rule(8)
     by_destination: bool  # it applies to a packet by its destination alone, or to all
+    mark: int | None = None  # of packets that it is for
+    mask: int = 0  # bits of it that count
+    protocol: int = 0  # who made it
 
     @property
     def looks_up(self) -> bool:
@@ -86,25 +93,52 @@ def policy_rules() -> list[Rule]:
     return [_rule(message) for message in found]
 
 
-def add_rule(mark: int, table: int) -> None:
-    """Adds a rule for IPv4 packets with a mark: they are routed by `table`, from 1 to 2**32 - 1."""
-    what = f"add a policy rule for mark {mark}"
-    attributes: list[netlink.Attribute] = [("FRA_FWMARK", mark), ("FRA_TABLE", table)]
-    before = len(_rules_to(table))
-    netlink.change(
-        fibmsg,
-        _RTM_NEWRULE,
-        {"family": int(socket.AF_INET), "action": _TO_TABLE, "table": table if table < 256 else 0},
-        attributes,
-        what=what,
-        flags=netlink.F_CREATE | netlink.F_EXCL,
-    )
-    if len(_rules_to(table)) <= before:
+def add_rule(
+    mark: int, table: int, *, mask: int = 0xFFFFFFFF, version: int = 4, protocol: int = 0
+) -> None:
+    """Adds a rule for packets with a mark: they are routed by `table`, from 1 to 2**32 - 1. It
+    comes before all others but the first."""
+    what = f"add a policy rule for mark {mark} (IPv{version})"
+    before = len(_rules_to(table, version))
+    _change(_RTM_NEWRULE, mark, table, mask, version, protocol, what)
+    if len(_rules_to(table, version)) <= before:
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
 
 
-def _rules_to(table: int) -> list[Rule]:
-    return [rule for rule in policy_rules() if rule.version == 4 and rule.table == table]
+def remove_rule(rule: Rule) -> None:
+    """Removes a rule for a mark, as `policy_rules` tells of it."""
+    what = f"remove the policy rule for mark {rule.mark} (IPv{rule.version})"
+    before = len(_rules_to(rule.table, rule.version))
+    _change(_RTM_DELRULE, rule.mark or 0, rule.table, rule.mask, rule.version, rule.protocol, what)
+    if len(_rules_to(rule.table, rule.version)) >= before:
+        raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
+
+
+def _change(
+    message: int, mark: int, table: int, mask: int, version: int, protocol: int, what: str
+) -> None:
+    attributes: list[netlink.Attribute] = [
+        ("FRA_FWMARK", mark),
+        ("FRA_FWMASK", mask),
+        ("FRA_TABLE", table),
+        *([("FRA_PROTOCOL", protocol)] if protocol else []),
+    ]
+    netlink.change(
+        fibmsg,
+        message,
+        {
+            "family": int(_FAMILIES[version == 6]),
+            "action": _TO_TABLE,
+            "table": table if table < 256 else 0,
+        },
+        attributes,
+        what=what,
+        flags=netlink.F_CREATE | netlink.F_EXCL if message == _RTM_NEWRULE else 0,
+    )
+
+
+def _rules_to(table: int, version: int) -> list[Rule]:
+    return [rule for rule in policy_rules() if rule.version == version and rule.table == table]
 
 
 def depends_on_more_than_destination() -> str | None:
@@ -118,7 +152,7 @@ def depends_on_more_than_destination() -> str | None:
 def rules_that_look_at_more() -> str | None:
     """The same for policy rules alone, of which there are few."""
     for rule in policy_rules():
-        if not rule.by_destination:
+        if not rule.by_destination and rule.protocol != PROTOCOL:
             return (
                 f"policy rule {rule.priority} (IPv{rule.version}) "
                 "looks at more than the destination"
@@ -153,6 +187,9 @@ def _rule(message: bytes) -> Rule:
         action=action,
         by_destination=not (src_length or tos or flags & _RULE_INVERT)
         and attributes.keys() <= _NO_SELECTORS,
+        mark=_u32(attributes[_FRA_FWMARK]) if _FRA_FWMARK in attributes else None,
+        mask=_u32(attributes.get(_FRA_FWMASK)),
+        protocol=_u32(attributes.get(_FRA_PROTOCOL)),
     )
 
 

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clock that the data path reads: jiffies."""
+
+import time
+
+_CLOCK_MONOTONIC_COARSE = 6  # linux/time.h
+
+
+def jiffies_per_second() -> int:
+    """HZ of the running kernel: the coarse clock ticks once a jiffy."""
+    return round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
