@@ -10,7 +10,7 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-apply bench-forward check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -76,6 +76,9 @@ bench-packet: deps venv bpf ## Nanoseconds a packet, on one CPU; ARGS="--rounds 
 
 bench-sessions: deps venv bpf ## Nanoseconds a packet among 4 million sessions, and of new ones (6 GiB); ARGS="--flows N --rounds N"
 	$(BIN)/python -m bench.crowds $(or $(ARGS),--flows 4194304)
+
+bench-services: deps venv bpf ## Nanoseconds a packet to services; ARGS="--rounds N --cpu N --only TEXT"
+	$(BIN)/python -m bench.services $(ARGS)
 
 bench-live: deps venv bpf ## Packets a second of one CPU, live frames by XDP; ARGS="--rounds N --cpu N"
 	$(BIN)/python -m bench.live $(ARGS)

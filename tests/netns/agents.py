@@ -212,8 +212,8 @@ def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, 
         if directory.owner() == "root" and directory.stat().st_mode & 0o777 == 0o700:
             directory.chmod(0o711)
     with spaces.new() as gateway, spaces.new() as internet, spaces.new() as pod:
-        _link(gateway, "wan0", ["192.31.196.1/24"], internet, ["192.31.196.53/24"])
-        _link(
+        link_hosts(gateway, "wan0", ["192.31.196.1/24"], internet, ["192.31.196.53/24"])
+        link_hosts(
             gateway, "lan0", ["2001:db8:64::1/64"], pod, ["2001:db8:64::2/64", "2001:db8:65::2/64"]
         )
         with netns.inside(gateway):
@@ -239,7 +239,7 @@ def another(agent: Agent, directory: Path) -> Iterator[Agent]:
             ("wan0", "192.31.198.1/24", agent.internet, "192.31.198.53/24"),
             ("lan0", "2001:db8:66::1/64", agent.pod, "2001:db8:66::2/64"),
         ):
-            _link(gateway, name, [own], there, [far], "up1")
+            link_hosts(gateway, name, [own], there, [far], "up1")
         with netns.inside(gateway):
             spaces.command("ip", "route", "add", "192.31.196.0/24", "via", "192.31.198.53")
             spaces.command("ip", "route", "add", "2001:db8:64::/64", "via", "2001:db8:66::2")
@@ -257,7 +257,7 @@ def eventually(condition: Callable[[], bool], seconds: float = _PATIENCE_S) -> b
     return holds
 
 
-def _link(
+def link_hosts(
     here: str, name: str, own: list[str], there: str, others: list[str], far: str = "up0"
 ) -> None:
     with netns.inside(here):

@@ -56,7 +56,7 @@ def traces(place: Place) -> list[str]:
     """What there is of this lab on the machine: files, namespaces, processes."""
     paths = (
         place.run_dir,
-        place.bpffs,
+        *place.bpffs.parent.glob(f"{place.name}*"),
         place.nameserver_dir,
         place.resolv_conf("pod2").parent,
         place.lock,

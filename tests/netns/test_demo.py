@@ -11,9 +11,10 @@ import pytest
 
 from sixlane.errors import SixlaneError
 from sixlane.lab import demo, gateway, lab
+from sixlane.lab.balanced import BALANCED, GATEWAYS
 from sixlane.lab.place import Place
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.steps import STEPS, Step
+from sixlane.lab.steps import BALANCED_STEPS, STEPS, Step
 from sixlane.lab.topology import LAB
 from tests.netns.labs import needs_lab, traces
 
@@ -24,10 +25,10 @@ MOMENTS = ["Raising", "sixlaned", "Traceroute"]
 
 
 def test_demo_shows_every_step(place: Place) -> None:
-    ran = _lab(place, "demo", timeout=60)
+    ran = _lab(place, "demo", timeout=240)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
-    for number, step in enumerate(STEPS, 1):
+    for number, step in enumerate(STEPS + BALANCED_STEPS, 1):
         assert ran.stdout.count(f"{number}. {step.title}") == 2  # as a heading, and in the table
     for word in ("round trip", "throughput", "Gbit/s", "1 ttl expired", "2 source not allowed"):
         assert word in ran.stdout
@@ -37,11 +38,13 @@ def test_demo_shows_every_step(place: Place) -> None:
 def test_lab_that_is_kept_says_how_to_enter_it(place: Place) -> None:
     ran = _lab(place, "up")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    for host in LAB.hosts:
+    for host in (*LAB.hosts, *BALANCED.hosts):
         assert f"ip netns exec {place.namespace(host.name)} bash" in ran.stdout
     by_hand = ["ip", "netns", "exec", place.namespace("pod2"), "curl", "-s", "http://v4only.test/"]
     page = subprocess.run(by_hand, capture_output=True, text=True, timeout=10)
     assert "IPv4-only page" in page.stdout
+    for name in GATEWAYS:
+        assert gateway.read_status(place.at(name))["problems"] == []
 
     assert _lab(place, "down").returncode == 0
     assert traces(place) == []
@@ -101,7 +104,7 @@ def test_wrong_prefix_is_one_line() -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-def _lab(place: Place, command: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def _lab(place: Place, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "sixlane.lab", command, "--prefix", place.prefix]
     return subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
 

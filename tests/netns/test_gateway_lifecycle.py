@@ -12,7 +12,7 @@ import pytest
 from sixlane.datapath.attach import Attachment, attachments
 from sixlane.lab import gateway, programs, raising, servers
 from sixlane.lab.pages import content
-from sixlane.lab.place import Place
+from sixlane.lab.place import GATEWAY, Place
 from sixlane.lab.session import Session, Silent
 from sixlane.lab.steps import names, pool4, web
 from sixlane.lab.topology import CLIENT4, SERVICE4, WEB4, WEB4_NAME, embed
@@ -76,7 +76,7 @@ def test_stopped_agent_leaves_forwarding(place: Place, attach: str) -> None:
 def test_teardown_puts_back_what_was_there(place: Place, attach: str, with_agent: bool) -> None:
     raising.raise_hosts(place)
     servers.start_all(place)
-    with netns.inside(place.namespace(gateway.HOST)):
+    with netns.inside(place.namespace(GATEWAY)):
         # What a machine may have that sixlane has to change: it must come back.
         ethtool.set_feature("lan0", "rx-gro-list", True)
         before = _settings()
@@ -91,9 +91,9 @@ def test_teardown_puts_back_what_was_there(place: Place, attach: str, with_agent
 
     assert torn_down.status == 0, torn_down.text
     assert torn_down.err == ""
-    with netns.inside(place.namespace(gateway.HOST)):
+    with netns.inside(place.namespace(GATEWAY)):
         assert _settings() == before
-    pids = netns.pids(place.namespace(gateway.HOST))
+    pids = netns.pids(place.namespace(GATEWAY))
     assert pids == ([agent] if with_agent else [])
     assert not place.bpffs.exists()
     assert [name for name in netns.names() if place.name in name] == []
@@ -133,7 +133,7 @@ def _slow_download(
 
 
 def _attached(place: Place) -> list[Attachment]:
-    with netns.inside(place.namespace(gateway.HOST)):
+    with netns.inside(place.namespace(GATEWAY)):
         return list(attachments(place.bpffs / "links"))
 
 

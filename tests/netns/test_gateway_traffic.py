@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from sixlane.lab import gateway
+from sixlane.lab.place import GATEWAY
 from sixlane.lab.session import Session
 from sixlane.lab.steps import STEPS, Step, pool4, sizes, speed, web
 from sixlane.lab.topology import ETHERNET_MTU, POD_IPV4, SERVICE4, WEB4, embed
@@ -42,7 +43,7 @@ def test_devices_are_attached_as_asked(
 def test_first_packet_waits_for_its_neighbour(translating: Session) -> None:
     """Nothing is lost, and no error sent, while a next hop is being resolved."""
     for family in ("-4", "-6"):
-        translating.run_ok(gateway.HOST, ["ip", family, "neigh", "flush", "all"])
+        translating.run_ok(GATEWAY, ["ip", family, "neigh", "flush", "all"])
     before = gateway.read_counts(translating.place)
     page = web.fetch(translating, "client", f"http://{SERVICE4}/")
     assert web.round_trip_ms(page) < 900  # a SYN is sent again after a second
@@ -87,7 +88,7 @@ def test_gateway_tells_of_its_own_smaller_link_64(translating: Session) -> None:
 @contextmanager
 def _shorter(session: Session, device: str, peer: str, peer_device: str) -> Iterator[None]:
     """The gateway's link is of 1300 bytes for the block; hosts forget what they learned."""
-    ends = ((gateway.HOST, device), (peer, peer_device))
+    ends = ((GATEWAY, device), (peer, peer_device))
     _set_mtu(session, ends, _SHORT_MTU)
     try:
         yield

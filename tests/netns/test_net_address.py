@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses: what we add and remove is what `ip address` shows."""
 
+import socket
 import time
 from collections.abc import Iterator
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 
 import pytest
 
 from sixlane.errors import ConfigError, KernelError
-from sixlane.net import address, link
+from sixlane.net import address, link, route
 from tests import needs
 from tests.netns import spaces
 
@@ -70,6 +71,24 @@ def test_an_address_that_somebody_has_is_shown_as_failed() -> None:
     while not _ours("left")[0].failed:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_an_address_may_be_no_source() -> None:
+    """The first that was given would be chosen, and of IPv6 the one most like the destination."""
+    for family, chosen, left_out, far in (
+        (socket.AF_INET, "192.0.2.9", "192.0.2.1", "192.0.2.200"),
+        (socket.AF_INET6, "2001:db8:ff::9", "2001:db8::1", "2001:db8::2"),
+    ):
+        length = 32 if family == socket.AF_INET else 128
+        address.add("left", ip_interface(f"{left_out}/{length}"), as_source=False)
+        address.add("left", ip_interface(f"{chosen}/{length}"))
+        route.add(ip_network(far), dev="left")
+        with socket.socket(family, socket.SOCK_DGRAM) as caller:
+            caller.connect((far, 9))
+            assert caller.getsockname()[0] == chosen
+        with socket.socket(family, socket.SOCK_DGRAM) as server:
+            server.bind((left_out, 9))  # it is an address all the same
+        address.remove("left", ip_interface(f"{left_out}/{length}"))
 
 
 def test_the_prefix_route_can_be_left_out() -> None:

@@ -88,3 +88,16 @@ def test_next_hop_groups_are_told_and_single_next_hops_are_not() -> None:
     assert policy.depends_on_more_than_destination() is None
     _ip("nexthop add id 3 group 1/2")
     assert policy.depends_on_more_than_destination() == "there are next-hop groups (ip nexthop)"
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_rule_of_ours_is_for_a_mark_and_no_reason_to_tell(version: int) -> None:
+    policy.add_rule(0x51500000, 64640, mask=0xFFF00000, version=version, protocol=policy.PROTOCOL)
+    (rule,) = [rule for rule in policy.policy_rules() if rule.table == 64640]
+    assert (rule.version, rule.mark, rule.mask) == (version, 0x51500000, 0xFFF00000)
+    shown = spaces.command("ip", f"-{version}", "rule", "show", "table", "64640")
+    assert "fwmark 0x51500000/0xfff00000 lookup 64640" in shown
+    assert not rule.by_destination
+    assert policy.depends_on_more_than_destination() is None
+    policy.remove_rule(rule)
+    assert [rule for rule in policy.policy_rules() if rule.table == 64640] == []

@@ -36,7 +36,25 @@ CHECKS = [
     checks.negative_data_rejection,
 ]
 REFUSALS = [400, 404, 405, 409, 412, 413, 415, 422]
-NAMES = {"name": "edge", "prefix": "pods", "ipv4": "192.175.48.8", "length": 30}
+NAMES = {
+    "name": "edge",
+    "prefix": "pods",
+    "ipv4": "192.175.48.8",
+    "length": 30,
+    "address": "10.0.0.8",
+    "port": 8080,
+}
+SERVICE: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Service",
+    "metadata": {"name": "edge"},
+    "spec": {
+        "mode": "nat",
+        "frontends": [{"address": "192.175.50.1", "port": 80}],
+        "backends": [{"address": "10.0.0.8"}, {"address": "10.0.0.8", "port": 8080}],
+        "sourcePool": ["10.1.0.8/30"],
+    },
+}
 
 document = schemathesis.openapi.from_dict(
     json.loads(openapi.text()),
@@ -66,16 +84,17 @@ State = tuple[list[Any], int]
 
 @dataclass
 class Served:
-    """A running agent with a gateway, and a way to ask it."""
+    """A running agent with a gateway and a service, and a way to ask it."""
 
     agent: Agent
     session: requests.Session
     last: State | None = None  # the state after the case before this one; None: to be looked at
 
     def with_gateway(self) -> State:
-        """The state, with a gateway, which the case before this one may have deleted."""
-        answer = self.session.put(unix_http.BASE_URL + "/v1/gateways/edge", json=GATEWAY)
-        assert answer.status_code in (200, 201)
+        """The state, with both, which the case before this one may have deleted."""
+        for place, resource in (("gateways", GATEWAY), ("services", SERVICE)):
+            answer = self.session.put(f"{unix_http.BASE_URL}/v1/{place}/edge", json=resource)
+            assert answer.status_code in (200, 201)
         return self.state()
 
     def state(self) -> State:

@@ -22,7 +22,7 @@ from sixlane.agent.gateway import GatewayPart
 from sixlane.bpf import Map
 from sixlane.cli.errors import REFUSED
 from sixlane.datapath import Datapath
-from sixlane.datapath.loader import jiffies_per_second
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.pools import NO_ROOM
 from sixlane.net import address, link, netns
 from tests import needs
@@ -243,7 +243,8 @@ def test_room_is_there_from_the_start(tmp_path: Path) -> None:
             try:
                 part.open([gateway])
                 plan = part.plan([gateway], [])
-                assert plan.room is None and plan.warnings() == []
+                assert plan.gateway is not None and plan.gateway.room is None
+                assert plan.warnings() == []
             finally:
                 part.close()
                 Datapath.remove(pins)

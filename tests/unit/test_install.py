@@ -17,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     "bin/sixlane",
     "bin/sixlaned",
+    "bin/sixlane-health",
     "lib/systemd/system/sixlaned.service",
     "lib/systemd/system/sixlaned.socket",
+    "lib/systemd/system/sixlane-health.service",
     "lib/systemd/system/sixlane-dns64@.service",
     "lib/sysusers.d/sixlane.conf",
     "lib/tmpfiles.d/sixlane.conf",

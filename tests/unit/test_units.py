@@ -10,7 +10,11 @@ import pytest
 from tests import needs
 
 UNITS = Path(__file__).parents[2] / "packaging" / "systemd"
-EXPOSURE = {"sixlaned.service": 4.6, "sixlane-dns64@test.service": 1.7}
+EXPOSURE = {
+    "sixlaned.service": 4.6,
+    "sixlane-dns64@test.service": 1.7,
+    "sixlane-health.service": 1.7,
+}
 """What `systemd-analyze security` gives at most; 10 is a service without any protection."""
 
 FOR_A_MOUNT_NAMESPACE = {
@@ -30,6 +34,7 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("units")
     for path in UNITS.glob("sixlane*"):
         text = path.read_text().replace("/usr/local/bin/sixlaned", "/bin/true")
+        text = text.replace("/usr/local/bin/sixlane-health", "/bin/true")
         lines = [line for line in text.splitlines() if not line.startswith("Documentation=")]
         name = path.name.replace("@.", "@test.")
         (directory / name).write_text("\n".join(lines).replace("/usr/sbin/named", "/bin/true"))
@@ -51,7 +56,7 @@ def test_systemd_has_nothing_to_say(units: Path) -> None:
     done = analyze("verify", *(str(path) for path in sorted(units.iterdir())))
     ours = [line for line in done.stderr.splitlines() if "sixlane" in line]
     assert ours == []
-    assert len(list(units.iterdir())) == 3
+    assert len(list(units.iterdir())) == 4
 
 
 def test_a_mistake_is_found(units: Path, tmp_path: Path) -> None:

@@ -10,6 +10,13 @@ from functools import partial
 from typing import Any
 
 from sixlane.agent.applier import Applier
+from sixlane.agent.backend_edits import backend_of
+from sixlane.agent.balanced import (
+    backend_data,
+    backends_data,
+    service_count,
+    service_counters,
+)
 from sixlane.agent.captures import Asked, Capture
 from sixlane.agent.changes import Changes
 from sixlane.agent.conditions import rfc3339
@@ -17,6 +24,7 @@ from sixlane.agent.desired import Present, Stored
 from sixlane.agent.drops import DropReader
 from sixlane.agent.follow import Follower
 from sixlane.agent.gateway import GatewayPart
+from sixlane.agent.health import BackendHealth, Report
 from sixlane.agent.home import remember_home
 from sixlane.agent.log import fields
 from sixlane.agent.metrics import Metrics
@@ -36,7 +44,8 @@ from sixlane.datapath.imports import ImportName
 from sixlane.datapath.sessions import ANY, Binding, Client, ClientOrder, Session, Wanted
 from sixlane.dns64 import Direct, Place, Units
 from sixlane.errors import ConfigError, SixlaneError
-from sixlane.model import Key, ResourceError
+from sixlane.lb import ServiceUse
+from sixlane.model import Key, ResourceError, Service
 
 _log = logging.getLogger("sixlane.agent")
 
@@ -57,12 +66,13 @@ class Agent:
         self._hub = Hub()
         self._applier = Applier()
         self._reconciler = Reconciler(
-            self._parts, self._applier, self._present, lambda: self._standings.look()
+            self._parts, self._applier, self._present, lambda named: self._standings.look(named)
         )
         self._standings = Standings(self._parts, self._present, self._reconciler, self._hub)
         self._changes = Changes(
             self._parts, self._present, self._store, self._reconciler, self._hub
         )
+        self._judging = False
         self._follower: Follower | None = None
         self._ticker: Ticker | None = None
         self._sweeper: Sweeper | None = None
@@ -91,6 +101,7 @@ class Agent:
             agent.settings = settings
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
+            gateway.health.on_change = lambda: agent._on_verdicts()
             stack.callback(agent._stop)
             agent._follower = Follower(gateway.heard, agent._on_change, gateway.is_native)
             agent._applier.do(agent._reconciler.reconcile)
@@ -170,12 +181,14 @@ class Agent:
         """Plain data; see docs for its keys. `problems` is empty if all is well."""
         state = self._present.state
         desired = state.resources()
+        has_services = any(isinstance(one, Service) for one in desired)
         return status_data(
             self._hub.snapshot,
             self._gateway.status(desired),
             self._resolvers.status(desired),
             self._reconciler.problems,
             self._store.refusal,
+            self._gateway.balanced() if has_services else None,
             orphaned=state.revision == 0 and self._gateway.is_in_force(),
         )
 
@@ -190,6 +203,31 @@ class Agent:
     def counters(self) -> dict[str, Any]:
         """Packets and bytes by reason, and by prefix and direction."""
         return counters_data(self._gateway.counters())
+
+    def backends(self, service: str) -> dict[str, Any]:
+        """Of a service, as desired, each with how it does and what it gets. Raises `NotFound`."""
+        stored, resource = self._service(service)
+        use = next(iter(self._gateway.service_uses(service)), None)
+        items = backends_data(resource, use, self.backend_health(service))
+        return {"resourceVersion": stored.version, "items": items}
+
+    def backend(self, service: str, naming: bytes) -> dict[str, Any]:
+        """One of them. Raises `NotFound`."""
+        _, resource = self._service(service)
+        backend = backend_of(resource, naming)
+        uses = (one for use in self._gateway.service_uses(service) for one in use.backends)
+        use = next((one for one in uses if one.naming == naming), None)
+        return backend_data(backend, use, self.backend_health(service).get(naming))
+
+    def service_counts(self) -> list[dict[str, Any]]:
+        """What each service in force carries, by name."""
+        return list(map(service_count, self._gateway.service_uses()))
+
+    def service_counters(self, service: str) -> dict[str, Any]:
+        """What one carries, with its frontends and backends. Raises `NotFound`."""
+        self._service(service)
+        nothing = ServiceUse(service, (), ())
+        return service_counters(next(iter(self._gateway.service_uses(service)), nothing))
 
     def sessions(self, wanted: Wanted = ANY, limit: int | None = None) -> Iterator[list[Session]]:
         """Those that live, in blocks, as they are read; none without a pool4."""
@@ -240,6 +278,18 @@ class Agent:
         subject = with_store(self.settings, self._store)
         return dict(diagnose(replace(subject, agent_pid=os.getpid(), problems=problems)))
 
+    def health_tasks(self, after: str, wait_s: float) -> dict[str, Any]:
+        """What is to be checked: see `sixlane.agent.health`."""
+        return self._gateway.health.tasks(after, wait_s)
+
+    def take_health(self, version: str, reports: Sequence[Report]) -> bool:
+        """What came of checks; whether whoever tells it has its tasks from this agent."""
+        return self._gateway.health.take(version, reports)
+
+    def backend_health(self, service: str) -> Mapping[bytes, BackendHealth]:
+        """What is known of a service's backends by checks, by address and port."""
+        return self._gateway.health.backends(service)
+
     def metrics(self) -> Metrics:
         snapshot, desired = self._hub.snapshot, self._present.state.resources()
         gateway = self._gateway.status(desired) or {"generation": None, "devices": ()}
@@ -257,6 +307,8 @@ class Agent:
             records.count() if records else {},
             records.pool_use() if records else [],
             self._gateway.session_log.lost,
+            self._gateway.health.metrics(),
+            self._gateway.service_uses(),
         )
 
     # ---- what happens by itself ----
@@ -279,6 +331,30 @@ class Agent:
             if part.has_drifted(kinds):
                 self._applier.submit(partial(self._reconciler.reconcile_part, part))
 
+    def _on_verdicts(self) -> None:
+        """Called by any thread: what checks found out comes together as long as it waits."""
+        if not self._judging:
+            self._judging = True
+            self._applier.submit(self._judge_again)
+
+    def _judge_again(self) -> None:
+        """Called by the applier's thread."""
+        self._judging = False
+        state = self._present.state
+        if state.revision == 0:
+            return
+        try:
+            plan = self._gateway.judge_again(state.resources())
+        except SixlaneError as error:
+            _log.error("not in force", extra=fields(part=self._gateway.name, error=error))
+            plan = None
+        if plan is None:
+            self._reconciler.reconcile_part(self._gateway)
+            return
+        for line in plan.summary():
+            _log.info("changed by checks", extra=fields(part=self._gateway.name, change=line))
+        self._standings.look()
+
     def _stop(self) -> None:
         self._hub.close()
         if self._follower is not None:
@@ -290,6 +366,11 @@ class Agent:
         self._applier.close()
 
     # ---- data ----
+
+    def _service(self, name: str) -> tuple[Stored, Service]:
+        stored = self.stored(Key("Service", name))
+        assert isinstance(stored.resource, Service)
+        return stored, stored.resource
 
     def _entry(self, key: Key) -> Entry:
         entries = self._hub.snapshot.entries

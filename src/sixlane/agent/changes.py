@@ -27,7 +27,7 @@ from sixlane.agent.desired import Merged, Present, State, merged
 from sixlane.agent.edits import delete, put
 from sixlane.agent.log import fields
 from sixlane.agent.metrics import Durations
-from sixlane.agent.part import Part
+from sixlane.agent.part import Named, Part
 from sixlane.agent.reconcile import Plans, Reconciler
 from sixlane.agent.store import Store
 from sixlane.agent.transaction import Applied, Transaction, View
@@ -93,15 +93,18 @@ class Changes:
     def _apply(self, transaction: Transaction, dry_run: bool, note: str = "") -> Applied:
         old = self._present.state
         result = merged(old, transaction)
-        kinds = {key.kind for key in result.outcomes}
-        plans = self._reconciler.plan(kinds, result.state.resources(), old.resources())
+        named = {
+            key: stored.resource if (stored := result.state.objects.get(key)) else None
+            for key in result.outcomes
+        }
+        plans = self._reconciler.plan(named, result.state.resources(), old.resources())
         changes = [line for _, plan in plans for line in plan.summary()]
         revision = result.state.revision
         if not dry_run:
             notes = [note] if note else []
             if result.state is not old:
-                self._store.prepare(old, result.state, [*notes, *result.summary(), *changes])
-            self._put_in_force(plans, result.state)
+                self._store.prepare(old, result.state, [*notes, *result.summary(), *changes], named)
+            self._put_in_force(plans, result.state, named)
             _tell(result, [*notes, *changes])
         views = self._views_of(result)
         warnings = [*result.warnings, *(line for _, plan in plans for line in plan.warnings())]
@@ -109,7 +112,7 @@ class Changes:
             revision, result.outcomes, changes, dry_run, result.versions, warnings, views
         )
 
-    def _put_in_force(self, plans: Plans, new: State) -> None:
+    def _put_in_force(self, plans: Plans, new: State, named: Named) -> None:
         try:
             self._reconciler.apply(plans)
             if new is not self._present.state:
@@ -120,7 +123,7 @@ class Changes:
             self._reconciler.put_back(plans)
             raise
         self._present.state = new
-        self._reconciler.settle(plans)
+        self._reconciler.settle(plans, named)
 
     def _back_to(self, revision: int) -> Transaction:
         then = self._store.earlier(revision, self._present.state)

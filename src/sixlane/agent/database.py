@@ -117,6 +117,7 @@ class Database:
     def _bring_up_to_date(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == schema.VERSION:
+            schema.index(db)
             return
         if version not in (0, 1):
             raise SixlaneError(
@@ -125,6 +126,7 @@ class Database:
             )
         with _transaction(db):
             schema.create(db) if version == 0 else schema.migrate_from_1(db)
+            schema.index(db)
 
     def _error(self, error: OSError | sqlite3.Error) -> SixlaneError:
         if isinstance(error, OSError):

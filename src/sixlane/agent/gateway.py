@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data path and the `Gateway` in it, as a part of the agent."""
+"""The data path with the `Gateway` and the `Service`s in it, as a part of the agent."""
 
 import logging
 import threading
@@ -7,18 +7,28 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sixlane.agent.backoff import Backoff
+from sixlane.agent.balanced import balanced_status
 from sixlane.agent.captures import Asked, Capture, narrowed
 from sixlane.agent.choice import Choice
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.drops import Drops
+from sixlane.agent.health import Health
 from sixlane.agent.log import fields
 from sixlane.agent.natives import Natives
 from sixlane.agent.pace import Pace
-from sixlane.agent.part import Desired
+from sixlane.agent.part import Desired, Named
+from sixlane.agent.services import (
+    Balancing,
+    Planned,
+    beside,
+    service_room_for,
+    services_of,
+)
 from sixlane.agent.session_log import Keeper
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath import NOTHING_SWEPT, Counters, Datapath, Swept
@@ -26,7 +36,9 @@ from sixlane.datapath.imports import ImportName
 from sixlane.datapath.layout import Limit
 from sixlane.datapath.sessions import Session, SessionRecords
 from sixlane.errors import ConfigError, KernelError, SixlaneError
-from sixlane.model import AnyResource, Gateway, ResourceError
+from sixlane.lb import ServiceUse
+from sixlane.lb.way import remove_way
+from sixlane.model import AnyResource, Gateway, ResourceError, Service
 from sixlane.nat64 import (
     Announced,
     Done,
@@ -61,6 +73,7 @@ _FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
 _FOR_DEVICES = {"link", "address"}
 _FOR_ANNOUNCEMENT = {"route", "neighbour", "link"}
 _FOR_SETTINGS = {"link", "setting"}
+_FOR_CHECKS = {"link", "route", "rule"}
 _REST = 20.0  # how many times as long as a look the pause behind it is
 _NO_SLOW_PATH = Trouble("", "SlowPathAbsent", "it is not there: nothing can be fragmented")
 
@@ -73,7 +86,7 @@ class GatewayPart:
     """
 
     name = "gateway"
-    kind = "Gateway"
+    kinds = frozenset({"Gateway", "Service"})
 
     def __init__(self, pins: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None
@@ -81,11 +94,14 @@ class GatewayPart:
         self._originals = originals
         self.drops = Drops()
         self.session_log = Keeper()
+        self.health = Health()
         self._capture: Capture | None = None
         self._datapath: Datapath | None = None
+        self._balancing: Balancing | None = None  # with the data path
         self._lock = threading.RLock()
         self._gateway: Gateway | None = None
         self._planned_from: Observed | None = None
+        self._alone = False  # whether the last plan was for services alone
         self._now: Observed | None = None  # at the last look
         self._used: tuple[Use, ...] = ()
         self._bound: dict[str, int] = {}  # as kept in the originals
@@ -107,34 +123,58 @@ class GatewayPart:
     def open(self, desired: Desired) -> None:
         """Load the programs, or adopt what is pinned. Tables that are made now are as large as what
         is desired needs them."""
-        self._open(_gateway_of(desired))
+        self._open(desired)
 
-    def plan(self, desired: Desired, before: Desired) -> Plan:
+    def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> Planned:
         with self._lock:
             gateway = _gateway_of(desired)
             if gateway is None and self._datapath is None and not self._pins.exists():
-                return Plan(None)  # after a teardown: nothing is there, and nothing is to be
+                return Planned(Plan(None))  # after a teardown: nothing is there, or is to be
+            datapath, balancing = self._open(desired)
+            begun = None
+            if named and desired is not before and gateway is self._gateway is not None:
+                begun = balancing.plan_beside(named)
+            self._alone = begun is not None and begun.is_alone
+            if begun is not None and begun.is_alone:
+                return begun
             self._planned_from = observe_gateway(
-                self._open(gateway), self._choice.why(), self._natives.of(gateway)
+                datapath, self._choice.why(), self._natives.of(gateway)
             )
             self._bound = bindings(self._originals)
+            services, settings = balancing.plan(desired, gateway, self._planned_from, begun)
             try:
-                return plan_gateway(gateway, self._planned_from, _gateway_of(before), self._bound)
+                plan = plan_gateway(
+                    gateway, self._planned_from, _gateway_of(before), self._bound, beside(services)
+                )
             except ConfigError as error:
                 if gateway is None or isinstance(error, ResourceError):
                     raise
                 raise ConfigError(f"{gateway.key}: {error.message}", error.hint) from error
+            return Planned(plan, services, settings)
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Planned) -> None:
         with self._lock:
-            if plan.tables is None and self._datapath is None:
+            if plan.gateway and plan.gateway.tables is None and self._datapath is None:
                 return
-            for line in self._apply(plan).lost:
+            for line in self._apply(plan):
                 _log.warning("not put back", extra=fields(part=self.name, what=line))
+
+    def judge_again(self, desired: Desired) -> Planned | None:
+        """Put in force what checks have found out, without a flip, and say what that was; None: it
+        takes more than that."""
+        with self._lock:
+            if self._datapath is None or self._balancing is None:
+                return None
+            plan = self._balancing.plan_again(desired)
+            if plan is not None:
+                self._apply(plan)
+            return plan
 
     def settled(self, desired: Desired) -> None:
         """Remember what the machine was like when the last plan, for `desired`, was made."""
         with self._lock:
+            if self._alone:
+                return
             self._gateway = _gateway_of(desired)
             self._native = self._planned_from.native if self._planned_from else ()
             self._seen = self._look(self._planned_from)
@@ -166,11 +206,17 @@ class GatewayPart:
                 return False
             chose = self._planned_from.more_than_destination is not None
             return (
-                (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
+                (self._balancing is not None and self._balancing.is_due())
+                or (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
                 or (self._choice.why() is not None) != chose
                 or self._natives.of(self._gateway) != self._planned_from.native
                 or (bool(kinds & _FOR_ANNOUNCEMENT) and observe_announced() != self._announced)
                 or (bool(kinds & _FOR_SETTINGS) and self._must_be_reset())
+                or (
+                    bool(kinds & _FOR_CHECKS)
+                    and self._balancing is not None
+                    and self._balancing.has_lost_way()
+                )
             )
 
     def look(self) -> bool:
@@ -179,9 +225,11 @@ class GatewayPart:
         with self._looks.work():
             return self.has_drifted(KINDS)
 
-    def conditions(self, resource: AnyResource) -> list[Condition]:
+    def conditions(self, resource: AnyResource) -> Sequence[Condition]:
         """As of the last look."""
         with self._lock:
+            if isinstance(resource, Service):
+                return self._balancing.conditions(resource) if self._balancing else ()
             if self._now is None or not isinstance(resource, Gateway):
                 return []
             chosen = choose_devices(resource, self._now, resource, self._bound)
@@ -220,6 +268,17 @@ class GatewayPart:
         """None while there is no data path."""
         with self._lock:
             return self._datapath.counters() if self._datapath is not None else None
+
+    def balanced(self) -> dict[str, Any] | None:
+        """How many services and backends are in force; None: there is no data path."""
+        with self._lock:
+            return balanced_status(*self._balancing.reader.states()) if self._balancing else None
+
+    def service_uses(self, name: str | None = None) -> list[ServiceUse]:
+        """What one service carries, or each of them; those that are not in force are left out."""
+        with self._lock:
+            reading = self._balancing.reader.read(name) if self._balancing else None
+        return reading.uses() if reading else []
 
     def session_records(
         self, *, clients: bool = False, pools: bool = False
@@ -314,13 +373,14 @@ class GatewayPart:
             lost = []
             try:
                 if self._pins.exists() or self._datapath is not None:
-                    lost += self._apply(self.plan((), ())).lost
+                    lost += self._apply(self.plan((), ()))
             except SixlaneError as error:  # such as tables of another version
                 told = fields(part=self.name, error=error)
                 _log.warning("removed without being read", extra=told)
                 lost += withdraw(self._originals)
                 remove_slow_path(namespace_name(self._pins))
             self.close()
+            remove_way()
             Datapath.remove(self._pins)
             lost += restore_originals(self._originals)
             self._gateway, self._planned_from, self._seen, self._now = None, None, None, None
@@ -331,22 +391,26 @@ class GatewayPart:
             if self._datapath is not None:
                 self.drops.withdraw()
                 self.session_log.close()
+                self._balancing = None
                 self._datapath.close()
                 self._datapath = None
 
-    def _open(self, gateway: Gateway | None = None) -> Datapath:
+    def _open(self, desired: Desired = ()) -> tuple[Datapath, Balancing]:
         with self._lock:
-            if self._datapath is None:
+            if self._datapath is None or self._balancing is None:
+                gateway = _gateway_of(desired)
                 room = room_for(gateway.spec) if gateway else None
+                service_room = service_room_for(gateway, services_of(desired))
                 try:
-                    self._datapath = Datapath.open(self._pins, room)
+                    self._datapath = Datapath.open(self._pins, room, service_room)
                 except OSError as error:
                     raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
+                self._balancing = Balancing(self._datapath, self.health)
                 self._datapath.no_events()
                 self.drops.offer(self._datapath.events)
                 if not self._datapath.has_had_sessions():
                     self.session_log.all_ended(time.time_ns(), "the session tables are new")
-            return self._datapath
+            return self._datapath, self._balancing
 
     def _look(self, then: Observed | None = None) -> object:
         """All that the plan for the present gateway depends on, to compare with a later look.
@@ -369,10 +433,23 @@ class GatewayPart:
         unlogged = self.session_log.trouble()
         return [*self._pool4, *([Trouble("", "LogNotWritten", unlogged)] if unlogged else [])]
 
-    def _apply(self, plan: Plan) -> Done:
+    def _apply(self, plan: Planned) -> list[str]:
+        """What could not be put back, one line each."""
+        datapath, balancing = self._open()
+        services, lost = plan.services, []
+        if services:
+            balancing.before_flip(services)
+        fill = partial(balancing.fill, services) if services else lambda: None
+        if plan.gateway:
+            lost = self._apply_gateway(datapath, plan.gateway, fill).lost
+        if services:
+            balancing.after_flip(services, plan.settings)
+        return lost
+
+    def _apply_gateway(self, datapath: Datapath, plan: Plan, fill: Callable[[], None]) -> Done:
         if plan.ending:  # from before on: what comes later must not be taken for ended
             self.session_log.all_ended(time.time_ns(), plan.ending)
-        done = apply_gateway(self._open(), plan, self._originals)
+        done = apply_gateway(datapath, plan, self._originals, fill)
         stateful = plan.tables.stateful if plan.tables else None
         self._pool_names = {pool.id: pool.name for pool in stateful.pools} if stateful else {}
         self._used = plan.used

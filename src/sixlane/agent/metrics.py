@@ -2,10 +2,13 @@
 """Numbers about the agent itself."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from sixlane.agent.health import HealthMetrics
 from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName
+from sixlane.lb import ServiceUse
 
 BOUNDS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -43,7 +46,7 @@ class Metrics:
     has a program attached. `apply_s`: how long those took that succeeded. `fill`: by what there is
     room for, how much of it is taken, and how much there is. `sessions`: that live, by protocol and
     state; `pools`: each address of pool4. `log_lost`: lines of the session log that could not be
-    written.
+    written. `health`: of the checks of services; `services`: those in force.
     """
 
     revision: int
@@ -58,3 +61,5 @@ class Metrics:
     sessions: dict[tuple[ProtocolName, StateName], int] = field(default_factory=dict)
     pools: list[PoolUse] = field(default_factory=list)
     log_lost: int = 0
+    health: HealthMetrics = field(default_factory=HealthMetrics)
+    services: Sequence[ServiceUse] = ()

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the applier asks of each feature: plan is observed and pure, apply is small."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from sixlane.agent.conditions import Condition
-from sixlane.model import AnyResource
+from sixlane.model import AnyResource, Key
 
 Desired = Sequence[AnyResource]
+Named = Mapping[Key, AnyResource | None]
+"""What each is to be from now on; None: it goes."""
 
 
 class PartPlan(Protocol):
@@ -20,7 +22,7 @@ class PartPlan(Protocol):
 
 
 class Part(Protocol):
-    """One feature: it takes its own kind out of all that is desired.
+    """One feature: it takes its own kinds out of all that is desired.
 
     Called by the applier's thread, but for `status`, `conditions`, `has_drifted` and `look`, which
     any thread may call.
@@ -30,11 +32,14 @@ class Part(Protocol):
     def name(self) -> str: ...
 
     @property
-    def kind(self) -> str:
+    def kinds(self) -> frozenset[str]:
         """Of the resources that it puts in force."""
 
-    def plan(self, desired: Desired, before: Desired) -> Any:
+    def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> Any:
         """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot.
+
+        `named`: what a change is about, None: everything; whatever else there is may be taken to be
+        as it was planned last, and left out of sight.
 
         `before`: what is to be in force already; the same as `desired` in a reconcile. What cannot
         be had of that (a device has vanished) is no error: all else is planned, and the status

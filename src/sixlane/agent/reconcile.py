@@ -8,7 +8,7 @@ from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
 from sixlane.agent.desired import Present
 from sixlane.agent.log import fields
-from sixlane.agent.part import Desired, Part, PartPlan
+from sixlane.agent.part import Desired, Named, Part, PartPlan
 from sixlane.errors import SixlaneError
 from sixlane.model import Key
 
@@ -18,14 +18,15 @@ Plans = Sequence[tuple[Part, PartPlan]]
 
 
 class Reconciler:
-    """Works in the applier's thread; `on_end()` hears of each end of an attempt."""
+    """Works in the applier's thread; `on_end()` hears of each end of an attempt, and what it was
+    about; None: everything."""
 
     def __init__(
         self,
         parts: Sequence[Part],
         applier: Applier,
         present: Present,
-        on_end: Callable[[], None],
+        on_end: Callable[[Collection[Key] | None], None],
     ) -> None:
         self._parts = parts
         self._applier = applier
@@ -48,21 +49,24 @@ class Reconciler:
 
     # ---- an apply ----
 
-    def plan(self, kinds: Collection[str], desired: Desired, before: Desired) -> Plans:
-        """What has to change for the parts of these kinds."""
-        return [(part, part.plan(desired, before)) for part in self._parts if part.kind in kinds]
+    def plan(self, named: Named, desired: Desired, before: Desired) -> Plans:
+        """What has to change for the parts of what is named."""
+        kinds = {key.kind for key in named}
+        parts = [part for part in self._parts if not part.kinds.isdisjoint(kinds)]
+        return [(part, part.plan(desired, before, named)) for part in parts]
 
     def apply(self, plans: Plans) -> None:
         for part, plan in plans:
             part.apply(plan)
 
-    def settle(self, plans: Plans) -> None:
+    def settle(self, plans: Plans, named: Collection[Key]) -> None:
         """What is desired now is what was applied. Raises nothing: that cannot be undone."""
         desired = self._present.state.resources()
+        were_well = not any(part.name in self._problems for part, _ in plans)
         for part, _ in plans:
-            self._well(part)
+            self._well(part, named)
             self._look_back(part, desired)
-        self._on_end()
+        self._on_end(named if were_well else None)
 
     def put_back(self, plans: Plans) -> None:
         """Bring back what is desired, after an apply of something else that failed half-way."""
@@ -73,7 +77,7 @@ class Reconciler:
             except Exception as error:
                 self._note_failure(part, error)
             self._look_back(part, desired)
-        self._on_end()
+        self._on_end(None)
 
     # ---- by itself ----
 
@@ -99,7 +103,7 @@ class Reconciler:
                 _log.info("changed by itself", extra=fields(part=part.name, change=line))
             self._well(part)
         self._look_back(part, desired)
-        self._on_end()
+        self._on_end(None)
 
     def try_again(self, part: Part) -> None:
         """Some time later; may be called by any thread."""
@@ -117,7 +121,7 @@ class Reconciler:
         """After a teardown: nothing is in force."""
         self._problems.clear()
         self._observed.clear()
-        self._on_end()
+        self._on_end(None)
 
     def _look_back(self, part: Part, desired: Desired) -> None:
         """A part that cannot even look, for want of descriptors or memory, is tried again."""
@@ -129,17 +133,19 @@ class Reconciler:
             _log.error("cannot look at what was done", exc_info=defect, extra=told)
             self.try_again(part)
 
-    def _well(self, part: Part) -> None:
+    def _well(self, part: Part, named: Collection[Key] | None = None) -> None:
+        """All of the part is in force; `named`: the rest of it was before."""
+        objects = self._present.state.objects
         if self._problems.pop(part.name, None):
             _log.info("well again", extra=fields(part=part.name))
-        self._observed = {
-            **{key: at for key, at in self._observed.items() if key.kind != part.kind},
-            **{
-                key: stored.generation
-                for key, stored in self._present.state.objects.items()
-                if key.kind == part.kind
-            },
-        }
+            named = None
+        observed = dict(self._observed)
+        for key in {*observed, *objects} if named is None else named:
+            if key.kind in part.kinds:
+                observed.pop(key, None)
+                if key in objects:
+                    observed[key] = objects[key].generation
+        self._observed = observed
 
     def _note_failure(self, part: Part, error: Exception) -> None:
         problem = str(error) or type(error).__name__

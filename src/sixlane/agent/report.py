@@ -21,10 +21,12 @@ def status_data(
     resolvers: Sequence[Mapping[str, Any]],
     failures: Mapping[str, str],
     refusal: SixlaneError | None,
+    balanced: Mapping[str, Any] | None,
     orphaned: bool,
 ) -> dict[str, Any]:
     """`failures`: by part, why it could not be put in force; `refusal`: why the store cannot be
-    written; `orphaned`: something is in force that nobody asked for.
+    written; `balanced`: of services, None: there are none; `orphaned`: something is in force that
+    nobody asked for.
     """
     problems = [f"{part}: {problem}" for part, problem in sorted(failures.items())]
     problems += [f"gateway: {problem}" for problem in (gateway or {}).get("problems", ())]
@@ -57,6 +59,7 @@ def status_data(
         ],
         "gateway": gateway,
         "dns64": resolvers,
+        "balanced": balanced,
         "problems": problems,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.log import fields
-from sixlane.agent.part import Desired
+from sixlane.agent.part import Desired, Named
 from sixlane.dns64 import (
     Asking,
     Direct,
@@ -36,7 +36,7 @@ class ResolversPart:
     """
 
     name = "dns64"
-    kind = "Dns64"
+    kinds = frozenset({"Dns64"})
 
     def __init__(self, place: Place, supervisor: Supervisor | None = None) -> None:
         self.try_again: Callable[[], None] = lambda: None
@@ -49,7 +49,7 @@ class ResolversPart:
         self._running: dict[str, Observed] = {}
         self._lock = threading.Lock()  # of what runs
 
-    def plan(self, desired: Desired, before: Desired) -> Plan:
+    def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> Plan:
         observed = observe_dns64(self._place)
         plan = plan_dns64(_resolvers_of(desired), observed, self._place, _resolvers_of(before))
         return check_dns64(plan)

@@ -31,6 +31,10 @@ CREATE TABLE piece (  -- body: JSON, NULL where the piece was deleted
 );
 CREATE TABLE revision (revision INTEGER PRIMARY KEY, time REAL NOT NULL, summary TEXT NOT NULL);
 """
+_INDICES = """
+CREATE INDEX IF NOT EXISTS object_revision ON object (revision);
+CREATE INDEX IF NOT EXISTS piece_revision ON piece (revision);
+"""
 _KEPT_TABLES = """
 CREATE TABLE original (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -42,6 +46,11 @@ def create(db: sqlite3.Connection) -> None:
     _execute(db, _TABLES + _KEPT_TABLES)
     db.execute("INSERT INTO counter VALUES ('revision', 0)")
     _stamp(db)
+
+
+def index(db: sqlite3.Connection) -> None:
+    """What changed lately is found without a look at all there is. Not in every store of before."""
+    _execute(db, _INDICES)
 
 
 def migrate_from_1(db: sqlite3.Connection) -> None:

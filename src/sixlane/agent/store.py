@@ -27,10 +27,13 @@ AND revision = (SELECT max(revision) FROM piece AS that WHERE that.kind = this.k
 _BODY = "SELECT body FROM piece WHERE kind = ? AND name = ? AND piece = ? AND revision = ?"
 # What no revision from :floor on can need.
 _SUPERSEDED = """
-DELETE FROM {table} WHERE revision < :floor AND EXISTS (SELECT 1 FROM {table} AS later WHERE {same}
+DELETE FROM {table} WHERE (kind, name) IN (SELECT kind, name FROM {table} AS last WHERE {lately})
+    AND revision < :floor AND EXISTS (SELECT 1 FROM {table} AS later WHERE {same}
     AND later.revision > {table}.revision AND later.revision <= :floor)
 """
-_BURIED = "DELETE FROM {table} WHERE revision <= :floor AND {value} IS NULL"
+_BURIED = "DELETE FROM {table} WHERE {lately} AND {value} IS NULL"
+# Each revision takes out what it makes superfluous, but for that of a teardown.
+_LATELY = "revision BETWEEN :floor - 1 AND :floor"
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,17 @@ class Store:
                     gone[key] = changed
         return State(revision, objects, gone)
 
-    def prepare(self, old: State, new: State, summary: Iterable[str]) -> None:
-        """Write what `new` changes; it does not count yet. Costs by what differs."""
+    def prepare(
+        self,
+        old: State,
+        new: State,
+        summary: Iterable[str],
+        named: Iterable[Key] | None = None,
+    ) -> None:
+        """Write what `new` changes; it does not count yet. Costs by what differs, and to find that
+        by all there is, unless it is `named`."""
         objects, pieces = [], []
-        for key in old.objects.keys() | new.objects.keys():
+        for key in old.objects.keys() | new.objects.keys() if named is None else named:
             before, after = old.objects.get(key), new.objects.get(key)
             if before is after:
                 continue
@@ -244,7 +254,12 @@ def _forget_before(db: sqlite3.Connection, floor: int) -> None:
         ("object", "generation", ""),
         ("piece", "body", " AND later.piece = piece.piece"),
     ):
-        fill = {"table": table, "value": value, "same": same.format(table) + more}
+        fill = {
+            "table": table,
+            "value": value,
+            "same": same.format(table) + more,
+            "lately": _LATELY,
+        }
         db.execute(_SUPERSEDED.format(**fill), {"floor": floor})
         db.execute(_BURIED.format(**fill), {"floor": floor})
     db.execute("DELETE FROM revision WHERE revision <= ?", (floor,))

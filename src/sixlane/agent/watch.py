@@ -9,7 +9,7 @@ than two snapshots that share what did not change, and the applier never waits f
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -43,10 +43,19 @@ class Snapshot:
     entries: Mapping[Key, Entry] = field(default_factory=dict)
     gone: Mapping[Key, int] = field(default_factory=dict)
 
-    def after(self, state: State, standings: Mapping[Key, Standing]) -> "Snapshot":
-        """The next one; what did not change is carried over."""
-        entries = {}
-        for key, stored in state.objects.items():
+    def after(
+        self,
+        state: State,
+        standings: Mapping[Key, Standing],
+        named: Collection[Key] | None = None,
+    ) -> "Snapshot":
+        """The next one; what did not change is carried over. `named`: nothing else has."""
+        entries = {} if named is None else dict(self.entries)
+        for key in state.objects if named is None else named:
+            stored = state.objects.get(key)
+            if stored is None:
+                entries.pop(key, None)
+                continue
             old = self.entries.get(key)
             standing = standings[key]
             if old is None or old.standing is not standing:

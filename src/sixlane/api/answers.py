@@ -2,12 +2,13 @@
 """The agent's results as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import Request, Response
 
 from sixlane.agent import Applied
+from sixlane.agent.backend_edits import BackendOutcome
 from sixlane.api.body import JSON
 from sixlane.api.preconditions import etag, is_known
 from sixlane.model import Key
@@ -27,8 +28,11 @@ def versioned(request: Request, data: object, resource_version: str) -> Response
     return answer(data, headers=headers)
 
 
-def applied(result: Applied, *, after: bool = False) -> dict[str, Any]:
-    """What a change did. `after`: with the resources as they are then, as in every dry run."""
+def applied(
+    result: Applied, *, after: bool = False, backends: Iterable[BackendOutcome] = ()
+) -> dict[str, Any]:
+    """What a change did. `after`: with the resources as they are then, as in every dry run;
+    `backends`: what became of each that was named by itself."""
     data: dict[str, Any] = {
         "revision": result.revision,
         "dryRun": result.dry_run,
@@ -36,15 +40,26 @@ def applied(result: Applied, *, after: bool = False) -> dict[str, Any]:
         "changes": result.changes,
         "warnings": result.warnings,
     }
+    outcomes = [one.as_data() for one in backends]
+    if outcomes:
+        data["backends"] = outcomes
     if after or result.dry_run:
         data["after"] = [_after(key, result.views.get(key)) for key in result.outcomes]
     return data
 
 
-def applied_one(result: Applied, key: Key, *, created: bool, after: bool) -> Response:
+def applied_one(
+    result: Applied,
+    key: Key,
+    *,
+    created: bool,
+    after: bool,
+    backends: Iterable[BackendOutcome] = (),
+) -> Response:
     """The answer to a change of one resource or a part of it; with the resource's ETag."""
     headers = {"ETag": etag(result.versions[key][1])} if key in result.versions else {}
-    return answer(applied(result, after=after), 201 if created else 200, headers)
+    data = applied(result, after=after, backends=backends)
+    return answer(data, 201 if created else 200, headers)
 
 
 def _touched(result: Applied, key: Key) -> dict[str, Any]:

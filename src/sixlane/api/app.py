@@ -6,7 +6,9 @@ from fastapi import Depends, FastAPI
 import sixlane
 from sixlane.agent import Agent
 from sixlane.api import (
+    backends,
     health,
+    health_checks,
     prefixes,
     problem,
     resources,
@@ -36,9 +38,11 @@ def make_app(agent: Agent, open_streams: Streams | None = None) -> FastAPI:
     for router in (
         resources.routes(agent),
         prefixes.routes(agent),
+        backends.routes(agent),
         transactions.routes(agent),
         streams.routes(agent, open_streams),
         sessions.routes(agent, open_streams),
+        health_checks.routes(agent, open_streams),
         system.routes(agent),
         trace.routes(agent),
     ):

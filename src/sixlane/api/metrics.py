@@ -6,7 +6,7 @@ those up and holds nothing that a packet waits for.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -16,14 +16,18 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 import sixlane
+from sixlane.agent.backend_edits import label
+from sixlane.agent.health import HealthMetrics
 from sixlane.agent.log import fields
 from sixlane.agent.metrics import BOUNDS_S, Metrics
 from sixlane.errors import SixlaneError
+from sixlane.lb import ServiceUse
 
 _log = logging.getLogger("sixlane.metrics")
 
@@ -38,6 +42,7 @@ _REASONS = {
 }
 """The family of each reason, by the beginning of its name."""
 
+_VERDICTS = {"well": 1, "quarantined": 0, "unknown": -1}
 _TRUTH = {"True": 1, "False": 0, "Unknown": -1}
 
 
@@ -124,6 +129,8 @@ def _families(agent: Source) -> Iterator[Metric]:
     yield from _of_agent(metrics)
     yield from _of_sessions(metrics)
     yield _of_session_log(counters["reasons"], metrics)
+    yield from _of_services(metrics.services)
+    yield from _of_health(metrics.health)
     yield from _of_resources(agent.resources())
 
 
@@ -254,6 +261,117 @@ def _of_session_log(reasons: dict[str, dict[str, int]], metrics: Metrics) -> Met
     lost.add_metric(["ring"], unread["packets"] if unread else 0)
     lost.add_metric(["agent"], metrics.log_lost)
     return lost
+
+
+def _of_services(services: Sequence[ServiceUse]) -> Iterator[Metric]:
+    if not services:
+        return
+    yield from _of_frontends(services)
+    yield from _of_backends(services)
+
+
+def _of_frontends(services: Sequence[ServiceUse]) -> Iterator[Metric]:
+    labels = ["service", "address", "port", "protocol"]
+    packets, sizes, flows, drops = (
+        CounterMetricFamily(f"sixlane_frontend_{name}", what, labels=[*labels, *more])
+        for name, what, more in (
+            ("packets", "Packets to a frontend of a service that were sent to a backend.", []),
+            ("bytes", "Bytes of layer 3 of the same, as received.", []),
+            ("flows", "Flows to a frontend that were new.", []),
+            ("drops", "Packets to a frontend that went nowhere, by reason.", ["reason"]),
+        )
+    )
+    for service in services:
+        for one in service.frontends:
+            values = [service.name, str(one.address), str(one.port), one.protocol.lower()]
+            packets.add_metric(values, one.count.forwarded.packets)
+            sizes.add_metric(values, one.count.forwarded.bytes)
+            flows.add_metric(values, one.count.flows)
+            for reason, count in one.count.drops.items():
+                drops.add_metric([*values, reason], count.packets)
+    yield from (packets, sizes, flows, drops)
+
+
+def _of_backends(services: Sequence[ServiceUse]) -> Iterator[Metric]:
+    labels = ["service", "backend"]
+    packets, sizes, flows = (
+        CounterMetricFamily(f"sixlane_backend_{name}", what, labels=labels)
+        for name, what in (
+            ("packets", "Packets sent to a backend."),
+            ("bytes", "Bytes of layer 3 of the same, as received."),
+            ("flows", "New flows that a backend got."),
+        )
+    )
+    active = GaugeMetricFamily(
+        "sixlane_backend_active_flows", "Flows of a backend that go on.", labels=labels
+    )
+    weight = GaugeMetricFamily(
+        "sixlane_backend_weight", "A backend's weight beside the others.", labels=labels
+    )
+    state = GaugeMetricFamily(
+        "sixlane_backend_state",
+        "1 for the state that a backend is in: active, terminating, maintenance or quarantined.",
+        labels=[*labels, "state"],
+    )
+    for service in services:
+        for one in service.backends:
+            values = [service.name, label(one.naming)]
+            packets.add_metric(values, one.count.forwarded.packets)
+            sizes.add_metric(values, one.count.forwarded.bytes)
+            flows.add_metric(values, one.count.flows)
+            active.add_metric(values, one.active_flows)
+            weight.add_metric(values, one.weight)
+            state.add_metric([*values, one.state], 1)
+    yield from (packets, sizes, flows, active, weight, state)
+
+
+def _of_health(health: HealthMetrics) -> Iterator[Metric]:
+    if health.running is None:
+        return
+    what = "Whether sixlane-health has been heard of lately."
+    yield _gauge("health_running", what, {}, health.running)
+    labels = ["service", "backend"]
+    well = GaugeMetricFamily(
+        "sixlane_backend_well",
+        "What checks say of a backend: 1 well, 0 quarantined, -1 not known yet.",
+        labels=labels,
+    )
+    damped = GaugeMetricFamily(
+        "sixlane_backend_damped",
+        "Whether a backend stays quarantined for a time, as it flapped.",
+        labels=labels,
+    )
+    latency = GaugeMetricFamily(
+        "sixlane_backend_check_seconds",
+        "How long the last answer to a check took; none: there was no answer.",
+        labels=labels,
+    )
+    for service, backends in health.backends.items():
+        for backend, one in backends.items():
+            well.add_metric([service, backend], _VERDICTS[one.verdict])
+            damped.add_metric([service, backend], one.damped)
+            if one.latency_s is not None:
+                latency.add_metric([service, backend], one.latency_s)
+    checks = CounterMetricFamily(
+        "sixlane_health_checks",
+        "Checks of a service's backends by outcome; not_made: this machine lacked something.",
+        labels=["service", "outcome"],
+    )
+    took = SummaryMetricFamily(
+        "sixlane_health_check_seconds",
+        "How long answers to checks took that were well.",
+        labels=["service"],
+    )
+    for service, counts in health.counts.items():
+        outcomes = {
+            "well": counts.done - counts.failed,
+            "failed": counts.failed,
+            "not_made": counts.not_made,
+        }
+        for outcome, number in outcomes.items():
+            checks.add_metric([service, outcome], number)
+        took.add_metric([service], outcomes["well"], counts.seconds)
+    yield from (well, damped, latency, checks, took)
 
 
 def _of_resources(views: Iterable[dict[str, Any]]) -> Iterator[Metric]:

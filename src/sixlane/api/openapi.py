@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from sixlane.api import schemas, trace, transactions
+from sixlane.api import health_checks, schemas, trace, transactions
 from sixlane.api.body import JSON
 from sixlane.api.problem import MEDIA_TYPE
 from sixlane.model import KINDS
@@ -33,15 +33,17 @@ made in between is not lost. `dryRun=true` goes all the way but the last step.
 _TAGS = {
     "resources": "What is desired of the machine, and how it does.",
     "prefixes": "Prefixes and explicit address mappings of a Gateway, one by one.",
+    "backends": "Backends of a Service, one by one, and what services carry.",
     "transactions": "Many resources at once, the history, the way back.",
     "sessions": "Sessions, bindings and clients of stateful NAT64 (RFC 6146).",
+    "health": "Checks of backends: what sixlane-health is to do, and what came of it.",
     "streams": "Server-sent events.",
     "system": "What the agent and the machine are doing.",
 }
 _PATCH = {
     "type": "object",
     "description": "A JSON merge patch (RFC 7396): null takes a key away, a list is replaced.",
-    "examples": [{"spec": {"lowestIPv6MTU": 1400}}],
+    "examples": [{"spec": {"lowestIPv6MTU": 1400}}, {"weight": 3}],
 }
 
 
@@ -109,6 +111,7 @@ def schemas_of_document() -> dict[str, Any]:
         transactions.TransactionBody,
         trace.TraceBody,
         transactions.RollbackBody,
+        health_checks.ResultsBody,
         *_shapes_of_answers(),
     ]
     _, made = models_json_schema(

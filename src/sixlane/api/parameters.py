@@ -36,6 +36,10 @@ Ipv4Address = Annotated[
 Ipv4Length = Annotated[
     int, Path(description="Length of the mapping's IPv4 prefix, in bits.", ge=1, le=32)
 ]
+BackendAddress = Annotated[
+    str, Path(description="The backend's address.", examples=["2001:db8:64:1::7"])
+]
+BackendPort = Annotated[int, Path(description="Its own port.", ge=1, le=65535, examples=[8080])]
 
 
 def _query_parameters(dependant: Dependant) -> Iterator[str]:

@@ -117,7 +117,7 @@ def routes(agent: Agent) -> APIRouter:
         precondition: Preconditions,
         dry_run: DryRun = False,
     ) -> Response:
-        """Take a prefix away. The last one stays: a Gateway has at least one."""
+        """Take a prefix away. The last one stays, but where a Gateway balances only."""
         edit = edits.delete_prefix(name, prefix, expect(name, precondition))
         return apply(edit, precondition, prefix_at(prefix), f"prefix {prefix}", dry_run)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from sixlane.agent import Agent, Edit, Transaction, edits
+from sixlane.agent import Agent, Applied, Edit, Transaction, edits
 from sixlane.agent.problems import Conflict
 from sixlane.api.answers import answer, applied_one, versioned
 from sixlane.api.body import JSON, MERGE_PATCH, body_of, parse_json_object
@@ -108,15 +108,20 @@ def expected(agent: Agent, key: Key, precondition: Precondition) -> str | None:
 
 
 def apply_one(agent: Agent, guarded: Guarded, dry_run: bool, *, after: bool) -> Response:
+    """Make one change, and answer what it did."""
+    result = apply_guarded(agent, guarded, dry_run)
+    created = guarded.was_there is False and not dry_run
+    return applied_one(result, guarded.edit.key, created=created, after=after)
+
+
+def apply_guarded(agent: Agent, guarded: Guarded, dry_run: bool) -> Applied:
     """Make one change. What If-Match or If-None-Match forbade is 412; the body's version, 409."""
     try:
-        result = agent.apply(Transaction([guarded.edit]), dry_run=dry_run)
+        return agent.apply(Transaction([guarded.edit]), dry_run=dry_run)
     except Conflict as conflict:
         if guarded.precondition.given:
             raise failed(conflict.message, conflict.resource_version, conflict.hint) from None
         raise
-    created = guarded.was_there is False and not dry_run
-    return applied_one(result, guarded.edit.key, created=created, after=after)
 
 
 def _check_place(resource: AnyResource, key: Key) -> None:

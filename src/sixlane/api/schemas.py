@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from sixlane.model import Eam, Prefix
 from sixlane.model.dns64 import Dns64Spec
 from sixlane.model.gateway import GatewaySpec
+from sixlane.model.service import ServiceSpec
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Version = Annotated[str, Field(examples=["17"])]
@@ -35,7 +36,7 @@ class Condition(Shape):
 class Name(Shape):
     """What names a resource."""
 
-    kind: Literal["Gateway", "Dns64"]
+    kind: Literal["Gateway", "Dns64", "Service"]
     name: str
 
 
@@ -80,7 +81,17 @@ class Dns64View(Shape):
     status: ViewStatus
 
 
-AnyView = Annotated[GatewayView | Dns64View, Field(discriminator="kind")]
+class ServiceView(Shape):
+    """A Service: what is desired, and how it does."""
+
+    api_version: _API_VERSION
+    kind: Literal["Service"]
+    metadata: ViewMetadata
+    spec: ServiceSpec
+    status: ViewStatus
+
+
+AnyView = Annotated[GatewayView | Dns64View | ServiceView, Field(discriminator="kind")]
 Revision = Annotated[int, Field(ge=0, description="Of the whole: how often it was changed.")]
 
 
@@ -105,6 +116,13 @@ class Dns64Listing(Shape):
     items: list[Dns64View]
 
 
+class ServiceListing(Shape):
+    """All Services."""
+
+    revision: Revision
+    items: list[ServiceView]
+
+
 class PrefixListing(Shape):
     """The prefixes of a Gateway that is at `resourceVersion`."""
 
@@ -122,17 +140,26 @@ class EamListing(Shape):
 class Touched(Shape):
     """What a change did to one resource; of one that is gone there is no generation."""
 
-    kind: Literal["Gateway", "Dns64"]
+    kind: Literal["Gateway", "Dns64", "Service"]
     name: str
     outcome: Literal["created", "changed", "unchanged", "deleted"]
     generation: int = 1
     resource_version: Version = ""
 
 
+class BackendTouched(Shape):
+    """What a change did to one backend."""
+
+    service: str
+    address: str
+    port: Annotated[int, Field(description="Of its own; left out: it has none.")] = 0
+    outcome: Literal["created", "changed", "unchanged", "deleted"]
+
+
 class Deleted(Shape):
     """A resource that is no more."""
 
-    kind: Literal["Gateway", "Dns64"]
+    kind: Literal["Gateway", "Dns64", "Service"]
     name: str
     deleted: Literal[True]
 
@@ -150,8 +177,12 @@ class Applied(Shape):
         list[str],
         Field(description="What is allowed and may surprise in these resources, for people."),
     ]
+    backends: Annotated[
+        list[BackendTouched],
+        Field(description="Backends that were named by themselves, in that order; or left out."),
+    ] = []
     after: Annotated[
-        list[GatewayView | Dns64View | Deleted],
+        list[AnyView | Deleted],
         Field(description="The resources afterwards; of dry runs and of changes of one resource."),
     ] = []
 
@@ -205,6 +236,132 @@ class Counters(Shape):
     reasons: dict[str, Count]
     prefixes: dict[str, DirectionCounts]
     traffic: list[Traffic]
+
+
+_BackendState = Annotated[
+    Literal["active", "terminating", "maintenance", "quarantined"],
+    Field(
+        description="In force; `quarantined`: it fails its checks, or its time to drain is over."
+    ),
+]
+
+
+class Carried(Shape):
+    """What went to a backend since it came to its service."""
+
+    packets: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0, description="Of layer 3, as received.")]
+    new_flows: Annotated[int, Field(ge=0)]
+    active_flows: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="That go on; with `mode: dsr` and `sessionAffinity: ClientIP`, clients.",
+        ),
+    ]
+
+
+class BackendStatus(Carried):
+    """How a backend does, and what it gets."""
+
+    state: _BackendState
+    share: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="Of new flows: of the entries of the Maglev table."),
+    ]
+
+
+class BackendHealth(Shape):
+    """What is known of a backend by its checks."""
+
+    verdict: Literal["unknown", "well", "quarantined"]
+    since: Time
+    way: Annotated[
+        Literal["tunnel", "direct"],
+        Field(description="How it is checked: as flows go, or at its own address."),
+    ]
+    result: Annotated[str, Field(description="The last one, in words; empty: none yet.")]
+    well: Annotated[bool | None, Field(description="The last one; null: none yet.")]
+    latency_seconds: Annotated[
+        float | None, Field(ge=0, description="Of the last answer; null: there was none.")
+    ]
+    checked_at: Time | None
+    damped: Annotated[bool, Field(description="It stays quarantined for a time, as it flapped.")]
+
+
+class BackendView(Shape):
+    """A backend: as desired, and how it does."""
+
+    address: Annotated[str, Field(examples=["2001:db8:64:1::7"])]
+    port: Annotated[int, Field(description="Of its own; left out: it has none.")] = 0
+    weight: Annotated[int, Field(ge=0)]
+    state: Annotated[
+        Literal["active", "terminating", "maintenance"], Field(description="As desired.")
+    ]
+    drain_until: Annotated[Time, Field(description="When its flows end; left out: never.")] = ""
+    status: Annotated[BackendStatus | None, Field(description="null: the Service is not in force.")]
+    health: Annotated[BackendHealth | None, Field(description="null: it is not checked.")]
+
+
+class BackendListing(Shape):
+    """The backends of a Service that is at `resourceVersion`."""
+
+    resource_version: Version
+    items: list[BackendView]
+
+
+class BackendStates(Shape):
+    """How many backends there are in each state."""
+
+    active: Annotated[int, Field(ge=0)]
+    terminating: Annotated[int, Field(ge=0)]
+    maintenance: Annotated[int, Field(ge=0)]
+    quarantined: Annotated[int, Field(ge=0)]
+
+
+class ServiceCount(Carried):
+    """What a Service carries, all frontends together."""
+
+    service: str
+    states: BackendStates
+    dropped: Count
+    drops: Annotated[
+        dict[str, Count], Field(description="The same by reason, as far as there were any.")
+    ]
+
+
+class ServiceCounts(Shape):
+    """What each Service in force carries."""
+
+    items: list[ServiceCount]
+
+
+class FrontendCounters(Shape):
+    """What came to a frontend."""
+
+    address: str
+    port: int
+    protocol: Literal["TCP", "UDP"]
+    packets: Annotated[int, Field(ge=0, description="That were sent on to a backend.")]
+    bytes: Annotated[int, Field(ge=0)]
+    new_flows: Annotated[int, Field(ge=0)]
+    dropped: Count
+    drops: dict[str, Count]
+
+
+class BackendCounters(Carried):
+    """What went to a backend."""
+
+    address: str
+    port: Annotated[int, Field(description="Of its own; left out: it has none.")] = 0
+    state: _BackendState
+
+
+class ServiceCounters(ServiceCount):
+    """The same, with each frontend and backend in force."""
+
+    frontends: list[FrontendCounters]
+    backends: list[BackendCounters]
 
 
 _Protocol = Literal["tcp", "udp", "icmp"]
@@ -494,7 +651,46 @@ class Event(Shape):
     type: Literal["put", "deleted", "synced"]
     revision: Revision
     resource: Annotated[
-        GatewayView | Dns64View | Name,
+        AnyView | Name,
         Field(description="The resource; of a deleted one, only what names it."),
     ]
     resources: Annotated[list[Name], Field(description="All that there are.")]
+
+
+class HealthTask(Shape):
+    """A check that is to be made of a backend: packets go to `address`.
+
+    `mark`: of packets that go by the backend's tunnel; null: they need none. `statuses`: of HTTP,
+    the first and the last that is well. `verdict`: what holds at present.
+    """
+
+    id: str
+    type: Literal["tcp", "http", "https", "grpc", "icmp"]
+    backend: str
+    address: str
+    port: int
+    mark: int | None
+    path: str
+    host: str
+    statuses: list[int]
+    interval_seconds: int
+    timeout_seconds: int
+    rise: int
+    fall: int
+    verdict: Literal["unknown", "well", "quarantined"]
+
+
+class HealthTasks(Shape):
+    """`whole`: these tasks and no others; else what changed behind the version that was named, and
+    `gone`, what is no more. `version` is to be named next."""
+
+    version: str
+    whole: bool
+    tasks: list[HealthTask]
+    gone: list[str]
+
+
+class HealthTaken(Shape):
+    """Whether the version is one of this agent's. If not, all is to be asked and told anew."""
+
+    known: bool

@@ -2,19 +2,26 @@
 """Changes of the whole: many resources at once, the history, and the way back."""
 
 from collections import Counter
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Response
 from pydantic import Field, ValidationError, WithJsonSchema
 
-from sixlane.agent import Agent, Transaction, edits
+from sixlane.agent import Agent, Edit, Transaction, edits
+from sixlane.agent.backend_edits import (
+    BackendChange,
+    BackendEdit,
+    BackendOutcome,
+    parse_backend,
+)
 from sixlane.api.answers import answer, applied
 from sixlane.api.body import JSON, parse_json_object
 from sixlane.api.describe import body, changed, found, ref
 from sixlane.api.parameters import DryRun
 from sixlane.api.resources import Body
-from sixlane.model import KINDS, Key, ResourceError, parse_resources
-from sixlane.model.problem import from_pydantic
+from sixlane.model import KINDS, BackendList, Key, ResourceError, parse_resources
+from sixlane.model.problem import Path, from_pydantic, shown
 from sixlane.model.resource import Model
 
 _Shape = TypeVar("_Shape", bound=Model)
@@ -34,6 +41,28 @@ class Reference(Model):
         return Key(self.kind, self.name)
 
 
+class BackendChangeBody(Model):
+    """A change of one backend of a Service."""
+
+    op: Annotated[
+        Literal["put", "patch", "delete"],
+        Field(description="`patch`: as RFC 7396 has it; null takes a key away."),
+    ]
+    service: Annotated[str, Field(examples=["web"])]
+    backend: Annotated[
+        dict[str, Any],
+        Field(
+            description="With its address, and its port if it has one of its own: they name it. "
+            "With `put` the backend, with `patch` what is to change, with `delete` no more.",
+            examples=[{"address": "2001:db8:64:1::7", "weight": 3}],
+        ),
+        WithJsonSchema({"anyOf": [ref("Backend"), ref("Patch")]}),
+    ]
+    resource_version: Annotated[
+        str | None, Field(description="Of the Service; if given, it must be the present one.")
+    ] = None
+
+
 class TransactionBody(Model):
     """Many changes at once."""
 
@@ -45,8 +74,17 @@ class TransactionBody(Model):
     delete: Annotated[
         tuple[Reference, ...], Field(strict=False, description="Resources that shall be no more.")
     ] = ()
+    backends: Annotated[
+        tuple[BackendChangeBody, ...],
+        Field(
+            strict=False,
+            max_length=100_000,
+            description="Backends that are to change, in this order; behind `put` and `delete`.",
+        ),
+    ] = ()
     prune: Annotated[
-        bool, Field(description="Delete every resource that is not in `put`, too.")
+        bool,
+        Field(description="Delete every resource that is not in `put` or `backends`, too."),
     ] = False
 
 
@@ -68,10 +106,10 @@ def routes(agent: Agent) -> APIRouter:
         openapi_extra=body(JSON, "TransactionBody"),
     )
     def transact(content: Body, dry_run: DryRun = False) -> Response:
-        """Put and delete resources: all of it is in force then, in one flip, or nothing."""
-        transaction = parse_transaction(parse_json_object(content))
+        """Put and delete resources, change backends: all of it is in force then, or nothing."""
+        transaction, backends = parse_transaction(parse_json_object(content))
         result = agent.apply(transaction, dry_run=dry_run)
-        return answer(applied(result))
+        return answer(applied(result, backends=backends.outcomes()))
 
     @router.get("/v1/history", operation_id="listHistory", responses=found("History"))
     def history() -> Response:
@@ -93,7 +131,48 @@ def routes(agent: Agent) -> APIRouter:
     return router
 
 
-def parse_transaction(data: dict[str, Any]) -> Transaction:
+class BackendEdits:
+    """The changes of backends in a transaction, those of a service together."""
+
+    def __init__(self, asked: Sequence[BackendChangeBody]) -> None:
+        """Raises `ResourceError`."""
+        self._places: list[tuple[str, int]] = []  # of each: its service, and which one of its
+        changes: dict[str, list[BackendChange]] = {}
+        versions: dict[str, str] = {}
+        for at, one in enumerate(asked):
+            of_service = changes.setdefault(one.service, [])
+            self._places.append((one.service, len(of_service)))
+            of_service.append(_backend_change(one, ("backends", at, "backend")))
+            version = one.resource_version
+            if version is not None and versions.setdefault(one.service, version) != version:
+                what = f"two versions of Service {one.service}"
+                path = ("backends", at, "resourceVersion")
+                raise ResourceError(what, path, "one of them, or none")
+        self._edits = {
+            service: BackendEdit(service, of_service, versions.get(service))
+            for service, of_service in changes.items()
+        }
+
+    def edits(self) -> list[Edit]:
+        return [one.edit for one in self._edits.values()]
+
+    def outcomes(self) -> list[BackendOutcome]:
+        """As they were asked for; once all is made."""
+        return [self._edits[service].outcomes[at] for service, at in self._places]
+
+
+def _backend_change(asked: BackendChangeBody, path: Path) -> BackendChange:
+    data = dict(asked.backend)
+    given = parse_backend({key: data[key] for key in ("address", "port") if key in data}, path)
+    naming = BackendList.row_of(given)[: BackendList.NAMING]
+    more = data.keys() - {"address", "port"}
+    if asked.op == "delete" and more:
+        key = min(more)
+        raise ResourceError(f"{shown(key)} of what is deleted", (*path, key), "leave it out")
+    return BackendChange(asked.op, naming, data, path)
+
+
+def parse_transaction(data: dict[str, Any]) -> tuple[Transaction, BackendEdits]:
     """Raises `ResourceError`; its index is that in `put`."""
     asked = _parsed(TransactionBody, data)
     put = parse_resources(asked.put)
@@ -104,7 +183,8 @@ def parse_transaction(data: dict[str, Any]) -> Transaction:
     # What is put comes first: problems then carry its index.
     changes = [edits.put(one) for one in put]
     changes += [edits.delete(one.key, one.resource_version) for one in asked.delete]
-    return Transaction(changes, asked.prune)
+    backends = BackendEdits(asked.backends)
+    return Transaction([*changes, *backends.edits()], asked.prune), backends
 
 
 def _parsed(shape: type[_Shape], data: dict[str, Any]) -> _Shape:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sixlane.cli.ends import label
 from sixlane.cli.output import Output
 from sixlane.cli.views import condition, is_ready
 from sixlane.errors import SixlaneError
@@ -19,12 +20,17 @@ _LOOK_EVERY_S = 0.25
 
 
 def report(out: Output, applied: "Applied") -> None:
-    """The answer of a change, in any format; warnings on stderr."""
+    """The answer of a change, in any format; of backends by themselves what became of each.
+    Warnings on stderr."""
     warn(applied)
-    if out.data(applied, applied["resources"]):
+    backends = applied.get("backends", [])
+    if out.data(applied, backends or applied["resources"]):
         return
     would = " (dry run)" if applied["dryRun"] else ""
-    for one in applied["resources"]:
+    for backend in backends:
+        what = f"backend {label(backend)} of {backend['service']}"
+        out.lines(f"{what} {backend['outcome']}{would}")
+    for one in applied["resources"] if not backends else ():
         out.lines(f"{one['kind']} {one['name']} {one['outcome']}{would}")
     if out.wide or applied["dryRun"]:
         out.lines(*(f"  {change}" for change in applied["changes"]))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
+from sixlane.cli.ends import label
 from sixlane.cli.session import Session, session_of
 from sixlane.errors import SixlaneError
 
@@ -66,7 +67,14 @@ def _devices(_: click.Context, session: Session) -> list[str]:
     return [one["name"] for one in gateway.get("devices", ())]
 
 
+def _backends(context: click.Context, session: Session) -> list[str]:
+    service = str(context.params.get("service"))
+    return [label(one) for one in session.client.get("Service", service)["spec"]["backends"]]
+
+
 prefixes = _completer(_prefixes)
+services = names_of("Service")
+backends = _completer(_backends)
 mapped = _completer(_mapped)
 revisions = _completer(_revisions)
 reasons = _completer(_reasons)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sixlane.cli import options, views
+from sixlane.cli import balanced, options, views
 from sixlane.cli.command import Command
 from sixlane.cli.counters import prefix_rows, show_prefix_rows
 from sixlane.cli.output import Output, mark
@@ -23,10 +23,10 @@ _COMMON = ("observedGeneration", "conditions")
 @options.with_output
 @pass_session
 def describe(session: Session, kind: str, name: str, out: Output) -> None:
-    """Show one resource: spec, conditions, status, and the counters of its prefixes."""
+    """Show one resource: spec, conditions, status, and what its prefixes or backends count."""
     view: Any = session.client.get(kind, name)
-    rows = _counters(session.client, view)
-    if out.data({**view, "counters": {prefix: counts for prefix, counts in rows.items()}}):
+    counters = _counters(session.client, view)
+    if out.data({**view, "counters": counters}):
         return
     out.lines(f"{kind} {name}, generation {views.generation_text(view)}")
     out.heading("Spec")
@@ -36,9 +36,18 @@ def describe(session: Session, kind: str, name: str, out: Output) -> None:
     if status:
         out.heading("Status")
         out.lines(*_yaml(status))
-    if rows:
+    if kind == "Service":
+        _show_service(out, session.client, name, counters)
+    elif counters:
         out.heading("Counters")
-        show_prefix_rows(out, prefix_rows(rows))
+        show_prefix_rows(out, prefix_rows(counters))
+
+
+def _show_service(out: Output, client: "Client", name: str, counters: Any) -> None:
+    out.heading("Counters")
+    balanced.show_frontends(out, counters["frontends"])
+    balanced.show_backends(out, client.backends(name)["items"])
+    balanced.show_drops(out, counters["drops"])
 
 
 def show_conditions(out: Output, view: Any) -> None:
@@ -58,7 +67,9 @@ def show_conditions(out: Output, view: Any) -> None:
 
 
 def _counters(client: "Client", view: Any) -> dict[str, Any]:
-    """Of its prefixes; a Dns64 has none that are counted."""
+    """Of its prefixes, or of a service; a Dns64 has none."""
+    if view["kind"] == "Service":
+        return dict(client.service_counters(view["metadata"]["name"]))
     if view["kind"] != "Gateway":
         return {}
     counted = client.counters()["prefixes"]

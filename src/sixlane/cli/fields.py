@@ -8,6 +8,7 @@ import click
 
 API_VERSION = "sixlane.dev/v1alpha1"  # as sixlane.model has it, which takes too long to import
 DEFAULT = "default"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def or_default(text: str, read: Callable[[str], Any]) -> Any:
@@ -28,6 +29,14 @@ def ranges(texts: Sequence[str], **words: Any) -> Any:
     if len(texts) == 1 and texts[0] in words:
         return words[texts[0]]
     return list(texts)
+
+
+def seconds(text: str) -> float:
+    """90, 90s, 5m, 2h or 1d. ValueError: it is none of these."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    if not number.isascii() or not number.isdigit():
+        raise ValueError(text)
+    return float(int(number) * _UNITS[unit])
 
 
 def given(fields: dict[str, Any]) -> dict[str, Any]:

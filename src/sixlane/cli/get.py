@@ -50,7 +50,11 @@ def get(session: Session, kind: str | None, name: str | None, watch: bool, out: 
             _TABLES.get(kind, views.show_resources)(out, [view])
 
 
-_TABLES: dict[str | None, Any] = {"Gateway": views.show_gateways, "Dns64": views.show_dns64s}
+_TABLES: dict[str | None, Any] = {
+    "Gateway": views.show_gateways,
+    "Dns64": views.show_dns64s,
+    "Service": views.show_services,
+}
 
 
 def _watch(client: "Client", kind: str | None, name: str | None, out: Output) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from sixlane.cli.ends import with_port
 from sixlane.cli.output import Output
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def show(
 
 def ends(item: Item, name: str) -> str:
     """Address and port as they are written together."""
-    address, port = item[name], item[f"{name}Port"]
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return with_port(item[name], item[f"{name}Port"])
 
 
 def _json(blocks: Iterable[bytes]) -> None:

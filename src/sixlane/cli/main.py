@@ -7,12 +7,14 @@ import click
 
 import sixlane
 from sixlane.cli.apply import apply
+from sixlane.cli.backend import backend
 from sixlane.cli.bench import bench
 from sixlane.cli.bib import bib
 from sixlane.cli.capture import capture
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
 from sixlane.cli.counters import counters
+from sixlane.cli.decap import decap
 from sixlane.cli.delete import delete
 from sixlane.cli.describe import describe
 from sixlane.cli.diff import diff
@@ -24,6 +26,7 @@ from sixlane.cli.get import export, get
 from sixlane.cli.history import history, rollback
 from sixlane.cli.monitor import monitor
 from sixlane.cli.prefix import prefix
+from sixlane.cli.service import service
 from sixlane.cli.session import DEFAULT_SOCKET, Session
 from sixlane.cli.session_table import session
 from sixlane.cli.status import status
@@ -68,11 +71,13 @@ def version() -> None:
 
 for _command in (
     apply,
+    backend,
     bench,
     bib,
     capture,
     completion,
     counters,
+    decap,
     delete,
     describe,
     diff,
@@ -86,6 +91,7 @@ for _command in (
     monitor,
     prefix,
     rollback,
+    service,
     session,
     status,
     sysdump,

@@ -77,6 +77,7 @@ def _show(out: Output, status: dict[str, Any]) -> None:
             _show_pools(out, gateway["pool4"])
         _show_native(out, gateway)
         _show_resolvers(out, status["dns64"])
+        _show_balanced(out, status.get("balanced"))
         out.lines("")
     for problem in status["problems"]:
         click.secho(f"problem: {problem}", fg="red")
@@ -147,6 +148,15 @@ def _show_native(out: Output, gateway: dict[str, Any]) -> None:
         shown = routes["first"] if out.wide else routes["first"][:3]
         more = routes["count"] - len(shown)
         out.lines(f"native routes: {', '.join(shown)}" + (f" and {more} more" if more else ""))
+
+
+def _show_balanced(out: Output, balanced: dict[str, Any] | None) -> None:
+    """Of services, which may be thousands."""
+    if balanced is None:
+        return
+    states = {state: number for state, number in balanced["backends"].items() if number}
+    told = ", ".join(f"{number} {state}" for state, number in states.items()) or "none"
+    out.lines(f"services in force: {balanced['services']}, backends: {told}")
 
 
 def _show_resolvers(out: Output, resolvers: list[dict[str, Any]]) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sixlane top`: what goes through, now."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,16 +76,15 @@ def top(
     before it is known which prefix serves them have none.
     """
     keys = _keys(by)
-    last, last_s = _sums(session.client.counters()["traffic"], keys), time.monotonic()
-    seen = 0
-    while count is None or seen < count:
-        time.sleep(interval)
-        now, now_s = _sums(session.client.counters()["traffic"], keys), time.monotonic()
-        rates = _rates(last, now, now_s - last_s)
+
+    def look() -> _Sums:
+        return _sums(session.client.counters()["traffic"], keys)
+
+    for last, now, seconds in looks.pairs(look, interval, count):
+        rates = _rates(last, now, seconds)
         rates.sort(key=lambda rate: -(rate.bits_per_s if sort == "bits" else rate.packets_per_s))
         looks.clear_screen(out)
         _show(out, keys, rates[:lines])
-        last, last_s, seen = now, now_s, seen + 1
 
 
 def _keys(by: str) -> list[str]:
@@ -107,13 +105,12 @@ def _sums(traffic: Iterable["Traffic"], keys: Sequence[str]) -> _Sums:
 
 
 def _rates(last: _Sums, now: _Sums, seconds: float) -> list[_Rate]:
-    """Of what there was since the last look. Counters that began anew count from zero."""
+    """Of what there was since the last look."""
     rates = []
     for key, packets in now.packets.items():
-        new = packets - last.packets[key] if packets >= last.packets[key] else packets
-        size = now.bytes[key] - last.bytes[key]
+        new = looks.more(packets, last.packets[key])
         if new:
-            bits = 8 * (size if size >= 0 else now.bytes[key])
+            bits = 8 * looks.more(now.bytes[key], last.bytes[key])
             rates.append(_Rate(key, new / seconds, bits / seconds, packets))
     return rates
 

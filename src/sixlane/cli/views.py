@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sixlane.cli.ends import frontend_label
 from sixlane.cli.output import Output, mark
 
 _LONGEST_LIST = 3
@@ -98,6 +99,25 @@ def show_dns64s(out: Output, views: Iterable[View]) -> None:
     out.table(columns, rows)
     if not rows:
         out.lines("no Dns64")
+
+
+def show_services(out: Output, views: Iterable[View]) -> None:
+    rows = [
+        [
+            view["metadata"]["name"],
+            view["spec"].get("mode", "dsr"),
+            listed([frontend_label(one) for one in view["spec"]["frontends"]], out.wide),
+            len(view["spec"].get("backends", ())),
+            generation_text(view),
+            ready_cell(view),
+            condition(view)["reason"],
+        ]
+        for view in views
+    ]
+    columns = ("SERVICE", "MODE", "FRONTENDS", "BACKENDS", "GENERATION", "READY", "REASON")
+    out.table(columns, rows)
+    if not rows:
+        out.lines("no Service")
 
 
 def show_prefixes(out: Output, prefixes: Iterable[View]) -> None:

@@ -16,12 +16,18 @@ from sixlane.client.errors import Conflict
 from sixlane.client.retry import changed_in_place, pauses_s
 from sixlane.client.types import (
     Applied,
+    BackendChange,
+    BackendListing,
+    BackendView,
     Binding,
     Counters,
     Drop,
     Eam,
     EamListing,
     Event,
+    HealthResult,
+    HealthTaken,
+    HealthTasks,
     Imported,
     Listing,
     Packet,
@@ -30,6 +36,8 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    ServiceCount,
+    ServiceCounters,
     Session,
     SessionCount,
     Trace,
@@ -108,11 +116,12 @@ class AsyncClient:
         put: Iterable[Mapping[str, Any]] = (),
         delete: Iterable[Reference] = (),
         *,
+        backends: Iterable[BackendChange] = (),
         prune: bool = False,
         dry_run: bool = False,
     ) -> Applied:
         """As `Client.transaction`."""
-        return await self._do(calls.transaction(put, delete, prune, dry_run))
+        return await self._do(calls.transaction(put, delete, backends, prune, dry_run))
 
     async def edit(self, kind: str, name: str, change: Callable[[View], None]) -> Applied:
         """As `Client.edit`."""
@@ -192,6 +201,58 @@ class AsyncClient:
     ) -> Applied:
         """As `Client.delete_eam`."""
         return await self._do(calls.delete_eam(gateway, prefix, ipv4, if_match, dry_run))
+
+    async def backends(self, service: str) -> BackendListing:
+        """As `Client.backends`."""
+        return await self._do(calls.backends(service))
+
+    async def backend(self, service: str, address: str, port: int | None = None) -> BackendView:
+        """As `Client.backend`."""
+        return await self._do(calls.backend(service, address, port))
+
+    async def put_backend(
+        self,
+        service: str,
+        backend: Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """As `Client.put_backend`."""
+        return await self._do(calls.put_backend(service, backend, if_match, dry_run))
+
+    async def patch_backend(
+        self,
+        service: str,
+        address: str,
+        patch: Mapping[str, Any],
+        port: int | None = None,
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """As `Client.patch_backend`."""
+        return await self._do(calls.patch_backend(service, address, patch, port, if_match, dry_run))
+
+    async def delete_backend(
+        self,
+        service: str,
+        address: str,
+        port: int | None = None,
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """As `Client.delete_backend`."""
+        return await self._do(calls.delete_backend(service, address, port, if_match, dry_run))
+
+    async def service_counts(self) -> list[ServiceCount]:
+        """As `Client.service_counts`."""
+        return await self._do(calls.service_counts())
+
+    async def service_counters(self, service: str) -> ServiceCounters:
+        """As `Client.service_counters`."""
+        return await self._do(calls.service_counters(service))
 
     async def history(self) -> list[Revision]:
         """As `Client.history`."""
@@ -298,6 +359,14 @@ class AsyncClient:
     ) -> AsyncRowReader[PoolClient]:
         """As `Client.clients`."""
         return AsyncRowReader(self._http, self._path, calls.clients(inside, pool, limit, order))
+
+    async def health_tasks(self, after: str = "", *, wait: float = 0) -> HealthTasks:
+        """As `Client.health_tasks`."""
+        return await self._do(calls.health_tasks(after, wait))
+
+    async def health_results(self, version: str, results: Iterable[HealthResult]) -> HealthTaken:
+        """As `Client.health_results`."""
+        return await self._do(calls.health_results(version, results))
 
     async def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None

@@ -11,12 +11,18 @@ from sixlane.client.errors import Problem, problem_of
 from sixlane.client.sse import Message
 from sixlane.client.types import (
     Applied,
+    BackendChange,
+    BackendListing,
+    BackendView,
     Binding,
     Counters,
     Drop,
     Eam,
     EamListing,
     Event,
+    HealthResult,
+    HealthTaken,
+    HealthTasks,
     Imported,
     Listing,
     Packet,
@@ -25,6 +31,8 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    ServiceCount,
+    ServiceCounters,
     Session,
     SessionCount,
     Trace,
@@ -103,9 +111,13 @@ def delete(kind: str, name: str, if_match: str | None, dry_run: bool) -> Call[Ap
 
 
 def transaction(
-    put: Iterable[Mapping[str, Any]], delete: Iterable[Reference], prune: bool, dry_run: bool
+    put: Iterable[Mapping[str, Any]],
+    delete: Iterable[Reference],
+    backends: Iterable[BackendChange],
+    prune: bool,
+    dry_run: bool,
 ) -> Call[Applied]:
-    body = {"put": list(put), "delete": list(delete), "prune": prune}
+    body = {"put": list(put), "delete": list(delete), "backends": list(backends), "prune": prune}
     return _change("POST", "/v1/transactions", body, dry_run=dry_run)
 
 
@@ -192,6 +204,48 @@ def delete_eam(
 ) -> Call[Applied]:
     path = _eam(gateway, prefix, ipv4)
     return _change("DELETE", path, if_match=if_match, dry_run=dry_run)
+
+
+def backends(service: str) -> Call[BackendListing]:
+    return Call("GET", _backends(service), _data)
+
+
+def backend(service: str, address: str, port: int | None) -> Call[BackendView]:
+    return Call("GET", _backend(service, address, port), _data)
+
+
+def put_backend(
+    service: str, backend: Mapping[str, Any], if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    path = _backend(service, str(backend.get("address", "")), backend.get("port"))
+    return _change("PUT", path, backend, if_match=if_match, dry_run=dry_run)
+
+
+def patch_backend(
+    service: str,
+    address: str,
+    patch: Mapping[str, Any],
+    port: int | None,
+    if_match: str | None,
+    dry_run: bool,
+) -> Call[Applied]:
+    path = _backend(service, address, port)
+    return _change("PATCH", path, patch, if_match=if_match, dry_run=dry_run)
+
+
+def delete_backend(
+    service: str, address: str, port: int | None, if_match: str | None, dry_run: bool
+) -> Call[Applied]:
+    path = _backend(service, address, port)
+    return _change("DELETE", path, if_match=if_match, dry_run=dry_run)
+
+
+def service_counts() -> Call[list[ServiceCount]]:
+    return Call("GET", "/v1/counters/services", lambda answer: _data(answer)["items"])
+
+
+def service_counters(service: str) -> Call[ServiceCounters]:
+    return Call("GET", f"{_resource('Service', service)}/counters", _data)
 
 
 def watch(since: int | None) -> "Listen[Event]":
@@ -314,6 +368,17 @@ def clients(
     )
 
 
+def health_tasks(after: str, wait: float) -> Call[HealthTasks]:
+    path = _asking("/v1/health/tasks", {"after": after or None, "wait": wait or None})
+    return Call("GET", path, _data)
+
+
+def health_results(version: str, results: Iterable[HealthResult]) -> Call[HealthTaken]:
+    content = json.dumps({"version": version, "results": list(results)}, separators=(",", ":"))
+    headers = {"Content-Type": _JSON}
+    return Call("POST", "/v1/health/results", _data, content.encode(), headers)
+
+
 def parse_lines(lines: bytes) -> list[Any]:
     """The object of each line; at once is quicker than one by one."""
     try:
@@ -375,6 +440,16 @@ def _eam(gateway: str, prefix: str, ipv4: str) -> str:
     """A bare address is a range of one, as in resources."""
     address, _, length = ipv4.partition("/")
     return f"{_eams(gateway, prefix)}/{_quoted(address)}/{_quoted(length or '32')}"
+
+
+def _backends(service: str) -> str:
+    return f"{_resource('Service', service)}/backends"
+
+
+def _backend(service: str, address: str, port: object) -> str:
+    """`port`: None: it has none of its own."""
+    path = f"{_backends(service)}/{_quoted(address)}"
+    return path if port is None else f"{path}/{_quoted(str(port))}"
 
 
 def _key(resource: Mapping[str, Any]) -> tuple[str, str]:

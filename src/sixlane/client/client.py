@@ -14,12 +14,18 @@ from sixlane.client.errors import Conflict
 from sixlane.client.retry import changed_in_place, pauses_s
 from sixlane.client.types import (
     Applied,
+    BackendChange,
+    BackendListing,
+    BackendView,
     Binding,
     Counters,
     Drop,
     Eam,
     EamListing,
     Event,
+    HealthResult,
+    HealthTaken,
+    HealthTasks,
     Imported,
     Listing,
     Packet,
@@ -28,6 +34,8 @@ from sixlane.client.types import (
     PrefixListing,
     Reference,
     Revision,
+    ServiceCount,
+    ServiceCounters,
     Session,
     SessionCount,
     Trace,
@@ -92,11 +100,13 @@ class Client:
         put: Iterable[Mapping[str, Any]] = (),
         delete: Iterable[Reference] = (),
         *,
+        backends: Iterable[BackendChange] = (),
         prune: bool = False,
         dry_run: bool = False,
     ) -> Applied:
-        """Many changes: all of them, or none. `prune`: delete what is not named."""
-        return self._do(calls.transaction(put, delete, prune, dry_run))
+        """Many changes: all of them, or none. `backends`: of single ones, behind the others.
+        `prune`: delete what is not named."""
+        return self._do(calls.transaction(put, delete, backends, prune, dry_run))
 
     def edit(self, kind: str, name: str, change: Callable[[View], None]) -> Applied:
         """Get the resource, have `change` change it in place, and put it.
@@ -180,6 +190,62 @@ class Client:
     ) -> Applied:
         """Take the mapping away. Raises `NotFound`."""
         return self._do(calls.delete_eam(gateway, prefix, ipv4, if_match, dry_run))
+
+    def backends(self, service: str) -> BackendListing:
+        """All backends of a Service, as desired, and how each does. Raises `NotFound`."""
+        return self._do(calls.backends(service))
+
+    def backend(self, service: str, address: str, port: int | None = None) -> BackendView:
+        """One backend; `port`: its own, if it has one. Raises `NotFound`."""
+        return self._do(calls.backend(service, address, port))
+
+    def put_backend(
+        self,
+        service: str,
+        backend: Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Make the backend of that address (and port) what is given. `if_match`: of the Service;
+        "": no such backend is there yet.
+        """
+        return self._do(calls.put_backend(service, backend, if_match, dry_run))
+
+    def patch_backend(
+        self,
+        service: str,
+        address: str,
+        patch: Mapping[str, Any],
+        port: int | None = None,
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Change what `patch` holds (RFC 7396), such as {"weight": 3} or {"state": "terminating"}.
+        Raises `NotFound`.
+        """
+        return self._do(calls.patch_backend(service, address, patch, port, if_match, dry_run))
+
+    def delete_backend(
+        self,
+        service: str,
+        address: str,
+        port: int | None = None,
+        *,
+        if_match: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Take the backend away, and its flows with it. Raises `NotFound`."""
+        return self._do(calls.delete_backend(service, address, port, if_match, dry_run))
+
+    def service_counts(self) -> list[ServiceCount]:
+        """What each Service in force carries, and how many of its backends are in which state."""
+        return self._do(calls.service_counts())
+
+    def service_counters(self, service: str) -> ServiceCounters:
+        """What a Service carries, with each frontend and backend. Raises `NotFound`."""
+        return self._do(calls.service_counters(service))
 
     def history(self) -> list[Revision]:
         """The changes of the whole, newest first."""
@@ -303,6 +369,15 @@ class Client:
         from sixlane.client.rows import RowReader
 
         return RowReader(self._path, calls.clients(inside, pool, limit, order))
+
+    def health_tasks(self, after: str = "", *, wait: float = 0) -> HealthTasks:
+        """What is to be checked, for `sixlane-health`. `after`: the version that is known; `wait`:
+        for something behind it, in seconds."""
+        return self._do(calls.health_tasks(after, wait))
+
+    def health_results(self, version: str, results: Iterable[HealthResult]) -> HealthTaken:
+        """What came of checks; also without any, so that the agent knows that there is somebody."""
+        return self._do(calls.health_results(version, results))
 
     def trace(
         self, packets: Iterable[Mapping[str, str]], *, device: str | None = None

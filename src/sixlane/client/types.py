@@ -4,6 +4,7 @@
 Addresses, ranges and times (RFC 3339) are text.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
 Outcome = Literal["created", "changed", "unchanged", "deleted"]
@@ -73,11 +74,21 @@ class Touched(TypedDict):
     resourceVersion: NotRequired[str]
 
 
+class BackendTouched(TypedDict):
+    """What a change did to one backend."""
+
+    service: str
+    address: str
+    port: NotRequired[int]
+    outcome: Outcome
+
+
 class Applied(TypedDict):
     """What a change did, or in a dry run would do.
 
     `changes`: one line for each thing that was done to the machine. `warnings`: one line for each
-    that is allowed in these resources and may surprise. `after`: the resources afterwards, or
+    that is allowed in these resources and may surprise. `backends`: what became of those that were
+    named by themselves, in that order. `after`: the resources afterwards, or
     {"kind", "name", "deleted": True}; in dry runs and changes of one resource.
     """
 
@@ -86,6 +97,7 @@ class Applied(TypedDict):
     resources: list[Touched]
     changes: list[str]
     warnings: list[str]
+    backends: NotRequired[list[BackendTouched]]
     after: NotRequired[list[Any]]
 
 
@@ -334,6 +346,122 @@ class Traffic(TypedDict):
     bytes: int
 
 
+BackendState = Literal["active", "terminating", "maintenance", "quarantined"]
+
+
+class Backend(TypedDict):
+    """A backend of a Service; docs/reference/service.md has what its keys mean."""
+
+    address: str
+    port: NotRequired[int]
+    weight: NotRequired[int]
+    state: NotRequired[Literal["active", "terminating", "maintenance"]]
+    drainUntil: NotRequired[str]
+
+
+class BackendChange(TypedDict):
+    """A change of one backend in a transaction. `backend`: with its address (and port), and with
+    "put" the rest of it, with "patch" what is to change."""
+
+    op: Literal["put", "patch", "delete"]
+    service: str
+    backend: Mapping[str, Any]
+    resourceVersion: NotRequired[str]
+
+
+class BackendStatus(TypedDict):
+    """How a backend does, and what went to it since it came to its service. `share`: of new flows,
+    0 to 1; `activeFlows`: that go on."""
+
+    state: BackendState
+    share: float | None
+    packets: int
+    bytes: int
+    newFlows: int
+    activeFlows: int
+
+
+class BackendHealth(TypedDict):
+    """What is known of a backend by its checks: what holds, since when, and the last one. `way`:
+    as flows go ("tunnel"), or at its own address ("direct"); `damped`: it stays quarantined for a
+    time, as it flapped."""
+
+    verdict: Literal["unknown", "well", "quarantined"]
+    since: str
+    way: Literal["tunnel", "direct"]
+    result: str
+    well: bool | None
+    latencySeconds: float | None
+    checkedAt: str | None
+    damped: bool
+
+
+class BackendView(TypedDict):
+    """A backend as desired, and how it does; `status` is None if its service is not in force,
+    `health` if it is not checked."""
+
+    address: str
+    port: NotRequired[int]
+    weight: int
+    state: Literal["active", "terminating", "maintenance"]
+    drainUntil: NotRequired[str]
+    status: BackendStatus | None
+    health: BackendHealth | None
+
+
+class BackendListing(TypedDict):
+    """`resourceVersion`: of the Service."""
+
+    resourceVersion: str
+    items: list[BackendView]
+
+
+class ServiceCount(TypedDict):
+    """What a service carries. `states`: how many backends there are in each; `drops`: what was
+    dropped, by reason."""
+
+    service: str
+    packets: int
+    bytes: int
+    newFlows: int
+    activeFlows: int
+    states: dict[str, int]
+    dropped: Count
+    drops: dict[str, Count]
+
+
+class FrontendCounters(TypedDict):
+    """What came to a frontend."""
+
+    address: str
+    port: int
+    protocol: Literal["TCP", "UDP"]
+    packets: int
+    bytes: int
+    newFlows: int
+    dropped: Count
+    drops: dict[str, Count]
+
+
+class BackendCounters(TypedDict):
+    """What went to a backend."""
+
+    address: str
+    port: NotRequired[int]
+    state: BackendState
+    packets: int
+    bytes: int
+    newFlows: int
+    activeFlows: int
+
+
+class ServiceCounters(ServiceCount):
+    """The same, with each frontend and backend in force."""
+
+    frontends: list[FrontendCounters]
+    backends: list[BackendCounters]
+
+
 class Counters(TypedDict):
     """`reasons`: by why packets left the pipeline. `prefixes`: name, then direction "46", "64".
     `traffic`: by all of that and protocol."""
@@ -341,3 +469,67 @@ class Counters(TypedDict):
     reasons: dict[str, Count]
     prefixes: dict[str, dict[str, Count]]
     traffic: list[Traffic]
+
+
+Verdict = Literal["unknown", "well", "quarantined"]
+
+
+class HealthTask(TypedDict):
+    """A check that is to be made: of a backend, by packets to `address`.
+
+    `mark`: of packets that go by the backend's tunnel, null: they need none. `statuses`: of HTTP,
+    the first and the last that is well. `verdict`: what holds at present.
+    """
+
+    id: str
+    type: Literal["tcp", "http", "https", "grpc", "icmp"]
+    backend: str
+    address: str
+    port: int
+    mark: int | None
+    path: str
+    host: str
+    statuses: list[int]
+    intervalSeconds: int
+    timeoutSeconds: int
+    rise: int
+    fall: int
+    verdict: Verdict
+
+
+class HealthTasks(TypedDict):
+    """`whole`: these tasks, and no others; else what changed behind the version that was named, and
+    `gone`, what is no more. `version` is to be named next."""
+
+    version: str
+    whole: bool
+    tasks: list[HealthTask]
+    gone: list[str]
+
+
+class HealthResult(TypedDict):
+    """What is known of a backend. `verdict`: what holds, since `since`; `well`, `told`,
+    `latencySeconds`, `at`: of the last check. Times are in seconds since 1970. `done`, `failed`,
+    `notMade`: checks since the last report, `seconds`: how long answers took together."""
+
+    id: str
+    verdict: Verdict
+    since: float
+    damped: bool
+    penalty: float
+    changes: int
+    well: bool
+    told: str
+    latencySeconds: float | None
+    at: float | None
+    done: int
+    failed: int
+    notMade: int
+    seconds: float
+
+
+class HealthTaken(TypedDict):
+    """Whether the version that results were sent for is known. If not: all tasks are to be asked
+    for anew, and all results told again."""
+
+    known: bool

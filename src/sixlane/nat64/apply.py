@@ -2,7 +2,7 @@
 """A plan put into force: devices first, then tables, which can fail least; what goes, goes last."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Datapath
@@ -45,8 +45,14 @@ class Done:
     lost: list[str] = field(default_factory=list)
 
 
-def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
-    """Does what the plan says. An error before the flip leaves the tables as they were."""
+def apply_gateway(
+    datapath: Datapath,
+    plan: Plan,
+    originals: Originals,
+    fill: Callable[[], None] = lambda: None,
+) -> Done:
+    """Does what the plan says. An error before the flip leaves the tables as they were. `fill`: see
+    `Datapath.commit`."""
     done = Done()
     if plan.tables is None:
         for attachment in plan.detach:
@@ -67,9 +73,10 @@ def apply_gateway(datapath: Datapath, plan: Plan, originals: Originals) -> Done:
         slow = raise_slow_path(datapath) if plan.raise_slow_path else observe_slow_path(datapath)
         if plan.flip:
             set_fragment_size(datapath, plan.tables.lowest_ipv6_mtu_bytes)
-            if plan.tables.stateful:
+            if plan.tables.stateful or plan.tables.services:
                 put_fragments_in_order(datapath)
-            datapath.commit(replace(plan.tables, slow=slow), plan.room)
+            tables = replace(plan.tables, slow=slow)
+            datapath.commit(tables, plan.room, plan.service_room, fill)
     done.pool4 = bind_all(datapath, plan.static)
     done.announced, troubles = announce(plan.announcement, originals)
     done.pool4 += troubles

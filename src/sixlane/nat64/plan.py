@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sixlane.datapath import Attachment, Entry, Room, Tables
+from sixlane.datapath.attach import automatic_entry
+from sixlane.datapath.rooms import ServiceRoom
+from sixlane.datapath.services import Services
 from sixlane.model import Gateway
 from sixlane.nat64.announce import NO_ANNOUNCEMENT, Announcement
 from sixlane.nat64.devices import Trouble, Use, choose_devices
@@ -28,6 +31,19 @@ class Attach:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What goes into the same flip: `services`, and the size of their tables if those are made
+    anew. `told`: whoever planned it tells what changes."""
+
+    services: Services | None = None
+    room: ServiceRoom | None = None
+    told: bool = False
+
+
+NOTHING_BESIDE = Beside()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do, in this order. `tables` come without a slow path: apply fills it in.
 
@@ -35,6 +51,7 @@ class Plan:
     the indices of those that are to be used again when they come back; `troubles`: of the entries
     that are left out, or used in spite of them. `room`: the session tables are made anew, of that
     size, which goes with a flip; `ending`: why sessions end by that, if there are any.
+    `service_room`: the same for services, of which nothing is lost.
     `announcement`: of pool4, where `announce` are its changes. `static`: bindings, where `bind` are
     their changes.
     """
@@ -49,6 +66,7 @@ class Plan:
     flip: bool = False
     room: Room | None = None
     ending: str = ""
+    service_room: ServiceRoom | None = None
     announcement: Announcement = NO_ANNOUNCEMENT
     announce: tuple[str, ...] = ()
     static: Static = frozenset()
@@ -82,6 +100,7 @@ def plan_gateway(
     observed: Observed,
     before: Gateway | None = None,
     bound: Mapping[str, int] | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Plan:
     """ConfigError if a device is not there or cannot be used, unless `before` names it already.
 
@@ -100,8 +119,9 @@ def plan_gateway(
     names = {use.wanted.name for use in chosen.used}
     detach, attach = _attachments(chosen.used, observed)
     sharing = plan_sharing(gateway, observed)
-    tables = tables_of(gateway, [use.device for use in chosen.used], observed, sharing.stateful)
-    announcement = Announcement.of(gateway.spec.pool4, [use.device for use in chosen.used])
+    devices = [use.device for use in chosen.used]
+    tables = tables_of(gateway, devices, observed, sharing.stateful, beside.services)
+    announcement = Announcement.of(gateway.spec.pool4, devices)
     near = observed.slow_path.ifindex if observed.slow_path else None
     static = static_of(gateway, {entry.name: entry.id for entry in tables.prefixes})
     in_force = replace(tables, slow=observed.slow_path).digest == observed.digest
@@ -117,15 +137,19 @@ def plan_gateway(
         ),
         troubles=chosen.troubles,
         raise_slow_path=observed.slow_path is None,
-        flip=not in_force or observed.slow_path is None or sharing.room is not None,
+        flip=not in_force
+        or observed.slow_path is None
+        or sharing.room is not None
+        or beside.room is not None,
         room=sharing.room,
+        service_room=beside.room,
         ending=sharing.why if sharing.room else "",
         announcement=announcement,
         announce=tuple(announcement.changes(observed.announced, near)),
         static=static,
         bind=tuple(static_changes(static, frozenset() if sharing.room else observed.static)),
         notes=(
-            *(() if in_force else _table_notes(gateway, observed, before)),
+            *(() if in_force else _table_notes(gateway, observed, before, beside.told)),
             *_room_notes(sharing),
         ),
     )
@@ -142,7 +166,7 @@ def _attachments(
         present = there.pop(use.device.ifindex, None)
         automatic = use.wanted.attach == "auto"
         entry: Entry = (
-            _automatic_entry(use.device) if use.wanted.attach == "auto" else use.wanted.attach
+            automatic_entry(use.device.kind) if use.wanted.attach == "auto" else use.wanted.attach
         )
         if present and (present.entry == entry or (automatic and present.entry == "tc")):
             continue
@@ -152,15 +176,12 @@ def _attachments(
     return [*detach, *there.values()], attach
 
 
-def _automatic_entry(device: Device) -> Entry:
-    """XDP for NICs. A virtual device carries GSO packets and partial checksums: tc."""
-    return "tc" if device.kind else "xdp"
-
-
-def _table_notes(gateway: Gateway, observed: Observed, before: Gateway | None) -> Iterator[str]:
-    """What is new for packets, prefix by prefix; `before`: the Gateway in force."""
+def _table_notes(
+    gateway: Gateway, observed: Observed, before: Gateway | None, moved: bool
+) -> Iterator[str]:
+    """What is new for packets, prefix by prefix; `before`: the Gateway in force. `moved`: whether
+    something else is known to change."""
     old = {prefix.name: prefix for prefix in before.spec.prefixes} if before else {}
-    moved = False
     for prefix in gateway.spec.prefixes:
         there = prefix.name in observed.prefix_ids
         if there and old.get(prefix.name) == prefix:

@@ -19,7 +19,7 @@ _log = logging.getLogger("sixlane.nat64")
 
 NEAR = "sixlane0"
 FAR = "far0"
-ALIAS = "sixlane slow path 3"
+ALIAS = "sixlane slow path 4"
 """What it is, and which make of it: a pair of another make is replaced."""
 
 _EVERY_MAKE = "sixlane slow path"
@@ -33,6 +33,9 @@ _LOWEST_IPV6_MTU = 1280
 _IPV6_AND_FRAGMENT_HEADER_GROW = 28
 """By how much an IPv4 fragment grows when it is translated."""
 
+
+_CALLED_MTU = 1240
+"""What goes into a tunnel of IPv6 by any link of IPv6, in bytes."""
 
 _TSO = tuple(f"tx-tcp{kind}-segmentation" for kind in ("", "6", "-ecn", "-mangleid"))
 
@@ -52,7 +55,7 @@ delete table inet sixlane
 table inet sixlane {{
     chain in_pieces {{
         type filter hook prerouting priority -450
-        meta mark != {SlowMark.SLOW_IN_ORDER} notrack
+        meta mark != {{ {SlowMark.SLOW_IN_ORDER}, {SlowMark.SLOW_CALLED} }} notrack
     }}
     chain untracked {{
         type filter hook prerouting priority raw
@@ -115,11 +118,11 @@ def remove_slow_path(name: str) -> None:
 
 
 def put_fragments_in_order(datapath: Datapath) -> None:
-    """For sessions, which know a packet's fragments by the first one."""
+    """For sessions and services, which know a packet's fragments by the first one."""
     try:
         netns.run(namespace_name(datapath.root), ("nft", "--file", "-"), input=_IN_ORDER)
     except (SixlaneError, OSError) as error:
-        _log.warning("fragments of sessions are not put in order, install nftables: %s", error)
+        _log.warning("fragments are not put in order, install nftables: %s", error)
 
 
 def _settle_far_end(near: link.Link) -> None:
@@ -133,9 +136,12 @@ def _settle_far_end(near: link.Link) -> None:
     neigh.add_permanent(FAR, _ROUTER4, near.mac)
     neigh.add_permanent(FAR, _ROUTER6, near.mac)
     route.add(IPv6Network("::/0"), via=_ROUTER6, dev=FAR, onlink=True)
-    for mtu in SMALL_MTUS:
-        _add_route4(mtu, table=mtu)
-        policy.add_rule(mark=mtu, table=mtu)
+    for mark, mtu in (
+        (SlowMark.SLOW_CALLED, _CALLED_MTU),
+        *zip(SMALL_MTUS, SMALL_MTUS, strict=True),
+    ):
+        _add_route4(mtu, table=mark)
+        policy.add_rule(mark=mark, table=mark)
 
 
 def _add_route4(mtu: int, table: int | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sixlane.datapath import EamRows, PrefixEntry, Stateful, Table, Tables, digest_of
 from sixlane.datapath.layout import Limit
+from sixlane.datapath.services import Services
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, Prefix, RangeList
 from sixlane.model.eam import ROW
@@ -28,15 +29,19 @@ _Address = TypeVar("_Address", IPv4Address, IPv6Address)
 
 
 def tables_of(
-    gateway: Gateway, devices: list[Device], observed: Observed, stateful: Stateful | None
+    gateway: Gateway,
+    devices: list[Device],
+    observed: Observed,
+    stateful: Stateful | None,
+    services: Services | None = None,
 ) -> Tables:
     """The tables of one generation, but for the slow path, which is known when it is raised.
 
-    `stateful`: as planned.
+    `stateful`, `services`: as planned.
     """
     spec = gateway.spec
     prefixes = sorted(spec.prefixes, key=lambda one: -one.prefix.prefixlen)
-    ids = _prefix_ids([prefix.name for prefix in prefixes], observed.prefix_ids)
+    ids = prefix_ids(gateway, observed)
     passed = holes(prefixes, observed.native)
     lengths4, lengths6 = _eam_lengths(prefixes, passed)
     held = {address for device in observed.devices.values() for address in device.addresses}
@@ -78,6 +83,7 @@ def tables_of(
         icmp_pool=spec.icmp_pool.ranges,
         icmp_origin=spec.icmp_pool.origin,
         stateful=stateful,
+        services=services,
     )
 
 
@@ -114,9 +120,11 @@ def _eam_lengths(prefixes: Sequence[Prefix], passed: Sequence[Eam]) -> list[list
     return found
 
 
-def _prefix_ids(names: list[str], present: dict[str, int]) -> dict[str, int]:
+def prefix_ids(gateway: Gateway, observed: Observed) -> dict[str, int]:
     """A prefix keeps its counters as long as it keeps its name."""
-    kept = {name: present[name] for name in names if name in present}
+    prefixes = sorted(gateway.spec.prefixes, key=lambda one: -one.prefix.prefixlen)
+    names = [prefix.name for prefix in prefixes]
+    kept = {name: observed.prefix_ids[name] for name in names if name in observed.prefix_ids}
     free = iter(sorted(set(range(Limit.MAX_PREFIXES)) - set(kept.values())))
     return {name: kept[name] if name in kept else next(free) for name in names}
 

@@ -9,7 +9,7 @@ from sixlane.datapath import Attachment, Datapath
 from sixlane.datapath.layout import Reason
 from sixlane.datapath.simulate import Simulated, Simulator
 from sixlane.errors import ConfigError, KernelError
-from sixlane.nat64 import tracked
+from sixlane.nat64 import balanced, tracked
 from sixlane.nat64.flow import parse_flow
 from sixlane.nat64.headers import fields, layer3, summary, version_of
 from sixlane.nat64.reasons import MEANINGS
@@ -141,12 +141,14 @@ def _steps(
     if version_of(header) is None:
         yield "is neither IPv4 nor IPv6"
     yield from _addresses(simulated, datapath, packet)
+    if simulated.balanced:
+        yield from balanced.words(simulated.balanced, datapath)
     yield from map(tracked.words, simulated.tracked)
     if simulated.hop:
         yield _hop_words(simulated)
     new = layer3(simulated.frame)[1]
     if simulated.verdict == "redirect" and _verdict(simulated) != "answered":
-        yield from _changes(packet, _cut(new))
+        yield from _changes(simulated, packet, _cut(new))
     for number, reason in enumerate(simulated.reasons):
         name = _name(reason)
         counted = "would be counted as" if number == 0 else "and as"
@@ -194,8 +196,11 @@ def _hop_words(simulated: Simulated) -> str:
     return f"{way}, next hop {_mac(hop.dst_mac)}"
 
 
-def _changes(packet: bytes, new: bytes) -> Iterator[str]:
+def _changes(simulated: Simulated, packet: bytes, new: bytes) -> Iterator[str]:
     before, after = fields(packet), fields(new)
+    if balanced.goes_in_tunnel(simulated, after):
+        yield f"leaves in a tunnel from {after['source']} to {after['destination']}"
+        return
     versions = [f"IPv{one[0] >> 4}" for one in (packet, new) if one]
     if len(set(versions)) == 2:
         yield f"the {versions[0]} header becomes one of {versions[1]}"

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of an agent that remember what was asked of them, in place of a kernel and of named."""
 
+import collections
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sixlane.agent.agent import Agent
+from sixlane.agent.backend_edits import naming_of
+from sixlane.agent.balanced import balanced_status
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.desired import State, merged
 from sixlane.agent.gateway import GatewayPart
-from sixlane.agent.part import Desired
+from sixlane.agent.health import Health
+from sixlane.agent.part import Desired, Named
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.session_log import Keeper
 from sixlane.agent.store import Store
 from sixlane.agent.transaction import Edit, Transaction
 from sixlane.datapath import Counter, Counters, Kind
+from sixlane.datapath.service_counters import BackendCount, FrontendCount
 from sixlane.datapath.sessions import SessionRecords
+from sixlane.lb import BackendUse, FrontendUse, ServiceUse
+from sixlane.lb.status import STATE_NAMES
 from sixlane.model import AnyResource, parse_resource
 
 GATEWAY: dict[str, Any] = {
@@ -38,10 +46,56 @@ DNS64: dict[str, Any] = {
         "prefixes": [{"prefix": "64:ff9b::/96"}],
     },
 }
+SERVICE: dict[str, Any] = {
+    "apiVersion": "sixlane.dev/v1alpha1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {
+        "frontends": [{"address": "192.175.50.1", "port": 80}],
+        "backends": [{"address": "2001:db8:64:1::7", "weight": 2}, {"address": "10.0.0.8"}],
+    },
+}
 
 
 def gateway(**spec: Any) -> AnyResource:
     return parse_resource({**GATEWAY, "spec": {**GATEWAY["spec"], **spec}})
+
+
+def service(**spec: Any) -> AnyResource:
+    return parse_resource({**SERVICE, "spec": {**SERVICE["spec"], **spec}})
+
+
+def used(**backends: BackendUse) -> ServiceUse:
+    """SERVICE in force, where one backend of two has flows."""
+    seven = BackendUse(
+        naming_of("2001:db8:64:1::7", None),
+        IPv6Address("2001:db8:64:1::7"),
+        0,
+        2,
+        "active",
+        BackendCount(Counter(90, 9000), 30),
+        12,
+        0.6667,
+    )
+    eight = BackendUse(
+        naming_of("10.0.0.8", None),
+        IPv4Address("10.0.0.8"),
+        0,
+        1,
+        "active",
+        BackendCount(Counter(10, 1000), 10),
+        0,
+        0.3333,
+    )
+    drops = {"drop_no_backend": Counter(3, 180), "drop_ttl_expired": Counter(1, 60)}
+    front = FrontendUse(
+        IPv4Address("192.175.50.1"),
+        80,
+        "TCP",
+        FrontendCount(Counter(100, 10000), Counter(4, 240), 40, drops),
+    )
+    both = {"seven": seven, "eight": eight} | backends
+    return ServiceUse("web", [front], list(both.values()))
 
 
 def dns64(**spec: Any) -> AnyResource:
@@ -55,6 +109,9 @@ def save(store: Store, *edits: Edit) -> State:
     store.prepare(before, result.state, result.summary())
     store.commit(result.state.revision)
     return result.state
+
+
+_STATES = {name: state for state, name in STATE_NAMES.items()}
 
 
 @dataclass
@@ -87,9 +144,12 @@ class FakePart:
     attached: tuple[Truth, str] = ("True", "Attached")
     records: SessionRecords | None = None
 
-    def plan(self, desired: Desired, before: Desired) -> Any:
+    if TYPE_CHECKING:
+        kinds: ClassVar[frozenset[str]]  # the real part's
+
+    def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> Any:
         self._may_fail("plan", desired)
-        wanted = [one for one in desired if one.kind == self.kind]
+        wanted = [one for one in desired if one.kind in self.kinds]
         return FakePlan(wanted, [f"set {one.name}" for one in wanted if one not in self.in_force])
 
     def apply(self, plan: Any) -> None:
@@ -148,6 +208,17 @@ class FakeGateway(FakePart, GatewayPart):
     def __init__(self) -> None:
         FakePart.__init__(self, "gateway", "Gateway")
         self.session_log = Keeper()
+        self.health = Health()
+        self.uses: list[ServiceUse] = []
+
+    def service_uses(self, name: str | None = None) -> list[ServiceUse]:
+        return [one for one in self.uses if name in (None, one.name)]
+
+    def balanced(self) -> dict[str, Any] | None:
+        states = collections.Counter(
+            _STATES[one.state] for use in self.uses for one in use.backends
+        )
+        return balanced_status(len(self.uses), states)
 
 
 class FakeResolvers(FakePart, ResolversPart):

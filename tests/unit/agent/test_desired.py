@@ -136,3 +136,40 @@ def test_what_was_deleted_long_ago_is_forgotten() -> None:
         state = after(state, put(gateway(lowestIPv6MTU=1400 + turn))).state
     assert CLUSTER in state.gone
     assert CLUSTER not in after(state, put(gateway())).state.gone
+
+
+def balanced(name: str, port: int, weight: int = 1) -> AnyResource:
+    return parse_resource(
+        {
+            "apiVersion": "sixlane.dev/v1alpha1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {
+                "frontends": [{"address": "192.0.2.200", "port": port}],
+                "backends": [{"address": "2001:db8::7", "weight": weight}],
+            },
+        }
+    )
+
+
+def test_services_take_nothing_from_each_other() -> None:
+    state = made(put(balanced("one", 80)), put(balanced("two", 81)))
+    heavier = after(state, put(balanced("one", 80, 2)))
+    assert heavier.outcomes == {Key("Service", "one"): "changed"}
+    with pytest.raises(ResourceError, match="Service one has TCP port 80 of"):
+        after(heavier.state, put(balanced("one", 80, 3)), put(balanced("two", 80)))
+    gone = after(state, delete(Key("Service", "one")))
+    assert after(gone.state, put(balanced("two", 80))).outcomes == {
+        Key("Service", "two"): "changed"
+    }
+
+
+def test_what_many_services_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of weights does not have all of them looked at."""
+    state = made(put(balanced("one", 80)), put(balanced("two", 81)))
+    looked: list[object] = []
+    monkeypatch.setattr("sixlane.agent.desired.check_together", lambda all: looked.append(all))
+    after(state, put(balanced("one", 80, 2)), delete(Key("Service", "two")))
+    assert not looked
+    after(state, put(balanced("one", 80, 2)), put(balanced("two", 82)))
+    assert looked

@@ -4,6 +4,7 @@
 import re
 import socket
 import urllib.request
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,24 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sixlane.agent.health import BackendHealth, HealthMetrics, ServiceCounts
 from sixlane.agent.metrics import Durations, Metrics
 from sixlane.api.metrics import metrics_text, serving_metrics
 from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName, Use
 from sixlane.errors import KernelError
+from tests.unit.agent.fakes import used
+
+HEALTH = HealthMetrics(
+    True,
+    {
+        "web": {
+            "10.0.0.1": BackendHealth("well", 1.0, "tunnel", "HTTP 200", True, 0.25),
+            "10.0.0.2": BackendHealth("quarantined", 1.0, "tunnel", damped=True),
+            "10.0.0.3": BackendHealth("unknown", 1.0, "direct"),
+        }
+    },
+    {"web": ServiceCounts(done=10, failed=4, not_made=1, seconds=1.5)},
+)
 
 
 class Numbers:
@@ -70,6 +85,8 @@ class Numbers:
             sessions=sessions,
             pools=pools,
             log_lost=17,
+            health=HEALTH,
+            services=[used(eight=replace(used().backends[1], state="quarantined"))],
         )
 
     def resources(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -128,6 +145,27 @@ def test_every_number_is_told() -> None:
     assert told[("sixlane_pool4_max_blocks", "192.31.197.8")] == 1024
 
 
+def test_services() -> None:
+    told = samples(metrics_text(Numbers()))
+    frontend = ("192.175.50.1", "80", "tcp", "web")
+    seven, eight = ("2001:db8:64:1::7", "web"), ("10.0.0.8", "web")
+    assert told["sixlane_frontend_packets_total", *frontend] == 100
+    assert told["sixlane_frontend_bytes_total", *frontend] == 10000
+    assert told["sixlane_frontend_flows_total", *frontend] == 40
+    drops = {
+        key[-2]: value for key, value in told.items() if key[0] == "sixlane_frontend_drops_total"
+    }
+    assert drops == {"drop_no_backend": 3, "drop_ttl_expired": 1}
+    assert told["sixlane_backend_packets_total", *seven] == 90
+    assert told["sixlane_backend_bytes_total", *eight] == 1000
+    assert told["sixlane_backend_flows_total", *seven] == 30
+    assert told["sixlane_backend_active_flows", *seven] == 12
+    assert told["sixlane_backend_weight", *seven] == 2
+    assert told["sixlane_backend_state", *seven, "active"] == 1
+    assert told["sixlane_backend_state", *eight, "quarantined"] == 1
+    assert len([key for key in told if key[0] == "sixlane_backend_state"]) == 2
+
+
 def test_durations_are_cumulative() -> None:
     told = samples(metrics_text(Numbers()))
     buckets = [told[("sixlane_apply_duration_seconds_bucket", le)] for le in ("0.01", "0.1", "0.3")]
@@ -151,6 +189,22 @@ def test_what_the_kernel_refuses_is_said() -> None:
 def test_resolvers() -> None:
     told = samples(metrics_text(Numbers()))
     assert [told[("sixlane_dns64_up", name)] for name in ("cluster", "other")] == [1, 0]
+
+
+def test_checks_of_backends() -> None:
+    told = samples(metrics_text(Numbers()))
+    backends = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+    assert told[("sixlane_health_running",)] == 1
+    well = [told[("sixlane_backend_well", one, "web")] for one in backends]
+    damped = [told[("sixlane_backend_damped", one, "web")] for one in backends]
+    assert (well, damped) == ([1, 0, -1], [0, 1, 0])
+    took = [told.get(("sixlane_backend_check_seconds", one, "web")) for one in backends]
+    assert took == [0.25, None, None]
+    outcomes = ("well", "failed", "not_made")
+    made = [told[("sixlane_health_checks_total", one, "web")] for one in outcomes]
+    assert made == [6, 4, 1]
+    assert told[("sixlane_health_check_seconds_sum", "web")] == 1.5
+    assert told[("sixlane_health_check_seconds_count", "web")] == 6
 
 
 def test_one_scrape_asks_once() -> None:

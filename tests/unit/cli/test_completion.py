@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.fakes import DNS64, GATEWAY
+from tests.unit.agent.fakes import DNS64, GATEWAY, SERVICE
 from tests.unit.cli.running import Sixlane
 
 LINES = [
@@ -26,6 +26,9 @@ LINES = [
     ("sixlane dns64 set ", ["cluster"]),
     ("sixlane prefix get p", ["pods"]),
     ("sixlane prefix add new 2001:db8::/96 --gateway ", ["edge"]),
+    ("sixlane backend drain ", ["web"]),
+    ("sixlane backend weight web 10", ["10.0.0.8"]),
+    ("sixlane service show w", ["web"]),
     ("sixlane rollback --to ", ["1"]),
     ("sixlane sysdump nothing like it ", []),
 ]
@@ -43,8 +46,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def filled(sixlane: Sixlane) -> Sixlane:
-    """Three resources' names are known."""
-    sixlane("apply", "-f", sixlane.file(GATEWAY, DNS64))
+    """Their names are known."""
+    sixlane("apply", "-f", sixlane.file(GATEWAY, DNS64, SERVICE))
     return sixlane
 
 
@@ -110,9 +113,20 @@ def test_completion(filled: Sixlane, path: Path, shell: str) -> None:
         assert answers(path, filled.socket, line, shell) == words, line
 
 
+def test_bash_breaks_words_at_colons(filled: Sixlane, path: Path) -> None:
+    """What is offered takes the place of what stands behind the last one."""
+    for line, word in (
+        ("", "2001:db8:64:1::7"),
+        ("2001:db8:6", "64:1::7"),
+        ("2001:db8:64:1:", ":7"),
+    ):
+        line = f"sixlane backend drain web {line}"
+        assert word in answers(path, filled.socket, line)
+
+
 @pytest.mark.parametrize("line", ["sixlane get gateway ", "sixlane prefix get ", "sixlane delete "])
 def test_it_is_silent_without_an_agent(alone: Sixlane, path: Path, line: str) -> None:
-    words = ["dns64", "gateway"] if line == "sixlane delete " else []
+    words = ["dns64", "gateway", "service"] if line == "sixlane delete " else []
     assert answers(path, alone.socket, line) == words
 
 

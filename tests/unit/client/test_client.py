@@ -21,7 +21,7 @@ from sixlane.datapath import sessions
 from sixlane.errors import KernelError
 from tests import clients
 from tests.records import Flow, make
-from tests.unit.agent.fakes import DNS64, GATEWAY, World
+from tests.unit.agent.fakes import DNS64, GATEWAY, SERVICE, World
 from tests.unit.agent.serving import serving
 
 SECOND = {"name": "second", "prefix": "2001:db8:2::/96", "ipv4": ["198.51.100.0/24"]}
@@ -440,10 +440,19 @@ def test_it_is_imported_without_what_takes_long() -> None:
 
 SHAPES = [
     (shapes.Applied, "Applied"),
+    (shapes.Backend, "Backend"),
+    (shapes.BackendChange, "BackendChangeBody"),
+    (shapes.BackendCounters, "BackendCounters"),
+    (shapes.BackendHealth, "BackendHealth"),
+    (shapes.BackendListing, "BackendListing"),
+    (shapes.BackendStatus, "BackendStatus"),
+    (shapes.BackendTouched, "BackendTouched"),
+    (shapes.BackendView, "BackendView"),
     (shapes.Binding, "Binding"),
     (shapes.Condition, "Condition"),
     (shapes.Counters, "Counters"),
     (shapes.Drop, "Drop"),
+    (shapes.FrontendCounters, "FrontendCounters"),
     (shapes.Eam, "Eam"),
     (shapes.Listing, "Listing"),
     (shapes.Metadata, "ViewMetadata"),
@@ -452,6 +461,8 @@ SHAPES = [
     (shapes.Prefix, "Prefix"),
     (shapes.Reference, "Reference"),
     (shapes.Revision, "HistoryEntry"),
+    (shapes.ServiceCount, "ServiceCount"),
+    (shapes.ServiceCounters, "ServiceCounters"),
     (shapes.Session, "Session"),
     (shapes.SessionCount, "SessionCount"),
     (shapes.SessionsOfKind, "SessionsOfKind"),
@@ -471,3 +482,50 @@ def test_types_are_those_of_the_openapi_document(shape: Any, name: str) -> None:
     for key, hint in get_type_hints(shape).items():
         if getattr(hint, "__origin__", None) is Literal:
             assert set(get_args(hint)) == set(schema["properties"][key]["enum"])
+
+
+# ---- services ----
+
+
+def test_backends_of_a_service(client: Any) -> None:
+    client.transaction(put=[GATEWAY, SERVICE])
+    made = client.put_backend("web", {"address": "10.0.0.9", "weight": 3}, if_match=ABSENT)
+    assert made["backends"] == [{"service": "web", "address": "10.0.0.9", "outcome": "created"}]
+    with pytest.raises(Problem, match="is there already"):
+        client.put_backend("web", {"address": "10.0.0.9"}, if_match=ABSENT)
+    client.patch_backend("web", "10.0.0.9", {"state": "terminating"})
+    one = client.backend("web", "10.0.0.9")
+    wanted = {"address": "10.0.0.9", "weight": 3, "state": "terminating"}
+    assert one == wanted | {"status": None, "health": None}
+    listing = client.backends("web")
+    assert listing["items"][2] == one and listing["resourceVersion"] == "3"
+    client.delete_backend("web", "10.0.0.9", if_match=listing["resourceVersion"])
+    for call in (client.backend, client.delete_backend):
+        with pytest.raises(NotFound):
+            call("web", "10.0.0.9")
+    assert client.service_counts() == []
+    assert client.service_counters("web")["frontends"] == []
+
+
+def test_a_backend_with_a_port(client: Any) -> None:
+    nat = {"mode": "nat", "sourcePool": ["10.1.0.8/30"], "backends": []}
+    client.transaction(put=[GATEWAY, {**SERVICE, "spec": {**SERVICE["spec"], **nat}}])
+    client.put_backend("web", {"address": "10.0.0.9", "port": 8080})
+    client.patch_backend("web", "10.0.0.9", {"weight": 5}, 8080)
+    assert client.backend("web", "10.0.0.9", 8080)["weight"] == 5
+    client.delete_backend("web", "10.0.0.9", 8080)
+    assert client.backends("web")["items"] == []
+
+
+def test_backends_in_a_transaction(client: Any) -> None:
+    done = client.transaction(
+        put=[GATEWAY, SERVICE],
+        backends=[
+            {"op": "patch", "service": "web", "backend": {"address": "10.0.0.8", "weight": 9}},
+            {"op": "delete", "service": "web", "backend": {"address": "2001:db8:64:1::7"}},
+        ],
+    )
+    assert [one["outcome"] for one in done["backends"]] == ["changed", "deleted"]
+    assert client.get("Service", "web")["spec"]["backends"] == [
+        {"address": "10.0.0.8", "weight": 9}
+    ]

@@ -261,6 +261,13 @@ def test_what_is_no_longer_wanted_or_there_is_detached() -> None:
     assert set(plan.detach) == set(there)
 
 
+def test_a_gateway_without_prefixes_translates_nothing() -> None:
+    plan = plan_gateway(gateway(prefixes=[], loadBalancer={}), observed())
+    assert plan.tables is not None and not plan.tables.prefixes
+    assert [one.device.name for one in plan.attach] == ["wan0", "lan0"]
+    assert word(plan, "192.175.48.10") & RangeWord.RANGE_SERVED_MASK == 0
+
+
 def test_no_gateway() -> None:
     there = (Attachment("wan0", 2, "xdp", 1),)
     plan = plan_gateway(None, observed(attachments=there, digest=5))
