@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sixlane.errors import SixlaneError
-from sixlane.lab import gateway, lab
+from sixlane.lab import balance, gateway, lab
+from sixlane.lab.balanced import BALANCED, GATEWAYS
 from sixlane.lab.gateway import Counts
-from sixlane.lab.place import Place
-from sixlane.lab.session import Seen, Session, StepFailedError
-from sixlane.lab.steps import STEPS, Step
-from sixlane.lab.topology import LAB
+from sixlane.lab.place import GATEWAY, Place
+from sixlane.lab.session import Narrator, Seen, Session, StepFailedError
+from sixlane.lab.steps import BALANCED_STEPS, STEPS, Step
+from sixlane.lab.topology import LAB, Topology
 
 _LINES_SHOWN = 14
 _WIDTH_WHEN_PIPED = 160
@@ -58,6 +59,17 @@ class Printer:
 
 
 @dataclass(frozen=True)
+class Act:
+    """Hosts, and steps that are taken there. `agents`: the gateways that have one."""
+
+    topology: Topology
+    agents: Sequence[str]
+    raise_all: Callable[[Place, str, Narrator], None]
+    counts: Callable[[Place], Counts]
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the closing table."""
 
@@ -72,16 +84,23 @@ def run(place: Place, *, keep: bool, attach: str) -> bool:
     The lab is removed afterwards, also when interrupted, unless `keep`.
     """
     printer = _printer()
+    rows: list[Row] = []
     with _removed_unless_kept(place, printer, keep):
-        _raise(place, attach, printer)
-        return _take_all(place, printer)
+        for act in _acts():
+            _raise(place, attach, printer, act)
+            if not _take_all(place, printer, act, rows):
+                return False
+        printer.heading("All steps held")
+        printer.console.print(_table(rows))
+        return True
 
 
 def up(place: Place, *, attach: str) -> None:
     """Raise the lab and leave it up; if that fails, remove it."""
     printer = _printer()
     with _removed_unless_kept(place, printer, keep=True):
-        _raise(place, attach, printer)
+        for act in _acts():
+            _raise(place, attach, printer, act)
 
 
 def down(place: Place) -> None:
@@ -116,56 +135,65 @@ def _removed_unless_kept(place: Place, printer: Printer, keep: bool) -> Iterator
 
 def _show_ways_in(place: Place, printer: Printer) -> None:
     printer.heading("The lab stays up")
-    for host in LAB.hosts:
-        command = f"ip netns exec {place.namespace(host.name)} bash"
-        printer.line(f"  {command:36} # {host.what}")
-    status = shlex.join(gateway.command(place, "status"))
-    printer.line(f"  {status}")
+    for act in _acts():
+        for host in act.topology.hosts:
+            command = f"ip netns exec {place.namespace(host.name)} bash"
+            printer.line(f"  {command:36} # {host.what}")
+        for name in act.agents:
+            printer.line(f"  {shlex.join(gateway.command(place.at(name), 'status'))}")
     printer.line(f"  {sys.executable} -m sixlane.lab down --prefix {place.prefix}")
 
 
-def _raise(place: Place, attach: str, printer: Printer) -> None:
-    printer.heading(f"Raising {len(LAB.hosts)} hosts in network namespaces {place.prefix}*")
-    lab.raise_lab(place, attach, printer)
+def _acts() -> tuple[Act, ...]:
+    return (
+        Act(LAB, (GATEWAY,), lab.raise_lab, gateway.read_counts, STEPS),
+        Act(BALANCED, GATEWAYS, balance.raise_all, balance.read_counts, BALANCED_STEPS),
+    )
 
 
-def _take_all(place: Place, printer: Printer) -> bool:
+def _raise(place: Place, attach: str, printer: Printer, act: Act) -> None:
+    count = len(act.topology.hosts)
+    printer.heading(f"Raising {count} hosts in network namespaces {place.prefix}*")
+    act.raise_all(place, attach, printer)
+
+
+def _take_all(place: Place, printer: Printer, act: Act, rows: list[Row]) -> bool:
     """Every step in turn, until one does not hold; whether all did."""
-    rows = []
-    for number, step in enumerate(STEPS, 1):
-        printer.heading(f"{number}. {step.title}")
+    for step in act.steps:
+        printer.heading(f"{len(rows) + 1}. {step.title}")
         try:
-            row = _take(place, step, printer)
+            row = _take(place, step, printer, act)
         except SixlaneError as error:
-            _show_failure(place, step, error, printer)
+            _show_failure(place, step, error, printer, act)
             return False
         printer.good(row.seen.text)
         rows.append(row)
-    printer.heading("All steps held")
-    printer.console.print(_table(rows))
     return True
 
 
-def _take(place: Place, step: Step, printer: Printer) -> Row:
-    before = gateway.read_counts(place)
+def _take(place: Place, step: Step, printer: Printer, act: Act) -> Row:
+    before = act.counts(place)
     seen = step.take(Session(place, printer))
-    return Row(step, seen, gateway.read_counts(place) - before)
+    return Row(step, seen, act.counts(place) - before)
 
 
-def _show_failure(place: Place, step: Step, error: SixlaneError, printer: Printer) -> None:
+def _show_failure(
+    place: Place, step: Step, error: SixlaneError, printer: Printer, act: Act
+) -> None:
     printer.bad(f"{step.title}: {error}")
     if isinstance(error, StepFailedError) and error.ran is not None:
         printer.command(error.ran.command)
         printer.console.print(Text(error.ran.text), soft_wrap=True)
-    with contextlib.suppress(SixlaneError):
-        gateway.show_counters(place, printer)
+    for name in act.agents:
+        with contextlib.suppress(SixlaneError):
+            gateway.show_counters(place.at(name), printer)
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(title="What the gateway did")
-    table.add_column("step")
+    table = Table(title="What the gateways did")
+    table.add_column("step", no_wrap=True)
     table.add_column("seen", overflow="fold")
-    for name in ("round trip", "throughput", "packets 46 / 64"):
+    for name in ("round trip", "throughput", "packets 46 / 64", "balanced"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("drops by reason")
     for number, row in enumerate(rows, 1):
@@ -175,6 +203,7 @@ def _table(rows: list[Row]) -> Table:
             _round_trip(row.seen),
             _throughput(row.seen),
             f"{row.counts.forwarded_46:,} / {row.counts.forwarded_64:,}",
+            f"{row.counts.balanced:,}",
             "\n".join(f"{count} {reason}" for reason, count in row.counts.drops.items()),
         )
     return table

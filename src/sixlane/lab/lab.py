@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sixlane.errors import SixlaneError
-from sixlane.lab import gateway, programs, raising, servers
+from sixlane.lab import balance, gateway, programs, raising, servers
 from sixlane.lab.place import Place
 from sixlane.lab.session import Narrator, Silent
 
@@ -22,6 +22,7 @@ PROGRAMS = {
     "named": "bind9",
     "nstat": "iproute2",
     "ping": "iputils-ping",
+    "ss": "iproute2",
     "traceroute": "traceroute",
 }
 
@@ -77,7 +78,8 @@ def raise_lab(place: Place, attach: str = "auto", narrator: Narrator | None = No
 
 
 def take_down(place: Place) -> None:
-    """Remove whatever there is of this lab; fine if there is nothing."""
+    """Remove whatever there is of this lab, both acts; fine if there is nothing."""
+    balance.take_down(place)
     raising.take_down_hosts(place)
     gateway.take_down(place)
     for directory in (place.run_dir, place.nameserver_dir):

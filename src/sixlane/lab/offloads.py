@@ -6,20 +6,22 @@ XDP cannot see that, and what it redirects then has a wrong one. And a frame red
 arrives only if the other end polls, which GRO makes it do.
 """
 
-from sixlane.lab.place import Place
-from sixlane.lab.topology import LAB
+from collections.abc import Collection
+
+from sixlane.lab.place import GATEWAY, Place
+from sixlane.lab.topology import LAB, Topology
 from sixlane.net import ethtool, netns
 
-GATEWAY = "gw"
 
-
-def suit_xdp(place: Place) -> None:
-    """Checksums finished by every sender, GRO on at the devices that face the gateway's."""
-    for link, end in LAB.ends():
-        if end.host == GATEWAY:
+def suit_xdp(
+    place: Place, topology: Topology = LAB, gateways: Collection[str] = (GATEWAY,)
+) -> None:
+    """Checksums finished by every sender, GRO on at the devices that face a gateway's."""
+    for link, end in topology.ends():
+        if end.host in gateways:
             continue
         features = {"tx-checksum-ip-generic": False}
-        if GATEWAY in (link.left.host, link.right.host):
+        if {link.left.host, link.right.host} & {*gateways}:
             features["rx-gro"] = True
         with netns.inside(place.namespace(end.host)):
             ethtool.set_features(end.device, features)

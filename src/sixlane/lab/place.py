@@ -5,20 +5,25 @@ Two labs with different prefixes share nothing, so tests run beside a demo that 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sixlane.errors import ConfigError
 
 DEFAULT_PREFIX = "sl-"
+GATEWAY = "gw"
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,14}-")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Names and paths of the lab whose namespaces begin with `prefix` (it ends in a dash)."""
+    """Names and paths of the lab whose namespaces begin with `prefix` (it ends in a dash).
+
+    `gateway`: the host whose agent is meant.
+    """
 
     prefix: str = DEFAULT_PREFIX
+    gateway: str = GATEWAY
 
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
@@ -48,18 +53,26 @@ class Place:
         """Held by whoever raises or uses this lab; outside of `run_dir`, which comes and goes."""
         return Path("/run") / f"{self.name}.lock"
 
+    def at(self, gateway: str) -> "Place":
+        """The same lab, for whoever talks to another one of its gateways."""
+        return replace(self, gateway=gateway)
+
     @property
     def bpffs(self) -> Path:
         """Where the gateway pins its maps, programs and links."""
-        return Path("/sys/fs/bpf") / self.name
+        return self.pins("" if self.gateway == GATEWAY else self.gateway)
+
+    def pins(self, host: str) -> Path:
+        """Where a host that has no agent pins its own."""
+        return Path("/sys/fs/bpf") / "-".join(filter(None, (self.name, host)))
 
     @property
     def agent_run_dir(self) -> Path:
-        return self.run_dir / "sixlane"
+        return self.run_dir / self.gateway / "sixlane"
 
     @property
     def agent_state_dir(self) -> Path:
-        return self.run_dir / "state"
+        return self.run_dir / self.gateway / "state"
 
     @property
     def socket(self) -> Path:

@@ -71,7 +71,7 @@ def start(
     log: Path,
     ready: str,
     namespace: str | None = None,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> int:
     """Start a program that goes on; its process id once its log says `ready`.
 

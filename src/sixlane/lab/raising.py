@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sixlane.lab import programs
 from sixlane.lab.place import Place
-from sixlane.lab.topology import LAB, Family, Host
+from sixlane.lab.topology import LAB, Family, Host, Topology
 from sixlane.net import address, link, netns, route, sysctl
 
 _IPV4_LOOPBACK = ip_interface("127.0.0.1/8")
@@ -17,11 +17,11 @@ _ROUNDS = 3
 _EVERYTHING = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
-def raise_hosts(place: Place) -> None:
-    """All hosts, linked, with addresses and routes. Nothing of this place may exist before."""
-    for host in LAB.hosts:
+def raise_hosts(place: Place, topology: Topology = LAB) -> None:
+    """All its hosts, linked, with addresses and routes. Nothing of this place may exist before."""
+    for host in topology.hosts:
         _raise_host(place, host)
-    for lab_link in LAB.links:
+    for lab_link in topology.links:
         left, right = lab_link.ends
         link.create_veth(
             left.device,
@@ -31,24 +31,24 @@ def raise_hosts(place: Place) -> None:
             mtu=lab_link.mtu,
             up=True,
         )
-    for _, end in LAB.ends():
+    for _, end in topology.ends():
         with netns.inside(place.namespace(end.host)):
             for text in end.addresses:
                 address.add(end.device, ip_interface(text))
-    for host in LAB.hosts:
+    for host in topology.hosts:
         with netns.inside(place.namespace(host.name)):
             _add_routes(host)
 
 
-def take_down_hosts(place: Place) -> None:
+def take_down_hosts(place: Place, topology: Topology = LAB) -> None:
     """End what runs on the hosts, then remove them and their files. Fine if some are missing."""
-    names = [place.namespace(host.name) for host in LAB.hosts]
+    names = [place.namespace(host.name) for host in topology.hosts]
     there = [name for name in names if netns.exists(name)]
     for _ in range(_ROUNDS):
         programs.end_all(pid for name in there for pid in netns.pids(name))
     for name in there:
         netns.remove(name, missing_ok=True)
-    for host in LAB.hosts:
+    for host in topology.hosts:
         shutil.rmtree(place.resolv_conf(host.name).parent, ignore_errors=True)
     with contextlib.suppress(OSError):  # others have files there
         Path("/etc/netns").rmdir()
@@ -81,6 +81,10 @@ def _set_sysctls(host: Host) -> None:
     if host.family is not Family.IPV6:
         sysctl.set("net.ipv4.icmp_ratelimit", 0)
         sysctl.set("net.ipv4.ip_forward", int(host.router))
+    if any(route.other for route in host.routes):
+        for family in ("ipv4", "ipv6"):
+            sysctl.set(f"net.{family}.fib_multipath_hash_policy", 1)  # by ports
+            sysctl.set(f"net.{family}.conf.all.ignore_routes_with_linkdown", 1)
 
 
 def _add_routes(host: Host) -> None:
@@ -90,4 +94,8 @@ def _add_routes(host: Host) -> None:
             continue
         via = ip_address(wanted.via)
         to = _EVERYTHING[via.version] if wanted.to == "default" else ip_network(wanted.to)
-        route.add(to, via=via)
+        if wanted.other is None:
+            route.add(to, via=via)
+        else:
+            hops = ["nexthop", "via", wanted.via, "nexthop", "via", wanted.other]
+            netns.run(None, ["ip", "route", "add", str(to), *hops])

@@ -38,10 +38,12 @@ class Family(Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """`to` is a network or "default"; without `via`, packets to it are refused (unreachable)."""
+    """`to` is a network or "default"; without `via`, packets to it are refused (unreachable).
+    Flows are spread over `via` and `other`, if there is one."""
 
     to: str
     via: str | None
+    other: str | None = None
 
 
 @dataclass(frozen=True)

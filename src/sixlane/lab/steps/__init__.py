@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.steps import access, inside, names, pool4, reach, sizes, speed, web
+from sixlane.lab.steps import access, balance, inside, names, pool4, reach, sizes, speed, web
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,14 @@ STEPS = (
     Step("TCP stream, IPv6 to IPv4", speed.stream_64),
     Step("BIG TCP, IPv6 to IPv4", speed.big_tcp_64),
 )
+"""The first act, in the lab of topology.py."""
+
+BALANCED_STEPS = (
+    Step("Three backends, weights 2:1:1, two gateways", balance.shares),
+    Step("One backend drained under load", balance.drained),
+    Step("One backend killed under load", balance.killed),
+    Step("One backend killed, with health checks", balance.found_dead),
+    Step("IPv4 VIP, two IPv6 clusters 3:1", balance.clusters),
+    Step("One gateway of two killed under load", balance.gateway_killed),
+)
+"""The second, in that of balanced.py."""
