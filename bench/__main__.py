@@ -3,8 +3,9 @@
 
     python -m bench [--rounds N] [--seconds S] [--out FILE] [--quick]
 
-Nanoseconds a packet (bench.packet, bench.crowds), packets a second (bench.live), and traffic
-through three namespaces beside plain forwarding and others (bench.forward). Needs root.
+Nanoseconds a packet (bench.packet, bench.crowds, bench.services), tables of services (bench.rings),
+packets a second (bench.live), and traffic through three namespaces beside plain forwarding and
+others (bench.forward). Needs root.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import crowds, forward, live, netperf, packet
+from bench import crowds, forward, live, netperf, packet, rings, services
 from bench.apart import go_apart
 from bench.report import about, write
 from bench.rows import table
@@ -35,7 +36,7 @@ def main() -> None:
     rounds, seconds = (3, 1) if given.quick else (given.rounds, given.seconds)
     everywhere = os.sched_getaffinity(0)
     measured = []
-    for part in (packet, crowds, live):
+    for part in (packet, crowds, services, rings, live):
         with ExitStack() as stack:
             measured += part.rows(stack, rounds, given.cpu)
     os.sched_setaffinity(0, everywhere)

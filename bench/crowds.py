@@ -18,6 +18,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.apart import take_turn
+from bench.columns import (
+    DESTINATION4,
+    SOURCE4,
+    SOURCE6,
+    UDP_SUM,
+    UPPER4,
+    UPPER6,
+    copies,
+    frames_of,
+    put,
+    put_sums4,
+    put_sums6,
+    shuffled,
+)
 from bench.frames import FLOWS, KINDS, NODE_PORT, Ends, Frames, frame4, frame6
 from bench.rounds import measure
 from bench.rows import Row, table
@@ -43,11 +57,8 @@ _BLOCK_PORTS = 1024
 _BLOCKS_OF_ADDRESS = 63
 _SWEPT_AT_ONCE = 1 << 16
 _SEED = 1
+_UDP = 17
 _STAGES = ("forgotten", "index", "record", "way_on", "kept")
-# Where fields are in a frame: IPv4's and IPv6's addresses, then UDP's ports and checksum.
-_SOURCE4, _DESTINATION4, _UDP4, _SUM4 = 26, 30, 34, 24
-_SOURCE6, _UDP6 = 22, 54
-_UDP_SUM = 6
 
 
 def main() -> None:
@@ -93,7 +104,7 @@ def _established(stack: ExitStack, compiled: Compiled, count: int, only: str) ->
     before = Bench(stack, compiled.packet, world, _KIND, Frames(frames6, frames6))
     before.runner("xdp 64", world.datapath.program("uplink_xdp"))(count)
     _check(world, count)
-    frames = Frames(_frames4(world, count), _shuffled(frames6))
+    frames = Frames(_frames4(world, count), shuffled(frames6))
     bench = Bench(stack, compiled.packet, world, _KIND, frames)
     bench.runner("xdp 46", world.datapath.program("uplink_xdp"))(count)  # the first one back
     for way in ways:
@@ -112,7 +123,7 @@ def _new(stack: ExitStack, compiled: Compiled, count: int, only: str) -> Iterato
         return
     world = _world(stack, count)
     frames = _frames6(count + FLOWS, world)
-    others, mine = frames[-FLOWS:], _shuffled(frames[:-FLOWS])
+    others, mine = frames[-FLOWS:], shuffled(frames[:-FLOWS])
     program = world.datapath.program("uplink_xdp")
     pass_others, pass_mine, pass_by = (
         Bench(stack, compiled.packet, world, _KIND, Frames(some, some)).runner("xdp 64", target)
@@ -160,13 +171,13 @@ def _frames6(count: int, world: World) -> list[bytes]:
     number = np.arange(count)
     pod, port = number % FLOWS, number // FLOWS
     node = (port * 977 + pod) % FLOWS
-    _put(frames, _SOURCE6 + 4, pod // _PODS_OF_CLIENT, 4)
-    _put(frames, _SOURCE6 + 12, pod % _PODS_OF_CLIENT + 1, 4)
-    _put(frames, _SOURCE6 + 28, int(CLIENTS[0]) + node, 4)
-    _put(frames, _UDP6, _FIRST_PORT + port, 2)
-    _put(frames, _UDP6 + 2, NODE_PORT, 2)
-    _sum(frames, _UDP6 + _UDP_SUM, slice(_SOURCE6, None), 17 + len(frames[0]) - _UDP6)
-    return [frame.tobytes() for frame in frames]
+    put(frames, SOURCE6 + 4, pod // _PODS_OF_CLIENT, 4)
+    put(frames, SOURCE6 + 12, pod % _PODS_OF_CLIENT + 1, 4)
+    put(frames, SOURCE6 + 28, int(CLIENTS[0]) + node, 4)
+    put(frames, UPPER6, _FIRST_PORT + port, 2)
+    put(frames, UPPER6 + 2, NODE_PORT, 2)
+    put_sums6(frames, _UDP, UDP_SUM)
+    return frames_of(frames)
 
 
 def _frames4(world: World, count: int) -> list[bytes]:
@@ -176,39 +187,18 @@ def _frames4(world: World, count: int) -> list[bytes]:
     )
     records = np.random.default_rng(_SEED).permutation(records[records["word"] != 0])
     frames = _copies(frame4, count, world)
-    _put(frames, _SOURCE4, records["remote"], 4)
-    _put(frames, _DESTINATION4, records["pool"], 4)
-    _put(frames, _UDP4, records["remote_port"], 2)
-    _put(frames, _UDP4 + 2, records["pool_port"], 2)
-    _sum(frames, _SUM4, slice(14, 34), 0)
-    _sum(frames, _UDP4 + _UDP_SUM, slice(_SOURCE4, None), 17 + len(frames[0]) - _UDP4)
-    return [frame.tobytes() for frame in frames]
+    put(frames, SOURCE4, records["remote"], 4)
+    put(frames, DESTINATION4, records["pool"], 4)
+    put(frames, UPPER4, records["remote_port"], 2)
+    put(frames, UPPER4 + 2, records["pool_port"], 2)
+    put_sums4(frames, _UDP, UDP_SUM)
+    return frames_of(frames)
 
 
 def _copies(frame: Any, count: int, world: World) -> "Bytes":
     """The usual frame, which differs from what is wanted in what is put into it."""
     ends = Ends(CLIENTS[0], POOL[0], rfc6052.embed(WELL_KNOWN, CLIENTS[0]), PODS[1])
-    return np.tile(np.frombuffer(frame(_KIND, ends, world), np.uint8), (count, 1))
-
-
-def _put(frames: "Bytes", at: int, values: Any, size: int) -> None:
-    """A number of that many bytes into each frame."""
-    column = np.broadcast_to(np.asarray(values), (len(frames),)).astype(f">u{size}")
-    frames[:, at : at + size] = column.view(np.uint8).reshape(-1, size)
-
-
-def _sum(frames: "Bytes", at: int, of: slice, more: int) -> None:
-    """The checksum (RFC 1071) of that part, and of `more`."""
-    frames[:, at : at + 2] = 0
-    total = np.ascontiguousarray(frames[:, of]).view(">u2").sum(axis=1, dtype=np.uint64) + more
-    for _ in range(3):
-        total = (total & 0xFFFF) + (total >> 16)
-    _put(frames, at, 0xFFFF - total, 2)
-
-
-def _shuffled(frames: list[bytes]) -> list[bytes]:
-    order = np.random.default_rng(_SEED + 1).permutation(len(frames))
-    return [frames[number] for number in order]
+    return copies(frame(_KIND, ends, world), count)
 
 
 if __name__ == "__main__":
