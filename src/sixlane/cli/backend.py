@@ -213,13 +213,7 @@ def weight(
     examples=[("sixlane backend top web --sort flows", "until interrupted, once a second")]
 )
 @_service
-@click.option(
-    "--sort",
-    type=click.Choice(list(balanced.ORDERS)),
-    default="packets",
-    show_default=True,
-    help="What stands first: the most of these.",
-)
+@balanced.in_which_order
 @looks.how_often
 @looks.how_many
 @options.with_output

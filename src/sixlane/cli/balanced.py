@@ -4,6 +4,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import click
+
 from sixlane.cli import looks
 from sixlane.cli.ends import frontend_label, label
 from sixlane.cli.output import Bad, Good, Output, mark
@@ -107,6 +109,14 @@ ORDERS: dict[str, Callable[[Item], float]] = {
     "new": lambda rate: rate["newFlowsPerSecond"],
     "flows": lambda rate: rate["activeFlows"],
 }
+
+in_which_order = click.option(
+    "--sort",
+    type=click.Choice(list(ORDERS)),
+    default="packets",
+    show_default=True,
+    help="What stands first: the most of these.",
+)
 """What `--sort` may name."""
 
 

@@ -164,13 +164,7 @@ def show(session: Session, name: str, out: Output) -> None:
         ("sixlane service top --count 1 --interval 10 -o json", "one look, for programs"),
     ]
 )
-@click.option(
-    "--sort",
-    type=click.Choice(list(balanced.ORDERS)),
-    default="packets",
-    show_default=True,
-    help="What stands first: the most of these.",
-)
+@balanced.in_which_order
 @looks.how_often
 @looks.how_many
 @options.with_output
