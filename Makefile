@@ -5,6 +5,7 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 BIN := .venv/bin
 export PYTHON
+unexport PYTHONDONTWRITEBYTECODE # hundreds of commands and agents start in the tests
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \

@@ -16,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import world
 from tests.apart import leave_the_machine
+from tests.stock import is_stock
 
 pytest_plugins = ["pytester"]  # for the test of this file's own checks
 
 _PATIENCE_S = 2.0  # how long what is being closed may take to go
+_STOCK = 8  # data paths that were loaded for a test and wait for another
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +60,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if os.geteuid() != 0 or session.config.option.collectonly:
         return
     leave_the_machine()
+    world.stock.kept = _STOCK
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,11 @@ class _Traces:
             namespaces=frozenset(at for at, kind in kinds if kind == "nsfs")
             | frozenset(str(path) for path in Path("/run/netns").glob("*")),
             pins=frozenset(
-                str(path) for at, kind in kinds if kind == "bpf" for path in Path(at).rglob("*")
+                str(path)
+                for at, kind in kinds
+                if kind == "bpf"
+                for path in Path(at).rglob("*")
+                if not is_stock(path)
             ),
         )
 

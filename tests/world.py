@@ -7,7 +7,6 @@ known for good, so that the FIB answers and frames are finished.
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from pathlib import Path
 from typing import Any, Literal
 
 from sixlane.bpf import SkBuff, XdpMd
@@ -34,6 +32,7 @@ from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.plan import plan_gateway
 from sixlane.net import address, ethtool, link, neigh, netns, route, sysctl
 from sixlane.rfc.rfc7915 import Translator
+from tests.stock import Stock
 
 Entry = Literal["xdp", "tc"]
 
@@ -44,6 +43,9 @@ WAN_PEER_MAC = bytes.fromhex("02bb00000001")
 LAN_PEER_MAC = bytes.fromhex("02bb00000002")
 NEAR_MAC = bytes.fromhex("02cc00000001")
 FAR_MAC = bytes.fromhex("02cc00000002")
+
+stock = Stock()
+"""What tests use again; nothing, unless a session of pytest has it keep some."""
 
 _numbers = itertools.count()
 
@@ -150,9 +152,8 @@ class World:
 def raise_world(
     room: Room | None = None, service_room: ServiceRoom | None = None
 ) -> Iterator[World]:
-    """Namespace, devices, data path; all gone afterwards."""
+    """Namespace, devices, data path; afterwards all gone, or the data path in `stock`."""
     name = f"sl-world-{os.getpid()}-{next(_numbers)}"
-    pins = Path(f"/sys/fs/bpf/{name}")
     netns.create(name)
     try:
         with netns.inside(name):
@@ -161,11 +162,10 @@ def raise_world(
             # Host addresses: a subnet would bring broadcast addresses, to which there is no route.
             _route(wan, IPv4Interface(OWN4), IPv4Address("193.0.14.2"), WAN_PEER_MAC)
             _route(lan, IPv6Interface(OWN6), IPv6Address("2001:db8::2"), LAN_PEER_MAC)
-            with Datapath.open(pins, room, service_room) as datapath:
+            with stock.datapath((room, service_room)) as datapath:
                 yield World(datapath, wan, lan)
     finally:
         netns.remove(name)
-        shutil.rmtree(pins, ignore_errors=True)
 
 
 def _device(name: str, mac: bytes) -> link.Link:

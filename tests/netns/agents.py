@@ -19,6 +19,7 @@ from sixlane.client import Client
 from sixlane.dns64 import Place, process
 from sixlane.net import netns
 from tests.netns import spaces
+from tests.world import stock
 
 _numbers = itertools.count()
 _PATIENCE_S = 60.0
@@ -219,10 +220,11 @@ def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, 
         with netns.inside(gateway):
             spaces.command("ip", "route", "add", "2001:db8:65::/64", "dev", "lan0")
         agent = Agent(gateway, tmp_path, internet=internet, pod=pod)
-        try:
-            yield agent, internet, pod
-        finally:
-            agent.clean()
+        with stock.lent(agent.bpffs):
+            try:
+                yield agent, internet, pod
+            finally:
+                agent.clean()
 
 
 @contextlib.contextmanager
@@ -244,10 +246,11 @@ def another(agent: Agent, directory: Path) -> Iterator[Agent]:
             spaces.command("ip", "route", "add", "192.31.196.0/24", "via", "192.31.198.53")
             spaces.command("ip", "route", "add", "2001:db8:64::/64", "via", "2001:db8:66::2")
         second = Agent(gateway, directory, internet=agent.internet, pod=agent.pod)
-        try:
-            yield second
-        finally:
-            second.clean()
+        with stock.lent(second.bpffs):
+            try:
+                yield second
+            finally:
+                second.clean()
 
 
 def eventually(condition: Callable[[], bool], seconds: float = _PATIENCE_S) -> bool:

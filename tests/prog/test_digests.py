@@ -29,7 +29,15 @@ CHANGED = {
     "two reasons in each other's place": (
         "\tDROP_TRUNCATED,\n\tDROP_MALFORMED,\n",
         "\tDROP_MALFORMED,\n\tDROP_TRUNCATED,\n",
-        {"counters", "past_counters", "prefix_counters", "past_prefixes", "events", "captures"},
+        {
+            "counters",
+            "past_counters",
+            "prefix_counters",
+            "past_prefixes",
+            "frontend_drops",
+            "events",
+            "captures",
+        },
     ),
     "what is remembered of a next hop": (
         "struct next_hop {\n",
@@ -38,6 +46,11 @@ CHANGED = {
     ),
     "a comment": ("/* sent on */", "/* sent */", set()),
 }
+
+
+_FUNCTION = re.compile(r'^(?:__noinline |SEC\("(?:xdp\.frags|tc|syscall)"\)\n)', re.MULTILINE)
+"""What has clang compile a function that no other calls, for half a minute all together: the maps
+alone are asked for."""
 
 
 def digests(text: str) -> dict[str, str]:
@@ -57,6 +70,8 @@ def test_only_the_maps_that_changed_get_another_digest(
     types = tree / "sixlane" / "types.h"
     assert types.read_text().count(old) == 1
     types.write_text(types.read_text().replace(old, new))
+    for source in (*tree.glob("*.c"), *types.parent.glob("*.h")):
+        source.write_text(_FUNCTION.sub("static __attribute__((unused)) ", source.read_text()))
     subprocess.run(["make", "--silent", "-C", tree], check=True)
     built = digests(render(Btf.from_file(tree / "build" / TYPES), tree / "build" / UPLINK))
     assert built.keys() == layout.DIGESTS.keys()

@@ -240,7 +240,8 @@ def test_a_flood_of_syns(world: World) -> None:
         world.send(bytes(ip4(src=source, dst=END[0]) / upper), "xdp")
     told = world.counted()
     assert told["drop_syn_stored"] + told.get("drop_syn_store_full", 0) == 3 * ROOM.syns
-    assert 0.9 * ROOM.syns < told["drop_syn_stored"] <= ROOM.syns
+    # On a slow machine the first ones are over, and make room, before the last ones come.
+    assert 0.9 * ROOM.syns < told["drop_syn_stored"] <= ROOM.syns + told.get("syn_expired", 0)
     assert {name: _entries(world, name) for name in before} == before
     assert sent6(from_outside(world, "xdp", end, "A", 80))
     assert sent4(out(world, "xdp", tcp(sport=5002, dport=443, flags="S")))

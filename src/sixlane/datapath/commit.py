@@ -78,9 +78,14 @@ def wait_for_packets(maps: Mapping[str, Map], generation: int) -> None:
 def clear(maps: Mapping[str, Map]) -> None:
     """Puts no tables in force: every packet passes to the kernel."""
     for name in _OUTER:
-        for number in range(layout.MAPS[name].max_entries):
-            if maps[name].lookup(slot_key(number)) is not None:
-                maps[name].delete(slot_key(number))
+        places = [slot_key(number) for number in range(layout.MAPS[name].max_entries)]
+        if name == "sources":  # to take out one waits for packets at work; to change all, as long
+            with _created(name, 1) as nobody:
+                maps[name].update_batch((place, nobody) for place in places)
+            continue
+        for place in places:
+            if maps[name].lookup(place) is not None:
+                maps[name].delete(place)
 
 
 def gateway_in_force(maps: Mapping[str, Map]) -> layout.Gateway | None:
@@ -188,22 +193,25 @@ class _Maker:
         return self._filled(table, table, keys, values, count)
 
     def _filled(self, table: str, name: str, keys: "Buffer", values: "Buffer", count: int) -> Map:
-        inner = _inner_layout(table)
-        created = self._stack.enter_context(
-            Map.create(
-                MapType(inner.type),
-                f"{table}_in",
-                key_size=inner.key_bytes,
-                value_size=inner.value_bytes,
-                max_entries=max(1, count),
-                flags=inner.flags,
-            )
-        )
+        created = self._stack.enter_context(_created(table, count))
         if count:
             created.update_rows(keys, values)
         if name:
             self._elements[name] = count
         return created
+
+
+def _created(table: str, count: int) -> Map:
+    """An inner map with room for so many elements, all zero in an array."""
+    inner = _inner_layout(table)
+    return Map.create(
+        MapType(inner.type),
+        f"{table}_in",
+        key_size=inner.key_bytes,
+        value_size=inner.value_bytes,
+        max_entries=max(1, count),
+        flags=inner.flags,
+    )
 
 
 def _put(maps: Mapping[str, Map], slot: int, inner: Mapping[_Place, Map]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from sixlane.bpf import Map, Object, Program, possible_cpus
+from sixlane.bpf import Map, Object, Program, ProgramInfo, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.capturing import CaptureReader, Rule, capturing
@@ -106,7 +106,7 @@ class Datapath:
         """
         path = object_path(UPLINK)
         constants = _constants()
-        pins = Pins.open(root, build_id(path.read_bytes(), repr(constants).encode()))
+        pins = Pins.open(root, _build(path, constants))
         in_use = attach.maps_in_use(pins.links, namespace_name(root))
         pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
@@ -144,6 +144,18 @@ class Datapath:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @staticmethod
+    def loaded(root: Path) -> dict[str, ProgramInfo]:
+        """The programs of this build below `root`; none unless all are there, with their maps."""
+        pins = Pins(root, _build(object_path(UPLINK), _constants()))
+        if not _all_pinned(pins):
+            return {}
+        with ExitStack() as stack:
+            return {
+                name: stack.enter_context(Program.from_pin(pins.programs / name)).info
+                for name in _PROGRAMS
+            }
 
     @staticmethod
     def remove(root: Path) -> None:
@@ -561,6 +573,10 @@ class Datapath:
 
 def _constants() -> dict[str, int]:
     return {"jiffies_per_second": jiffies_per_second()}
+
+
+def _build(path: Path, constants: Mapping[str, int]) -> str:
+    return build_id(path.read_bytes(), repr(constants).encode())
 
 
 def _fresh(slots: Map, key: bytes) -> int:

@@ -50,12 +50,8 @@ LIMITS = {
 }
 
 
-def measure() -> dict[str, Size]:
-    """Loads the programs without attaching them. KernelError if the kernel refuses one."""
-    return _measure(UPLINK) | _measure(DECAP)
-
-
-def _measure(name: str) -> dict[str, Size]:
+def measure(name: str) -> dict[str, Size]:
+    """Loads an object's programs without attaching them. KernelError if the kernel refuses one."""
     with Object.open(object_path(name)) as opened:
         for program in opened.programs.values():
             program.keep_log(LogLevel.STATS)
@@ -79,7 +75,7 @@ def _largest_frame(log: str) -> int:
 def main() -> None:
     failed = False
     print(f"{'program':12} {'instructions':>12} {'walked':>8} {'stack':>6}")
-    for name, size in measure().items():
+    for name, size in (measure(UPLINK) | measure(DECAP)).items():
         print(f"{name:12} {size.instructions:12} {size.walked:8} {size.stack_bytes:6}")
         failed |= not size.within(LIMITS[name])
     if failed and "--check" in sys.argv[1:]:
