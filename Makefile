@@ -11,7 +11,7 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,10 +36,13 @@ test-networks-h-n := tests/netns/test_[h-n]*.py
 test-networks-o-z := tests/netns/test_[o-z]*.py
 $(filter-out test-other-kernels,$(TESTS)):
 	@unset MAKEFLAGS; directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
-	$(BIN)/python -m pytest --quiet --basetemp=$$directory/tests $($@)
+	$(BIN)/python -m pytest --quiet -m "not sweep" --basetemp=$$directory/tests $($@)
 
 test-other-kernels:
 	@$(BIN)/python -m tests.vm test
+
+test-sweeps: deps venv bpf ## More of what the tests show once: each way to attach, to interrupt, to ask (30 minutes)
+	$(BIN)/python -m pytest -m sweep
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
 	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py

@@ -12,12 +12,16 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from sixlane import lb
 from sixlane.bpf import Map, Program, RingBuffer, possible_cpus
 from sixlane.bpf.uapi import PER_CPU_MAPS, MapType
 from sixlane.datapath import Datapath
-from sixlane.datapath.pools import Room
+from sixlane.datapath.pools import NO_ROOM, Room
 from sixlane.datapath.rooms import ServiceRoom
+from sixlane.model import Gateway, parse_resource
+from sixlane.nat64 import pools
 
 Kind = tuple[Room | None, ServiceRoom | None]
 
@@ -25,6 +29,22 @@ _PREFIX = f"/sys/fs/bpf/sl-stock-{os.getpid()}-"
 _DRAWN = {"index_secrets", "flow_secrets"}  # once, by who loads the programs
 _HASHES = (MapType.HASH, MapType.PERCPU_HASH, MapType.LRU_HASH, MapType.LRU_PERCPU_HASH)
 _numbers = itertools.count()
+
+
+def kind_for(resource: dict[str, Any]) -> Kind:
+    """As `kind_of`, of a Gateway that is yet to be parsed."""
+    gateway = parse_resource(resource)
+    assert isinstance(gateway, Gateway)
+    return kind_of(gateway)
+
+
+def kind_of(gateway: Gateway) -> Kind:
+    """With the tables that its first apply would make, if it says how large they are to be."""
+    room, balancer = pools.room_for(gateway.spec), gateway.spec.load_balancer
+    return (
+        None if room == NO_ROOM else room,
+        lb.room_for(balancer) if balancer else None,
+    )
 
 
 class Stock:

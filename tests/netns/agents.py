@@ -19,6 +19,7 @@ from sixlane.client import Client
 from sixlane.dns64 import Place, process
 from sixlane.net import netns
 from tests.netns import spaces
+from tests.stock import Kind
 from tests.world import stock
 
 _numbers = itertools.count()
@@ -203,8 +204,10 @@ def route_both_ways(agent: Agent) -> None:
 
 
 @contextlib.contextmanager
-def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, str, str]]:
+def world(tmp_path: Path, kind: Kind = (None, None)) -> Iterator[tuple[Agent, str, str]]:
     """A gateway with an agent that is not started yet, and the namespaces at its two ends.
+
+    `kind`: how large the tables are that it finds there.
 
     gateway: wan0 192.31.196.1/24, lan0 2001:db8:64::1/64
     internet: up0 192.31.196.53/24            pod: up0 2001:db8:64::2/64 and 2001:db8:65::2/64
@@ -220,7 +223,7 @@ def world(tmp_path: Path, outside: Sequence[str] = ()) -> Iterator[tuple[Agent, 
         with netns.inside(gateway):
             spaces.command("ip", "route", "add", "2001:db8:65::/64", "dev", "lan0")
         agent = Agent(gateway, tmp_path, internet=internet, pod=pod)
-        with stock.lent(agent.bpffs):
+        with stock.lent(agent.bpffs, kind):
             try:
                 yield agent, internet, pod
             finally:

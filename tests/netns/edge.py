@@ -29,6 +29,8 @@ from sixlane.nat64 import (
     restore_originals,
 )
 from sixlane.net import address, ethtool, link, netns, route, sysctl
+from tests.stock import kind_of
+from tests.world import stock
 
 CLIENT = "192.31.196.10"
 SERVER = "192.175.48.10"
@@ -122,8 +124,9 @@ def raise_edge(attach: str, **spec: Any) -> Iterator[Edge]:
     """Client, gateway and server, translating; all gone afterwards."""
     pins = Path(f"/sys/fs/bpf/sl-e{os.getpid()}-{next(_numbers)}")
     try:
-        with raise_hosts(attach) as hosts:
+        with raise_hosts(attach) as hosts, contextlib.ExitStack() as stack:
             with netns.inside(hosts.gateway):
+                stack.enter_context(stock.lent(pins, kind_of(gateway_of(attach, **spec))))
                 datapath = Datapath.open(pins)
             with datapath:
                 edge = Edge(hosts.client, hosts.gateway, hosts.server, datapath, Kept())

@@ -16,7 +16,7 @@ from sixlane.lab.topology import SERVICE4
 from sixlane.net import netns
 from tests import needs
 
-ATTACHMENTS = ("tc", "xdp", "xdp-generic")
+ATTACHMENTS = ("tc", "xdp", pytest.param("xdp-generic", marks=pytest.mark.sweep))
 
 needs_lab = [
     pytest.mark.netns,

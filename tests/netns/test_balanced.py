@@ -15,6 +15,7 @@ from sixlane.net import netns
 from tests import needs
 from tests.netns import agents
 from tests.netns.agents import GATEWAY, Agent, changed, eventually
+from tests.stock import kind_for
 
 pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("ip")]
 
@@ -48,7 +49,7 @@ for port in range(int(sys.argv[1]), int(sys.argv[2])):
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
     """With a Gateway and a Service, which the internet can call."""
-    with agents.world(tmp_path) as (agent, internet, _):
+    with agents.world(tmp_path, kind_for(SMALL)) as (agent, internet, _):
         agent.start()
         agent.apply(SMALL, WEB)
         netns.run(internet, ["ip", "route", "add", f"{VIP}/32", "via", "192.31.196.1"])

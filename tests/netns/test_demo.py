@@ -22,6 +22,12 @@ pytestmark = needs_lab
 
 # What the demo shows while it raises hosts, when sixlaned starts, and in the midst of its steps.
 MOMENTS = ["Raising", "sixlaned", "Traceroute"]
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+INTERRUPTED = [
+    pytest.param(at, ending, marks=[] if number == also else [pytest.mark.sweep])
+    for number, at in enumerate(MOMENTS)
+    for also, ending in enumerate(ENDINGS)
+]
 
 
 def test_demo_shows_every_step(place: Place) -> None:
@@ -66,9 +72,8 @@ def test_failing_step_shows_its_output_and_the_counters(
     assert traces(place) == []
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("at", MOMENTS)
-def test_interrupted_demo_leaves_nothing(place: Place, ending: signal.Signals, at: str) -> None:
+@pytest.mark.parametrize(("at", "ending"), INTERRUPTED)
+def test_interrupted_demo_leaves_nothing(place: Place, at: str, ending: signal.Signals) -> None:
     with _started(place, at) as running:
         running.send_signal(ending)
         _, errors = running.communicate(timeout=20)

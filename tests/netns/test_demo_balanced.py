@@ -13,7 +13,7 @@ from tests.netns.labs import ATTACHMENTS, needs_lab, place_for
 pytestmark = needs_lab
 
 
-@pytest.fixture(params=ATTACHMENTS)
+@pytest.fixture(params=[pytest.param("tc", marks=pytest.mark.sweep), *ATTACHMENTS[1:]])
 def balancing(request: pytest.FixtureRequest) -> Iterator[Session]:
     with place_for("b") as place:
         balance.raise_all(place, attach=request.param)

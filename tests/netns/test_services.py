@@ -21,6 +21,7 @@ from sixlane.net import netns
 from tests import needs
 from tests.netns import agents
 from tests.netns.agents import GATEWAY, Agent, changed, eventually
+from tests.stock import kind_for
 
 pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("ip")]
 
@@ -32,7 +33,7 @@ SMALL = changed(
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    with agents.world(tmp_path) as (agent, _, _):
+    with agents.world(tmp_path, kind_for(SMALL)) as (agent, _, _):
         agent.start()
         yield agent
 
