@@ -110,7 +110,7 @@ static __always_inline void read_flow(const struct tables *t, const struct servi
 		return;
 
 	struct flow_ends client = { .client = ends->client,
-				    .kind = call->frontend.service | AFFINITY_KIND };
+				    .kind = service->clients | AFFINITY_KIND };
 
 	call->choice.affinity_ticks = service->affinity_ticks;
 	call->choice.hash = flow_hash(t->gw, &client);

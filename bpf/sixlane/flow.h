@@ -19,7 +19,7 @@ struct flow_ends {
 	struct addr frontend;
 	__be16 client_port;
 	__be16 frontend_port;
-	__u32 kind; /* protocol; of all flows of a client, the service and AFFINITY_KIND */
+	__u32 kind; /* protocol; of all flows of a client, `clients` and AFFINITY_KIND */
 };
 
 _Static_assert(sizeof(struct flow_ends) == 4 * FLOW_HASH_WORDS, "a word for each");

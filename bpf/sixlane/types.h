@@ -927,10 +927,10 @@ struct service {
 	__u8 pad;
 	__u32 pool4_count; /* addresses that clients are seen as, from `pool4` on */
 	__u32 pool6_count;
-	__u32 pad2;
+	__u32 clients; /* names it in the hash of a client, alike on all gateways */
 	struct addr pool4;
 	struct addr pool6;
-	__u64 pad3;
+	__u64 pad2;
 	__u8 name[SERVICE_NAME_BYTES];
 };
 

@@ -299,6 +299,21 @@ def test_a_client_has_one_backend(lb: Balanced) -> None:
     assert len(sources) == 3, "tunnels are spread by flow all the same"
 
 
+def test_a_client_has_the_same_backend_by_each_gateway(lb: Balanced) -> None:
+    """On another one the service has another number: it was made behind others there."""
+    chosen = []
+    for number in (1, 2):
+        lb.forget()
+        lb.backend(1, IPv4Address(BACKEND4), service=number)
+        lb.backend(2, IPv6Address(BACKEND6), service=number)
+        lb.ring([1, 2] * 50, service=number)
+        lb.commit(ServiceEntry("web", number, WEB.frontends, affinity_seconds=3600))
+        clients = (f"192.31.196.{client}" for client in range(1, 33))
+        chosen.append([sent_to(lb, to4(tcp(), src=client)) for client in clients])
+    assert chosen[0] == chosen[1]
+    assert set(chosen[0]) == {BACKEND4, BACKEND6}
+
+
 @ENTRIES
 def test_who_is_let_in(lb: Balanced, entry: Entry) -> None:
     ranges = (IPv4Network("192.31.196.0/25"), IPv6Network("2001:db8:1::/48"))

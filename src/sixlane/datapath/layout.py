@@ -1483,10 +1483,10 @@ class Service(ctypes.Structure):
         ("pad", ctypes.c_uint8),
         ("pool4_count", ctypes.c_uint32),
         ("pool6_count", ctypes.c_uint32),
-        ("pad2", ctypes.c_uint32),
+        ("clients", ctypes.c_uint32),
         ("pool4", Addr),
         ("pool6", Addr),
-        ("pad3", ctypes.c_uint64),
+        ("pad2", ctypes.c_uint64),
         ("name", ctypes.c_uint8 * 64),
     )
     flags: int
@@ -1496,10 +1496,10 @@ class Service(ctypes.Structure):
     pad: int
     pool4_count: int
     pool6_count: int
-    pad2: int
+    clients: int
     pool4: Addr
     pool6: Addr
-    pad3: int
+    pad2: int
     name: "ctypes.Array[ctypes.c_uint8]"
 
 
@@ -1865,10 +1865,10 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "cefa325e",
-    "sources": "cefa325e",
-    "eam4": "cefa325e",
-    "eam6": "cefa325e",
+    "ranges": "11bdbca2",
+    "sources": "11bdbca2",
+    "eam4": "11bdbca2",
+    "eam6": "11bdbca2",
     "sessions": "a6146298",
     "bindings": "a6146298",
     "nat_flows": "8eafc1be",
@@ -1883,8 +1883,8 @@ DIGESTS = {
     "frontend_stats": "8eafc1be",
     "frontend_drops": "2b9a0bbb",
     "parts": "e585ce5c",
-    "generation": "cefa325e",
-    "gateways": "cefa325e",
+    "generation": "11bdbca2",
+    "gateways": "11bdbca2",
     "counters": "6a5b2dcf",
     "prefix_counters": "8c357fe9",
     "past_counters": "6a5b2dcf",
@@ -1912,10 +1912,10 @@ DIGESTS = {
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "c9875a87",
-    "frontends": "cefa325e",
-    "service_bits": "cefa325e",
-    "services": "cefa325e",
-    "service_sources": "cefa325e",
+    "frontends": "11bdbca2",
+    "service_bits": "11bdbca2",
+    "services": "11bdbca2",
+    "service_sources": "11bdbca2",
     "backends": "8eafc1be",
     "flows_in": "8eafc1be",
     "flows_back": "8eafc1be",

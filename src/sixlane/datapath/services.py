@@ -94,6 +94,7 @@ class ServiceEntry:
             affinity_ticks=ticks_of(self.affinity_seconds),
             max_segment_bytes=self.max_segment_bytes,
             prefix=self.mapped_by or 0,
+            clients=int.from_bytes(blake2b(self.name.encode(), digest_size=4).digest()),
         )
         for name, pool in (("pool4", self.pool4), ("pool6", self.pool6)):
             if pool:
