@@ -18,6 +18,9 @@ struct icmp_header {
 #define ICMP_HEADER_BYTES 8
 #define IPV6_MTU_MIN	  1280
 
+#define ICMPV6_SOLICITATION 135 /* of a neighbour (RFC 4861 4.3) */
+#define ND_HOP_LIMIT	    255 /* no router has forwarded it (RFC 4861 7.1.1) */
+
 #define ICMPV6_INFORMATIONAL 128 /* types from here on are no errors */
 
 /* IPv4's types and codes. <linux/icmp.h> would bring the C library's headers along. */

@@ -116,6 +116,14 @@ static __always_inline int error_called(struct ctx c, const struct tables *t,
 	return b ? tunnel(c, t->gw, p, call, b) : call_leave(c, p, call, DROP_NO_BACKEND, 0);
 }
 
+/* Does a host of the link ask whether the address is still here? It is the kernel that answers, if
+ * it is told to announce it. */
+static __always_inline bool is_solicitation(const struct pkt *p, const struct icmp_header *icmp)
+{
+	return p->family == FAMILY_INET6 && icmp->type == ICMPV6_SOLICITATION &&
+	       p->ttl == ND_HOP_LIMIT;
+}
+
 static __always_inline int icmp_called(struct ctx c, const struct tables *t,
 				       struct service_work *work, const struct frontend *at)
 {
@@ -131,6 +139,8 @@ static __always_inline int icmp_called(struct ctx c, const struct tables *t,
 						 : error_called(c, t, work, at);
 	if (at->flags & FRONTEND_POOL)
 		return leave(c, p, DROP_NO_FLOW, 0, pkt_l3_bytes(p));
+	if (is_solicitation(p, icmp))
+		return leave_or_pass(c, t->gw, p, PASS_NOT_OURS, 0, pkt_l3_bytes(p));
 	if (at->flags & FRONTEND_LOCAL || icmp_classify(icmp->type, p->family) != ICMP_IS_ECHO ||
 	    icmp->type == ICMP_ECHOREPLY || icmp->type == ICMPV6_ECHO_REPLY)
 		return not_called(c, t, p, at, DROP_ICMP_TYPE);

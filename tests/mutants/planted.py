@@ -1639,6 +1639,14 @@ _NAT = (
         "tests/prog/test_lb_parts.py",
     ),
     Mutant(
+        "solicitation-dropped",
+        "lb.h",
+        "p->ttl == ND_HOP_LIMIT;",
+        "p->ttl == 64;",
+        "who sees whether an address is still on the link gets no answer",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
         "tunnel-uncut",
         "tunnel.h",
         "return p->may_fragment && has_slow_path(c, t->gw, p);",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Neighbours: what we add and remove is what `ip neighbour` shows."""
 
+import re
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
@@ -32,19 +33,25 @@ def there() -> Iterator[str]:
 
 def test_a_proxy_comes_and_goes(there: str) -> None:
     """And is told from those of others."""
-    far = ip_address("192.31.197.8")
-    assert far.version == 4
+    of4, of6 = ip_address("192.31.197.8"), ip_address("2001:db8:48::8")
     spaces.command("ip", "neighbour", "add", "proxy", "192.31.197.9", "dev", "left")
-    neigh.add_proxy("left", far, 64)
-    assert neigh.list_proxies(64) == {(link.index("left"), far)}
+    spaces.command("ip", "neighbour", "add", "proxy", "2001:db8:48::9", "dev", "left")
+    neigh.add_proxies("left", [of4, of6], 64)
+    assert neigh.list_proxies(64) == {(link.index("left"), of4), (link.index("left"), of6)}
     shown = spaces.ip("neighbour", "show", "proxy")
-    assert sorted(one["dst"] for one in shown) == ["192.31.197.8", "192.31.197.9"]
-    neigh.remove_proxy("left", far)
-    assert neigh.list_proxies(64) == set()
-    with pytest.raises(
-        KernelError, match=r"remove neighbour proxy 192\.31\.197\.8 from device left"
-    ):
+    assert sorted(one["dst"] for one in shown) == [
+        "192.31.197.8",
+        "192.31.197.9",
+        "2001:db8:48::8",
+        "2001:db8:48::9",
+    ]
+    for far in (of4, of6):
         neigh.remove_proxy("left", far)
+        with pytest.raises(
+            KernelError, match=f"remove neighbour proxy {re.escape(str(far))} from device left"
+        ):
+            neigh.remove_proxy("left", far)
+    assert neigh.list_proxies(64) == set()
 
 
 @BOTH

@@ -170,7 +170,7 @@ def test_announcing_needs_packet_sockets(gateway: Machine) -> None:
     gateway.run(f"systemctl restart {AGENT}")
     gateway.run("sixlane apply -f -", stdin=announced)
     (problem,) = status(gateway)["problems"]
-    assert problem.startswith("gateway: pool4 is not announced on wan0: ")
+    assert problem.startswith("gateway: 192.31.197.8 is not announced on wan0: ")
     gateway.drop_in()
     gateway.run(f"systemctl restart {AGENT}; sixlane apply -f -", stdin=FILES)
 

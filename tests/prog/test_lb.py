@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6PacketTooBig, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NS, ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet, Raw
 
 from sixlane.datapath.layout import BackendState, FlowCell, FlowState
@@ -370,6 +370,18 @@ def test_an_echo_is_answered(lb: Balanced, entry: Entry) -> None:
     whole6 = IPv6(src=VIP6, dst=CLIENT6) / ICMPv6EchoReply(id=7, seq=9, data=b"p" * 32)
     assert seen.packet[40:] == bytes(whole6)[40:]
     assert seen.packet[8:40] == bytes(whole6)[8:40]
+
+
+@ENTRIES
+def test_a_neighbour_is_asked_for(lb: Balanced, entry: Entry) -> None:
+    """By a host on the link, which thinks it knows where; nobody else can (RFC 4861 7.1.1)."""
+    for source in (CLIENT6, "fe80::5"):
+        packet = to6(ICMPv6ND_NS(tgt=VIP6), src=source, hlim=255)
+        seen = lb.world.run(packet, entry)
+        assert (seen.verdict, seen.reasons) == ("pass", {"pass_not_ours": 1})
+        assert seen.packet == packet
+    seen = lb.world.run(to6(ICMPv6ND_NS(tgt=VIP6), hlim=254), entry)
+    assert (seen.verdict, seen.reasons) == ("drop", {"drop_icmp_type": 1})
 
 
 @ENTRIES

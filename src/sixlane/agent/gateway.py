@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent.announcing import Announcing
 from sixlane.agent.backoff import Backoff
 from sixlane.agent.balanced import balanced_status
 from sixlane.agent.captures import Asked, Capture, narrowed
@@ -40,7 +41,6 @@ from sixlane.lb import ServiceUse
 from sixlane.lb.way import remove_way
 from sixlane.model import AnyResource, Gateway, ResourceError, Service
 from sixlane.nat64 import (
-    Announced,
     Done,
     Network,
     Observed,
@@ -55,7 +55,6 @@ from sixlane.nat64 import (
     device_troubles,
     gateway_status,
     namespace_name,
-    observe_announced,
     observe_gateway,
     plan_gateway,
     remove_slow_path,
@@ -71,7 +70,6 @@ _log = logging.getLogger("sixlane.gateway")
 
 _FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
 _FOR_DEVICES = {"link", "address"}
-_FOR_ANNOUNCEMENT = {"route", "neighbour", "link"}
 _FOR_SETTINGS = {"link", "setting"}
 _FOR_CHECKS = {"link", "route", "rule"}
 _REST = 20.0  # how many times as long as a look the pause behind it is
@@ -108,7 +106,7 @@ class GatewayPart:
         self._failed: list[Trouble] = []
         self._unsettled: list[Trouble] = []
         self._pool4: list[Trouble] = []
-        self._announced: Announced | None = None  # as the last apply left it
+        self._announcing = Announcing()
         self._told: set[str] = set()  # troubles that are in the log
         self._seen: object = None
         self._choice = Choice()
@@ -144,7 +142,11 @@ class GatewayPart:
             services, settings = balancing.plan(desired, gateway, self._planned_from, begun)
             try:
                 plan = plan_gateway(
-                    gateway, self._planned_from, _gateway_of(before), self._bound, beside(services)
+                    gateway,
+                    self._planned_from,
+                    _gateway_of(before),
+                    self._bound,
+                    beside(services, desired, settings),
                 )
             except ConfigError as error:
                 if gateway is None or isinstance(error, ResourceError):
@@ -210,7 +212,7 @@ class GatewayPart:
                 or (bool(kinds & _FOR_DEVICES) and self._look() != self._seen)
                 or (self._choice.why() is not None) != chose
                 or self._natives.of(self._gateway) != self._planned_from.native
-                or (bool(kinds & _FOR_ANNOUNCEMENT) and observe_announced() != self._announced)
+                or self._announcing.has_drifted(kinds)
                 or (bool(kinds & _FOR_SETTINGS) and self._must_be_reset())
                 or (
                     bool(kinds & _FOR_CHECKS)
@@ -229,13 +231,15 @@ class GatewayPart:
         """As of the last look."""
         with self._lock:
             if isinstance(resource, Service):
-                return self._balancing.conditions(resource) if self._balancing else ()
+                if self._balancing is None:
+                    return ()
+                return self._balancing.conditions(resource, self._announcing.condition(resource))
             if self._now is None or not isinstance(resource, Gateway):
                 return []
             chosen = choose_devices(resource, self._now, resource, self._bound)
             troubles = device_troubles(chosen, self._now, [*self._failed, *self._unsettled])
             slow = [] if self._now.slow_path else [_NO_SLOW_PATH]
-            pool4 = self._pool4_troubles()
+            pool4 = self._pool4_troubles(resource)
             why = self._choice.why()
         not_attached = [one for one in troubles if one.unused]
         in_disorder = [one for one in troubles if not one.unused]
@@ -365,7 +369,7 @@ class GatewayPart:
             if self._datapath is None or gateway is None:
                 return None
             observed = observe_gateway(self._datapath, self._choice.why(), self._native)
-            troubles = [*self._failed, *self._unsettled, *self._pool4_troubles()]
+            troubles = [*self._failed, *self._unsettled, *self._pool4_troubles(gateway)]
             return dict(gateway_status(observed, gateway, self._bound, troubles))
 
     def remove(self) -> list[str]:
@@ -429,9 +433,13 @@ class GatewayPart:
             now.slow_path,
         )
 
-    def _pool4_troubles(self) -> list[Trouble]:
+    def _pool4_troubles(self, gateway: Gateway) -> list[Trouble]:
         unlogged = self.session_log.trouble()
-        return [*self._pool4, *([Trouble("", "LogNotWritten", unlogged)] if unlogged else [])]
+        return [
+            *self._pool4,
+            *self._announcing.troubles(gateway),
+            *([Trouble("", "LogNotWritten", unlogged)] if unlogged else []),
+        ]
 
     def _apply(self, plan: Planned) -> list[str]:
         """What could not be put back, one line each."""
@@ -455,11 +463,14 @@ class GatewayPart:
         self._used = plan.used
         self._bound = bindings(self._originals)
         self._failed, self._unsettled = done.failed, []
-        self._announced, self._pool4 = done.announced, done.pool4
+        self._pool4 = done.pool4
+        self._announcing.note(done.announcement)
         for line in done.settled:
             _log.info("settled", extra=fields(part=self.name, change=line))
-        self._tell([*plan.troubles, *done.failed, *done.pool4])
-        if done.failed or done.pool4:
+        missing = self._announcing.missing()
+        troubles = (*plan.troubles, *done.failed, *done.pool4)
+        self._tell([*(one.message for one in troubles), *missing])
+        if done.failed or done.pool4 or missing:
             self.try_again()
         return done
 
@@ -471,9 +482,9 @@ class GatewayPart:
         self._next_reset = time.monotonic() + self._resets.next()
         return True
 
-    def _tell(self, troubles: Iterable[Trouble]) -> None:
+    def _tell(self, troubles: Iterable[str]) -> None:
         """Each once, when it begins and when it ends."""
-        now = {trouble.message for trouble in troubles}
+        now = set(troubles)
         for message in sorted(now - self._told):
             _log.warning("trouble", extra=fields(part=self.name, what=message))
         for message in sorted(self._told - now):

@@ -20,7 +20,7 @@ from sixlane.lb.observe import Present
 from sixlane.lb.way import apply_way, observe_way, plan_way
 from sixlane.model import Gateway, LoadBalancer, Service
 from sixlane.model.addresses import AnyAddress
-from sixlane.nat64 import Beside, Observed, Plan, prefix_ids
+from sixlane.nat64 import Beside, Observed, Plan, asks_of_services, prefix_ids
 
 _log = logging.getLogger("sixlane.gateway")
 
@@ -40,9 +40,11 @@ class Planned:
 
     @property
     def is_alone(self) -> bool:
-        """Whether it can do without tables that change."""
+        """Whether it can do without tables that change, and others are told of no more than now."""
         services = self.services
-        return services is not None and not (services.moved or services.room)
+        return services is not None and not (
+            services.moved or services.room or any(one.announces for one in services.changes)
+        )
 
     @property
     def empty(self) -> bool:
@@ -81,7 +83,7 @@ class Balancing:
         self._way_problem = ""
         self._settings: Settings | None = None  # of what is in force
         self._local: Set[AnyAddress] = frozenset()
-        self._told: dict[str, tuple[Present, Condition | None, Sequence[Condition]]] = {}
+        self._told: dict[str, tuple[Present, Sequence[Condition], Sequence[Condition]]] = {}
 
     def plan_beside(self, named: Named) -> Planned | None:
         """A plan beside a Gateway that stays as it is; None: there is more to it.
@@ -163,14 +165,15 @@ class Balancing:
         else:
             self._way, self._way_problem = wanted, ""
 
-    def conditions(self, service: Service) -> Sequence[Condition]:
-        """The same object as long as nothing changes."""
+    def conditions(self, service: Service, announced: Condition | None) -> Sequence[Condition]:
+        """The same object as long as nothing changes. `announced`: whether its addresses are; None:
+        they need not be."""
         present = self._balancer.present(service.name)
         if present is None:
             return _NO_GATEWAY if self._balancer.is_known else ()
-        checked = self._checked(service)
+        beside = tuple(one for one in (announced, self._checked(service)) if one)
         told = self._told.get(service.name)
-        if told is None or told[0] is not present or told[1] != checked:
+        if told is None or told[0] is not present or told[1] != beside:
             standing = standing_of(present)
             condition = Condition(
                 "BackendsReady",
@@ -179,8 +182,7 @@ class Balancing:
                 standing.message,
                 standing.needed,
             )
-            conditions = (condition, *([checked] if checked else []))
-            told = self._told[service.name] = present, checked, conditions
+            told = self._told[service.name] = present, beside, (condition, *beside)
         return told[2]
 
     def _checked(self, service: Service) -> Condition | None:
@@ -205,9 +207,11 @@ class Balancing:
         return self._balancer.plan(wanted, settings, failed, _now_us())
 
 
-def beside(plan: ServicesPlan) -> Beside:
-    """What of it goes into the Gateway's flip."""
-    return Beside(plan.services, plan.room, plan.moved)
+def beside(plan: ServicesPlan, desired: Desired, settings: Settings | None) -> Beside:
+    """What of it goes into the Gateway's flip, and is announced with it."""
+    local = settings.local if settings else frozenset[AnyAddress]()
+    asks = asks_of_services(services_of(desired), local)
+    return Beside(plan.services, plan.room, plan.moved, tuple(asks))
 
 
 def settings_of(gateway: Gateway, observed: Observed) -> Settings:

@@ -77,7 +77,9 @@ def _fields(*, adding: bool) -> options.Decorator[Any]:
         ),
         click.option("--table-size", metavar="PRIME|default", help="Entries of the Maglev table."),
         click.option(
-            "--announce", metavar="none|l2|route|default", help="How others find its addresses."
+            "--announce",
+            metavar="none|l2|route|default",
+            help="How others find its addresses: ARP and neighbour discovery, or a route.",
         ),
         click.option(
             "--max-segment-size",
@@ -99,14 +101,14 @@ def list_(session: Session, out: Output) -> None:
     """Show all services, and how many of their backends get new flows.
 
     FLOWS go on now; of services that have each client on one backend by DSR they are clients. With
-    -o wide also packets that were sent on and dropped.
+    -o wide also how others find its addresses, and packets that were sent on and dropped.
     """
     items = session.client.resources(_KIND)["items"]
     counts = {one["service"]: one for one in session.client.service_counts()}
     data = [{**view, "counters": counts.get(view["metadata"]["name"])} for view in items]
     if out.data({"items": data}, data):
         return
-    wide = ("PACKETS", "DROPPED") if out.wide else ()
+    wide = ("ANNOUNCE", "PACKETS", "DROPPED") if out.wide else ()
     columns = ("SERVICE", "MODE", "FRONTENDS", "UP", "FLOWS", "READY", "REASON", *wide)
     out.table(columns, [_row(one, out.wide) for one in data])
     if not data:
@@ -125,6 +127,7 @@ def _row(view: Any, wide: bool) -> list[object]:
         views.condition(view)["reason"],
     ]
     if wide:
+        cells.append(view["spec"].get("announce", "none"))
         cells += [count["packets"], count["dropped"]["packets"]] if count else ["-", "-"]
     return cells
 

@@ -111,10 +111,12 @@ def show_services(out: Output, views: Iterable[View]) -> None:
             generation_text(view),
             ready_cell(view),
             condition(view)["reason"],
+            *([view["spec"].get("announce", "none")] if out.wide else []),
         ]
         for view in views
     ]
-    columns = ("SERVICE", "MODE", "FRONTENDS", "BACKENDS", "GENERATION", "READY", "REASON")
+    wide = ("ANNOUNCE",) if out.wide else ()
+    columns = ("SERVICE", "MODE", "FRONTENDS", "BACKENDS", "GENERATION", "READY", "REASON", *wide)
     out.table(columns, rows)
     if not rows:
         out.lines("no Service")

@@ -69,6 +69,12 @@ class Change:
         return not (self.put or self.states or self.free or self.ring or self.counters)
 
     @property
+    def announces(self) -> bool:
+        """Whether the addresses that it has are to be announced in another way."""
+        old, new = self.before.goal if self.before else None, self.after.goal
+        return old is not None and new is not None and _announce(old) != _announce(new)
+
+    @property
     def moves(self) -> bool:
         """Whether something else is in the tables of the next generation."""
         old, new = self.before.goal if self.before else None, self.after.goal
@@ -346,6 +352,10 @@ def _ring_digest(size: int, members: Sequence[Member], held: Mapping[Naming, Hel
     for naming, weight in sorted(members):
         whole.update(naming + weight.to_bytes(2) + held[naming].id.to_bytes(4))
     return int.from_bytes(whole.digest()) or 1
+
+
+def _announce(goal: Goal) -> str:
+    return goal.service.spec.announce
 
 
 def _told(change: Change) -> str:

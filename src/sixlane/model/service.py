@@ -84,6 +84,14 @@ class ServiceSpec(Model):
             "as are terminating or fail their checks."
         ),
     ] = "refuse"
+    announce: Annotated[
+        Literal["none", "l2", "route"],
+        Field(
+            description="How others find its addresses: by routes of theirs; by ARP and neighbour "
+            "discovery, which are answered on the devices that have IPv4 or IPv6; by a route here, "
+            "for a routing daemon. Addresses that the host has are left to it."
+        ),
+    ] = "none"
     source: Annotated[
         Literal["pool", "mapped"],
         Field(

@@ -2,9 +2,10 @@
 """The NAT46/NAT64 gateway: from a Gateway resource to tables, devices and settings."""
 
 from sixlane.datapath.pins import namespace_name
-from sixlane.nat64.announce import withdraw
-from sixlane.nat64.announced import Announced, observe_announced
+from sixlane.nat64.announce import NOT_ANNOUNCED, Outcome, withdraw
+from sixlane.nat64.announced import observe_announced
 from sixlane.nat64.apply import Done, apply_gateway
+from sixlane.nat64.asked import Ask, asks_of_pools, asks_of_services
 from sixlane.nat64.devices import Chosen, Trouble, Use, choose_devices
 from sixlane.nat64.native import Network, Reach, native_routes
 from sixlane.nat64.observe import Observed, observe_gateway
@@ -18,18 +19,22 @@ from sixlane.nat64.tables import prefix_ids
 from sixlane.nat64.trace import attached_one, trace
 
 __all__ = [
-    "Announced",
+    "NOT_ANNOUNCED",
+    "Ask",
     "Beside",
     "Chosen",
     "Done",
     "Network",
     "Observed",
     "Originals",
+    "Outcome",
     "Plan",
     "Reach",
     "Trouble",
     "Use",
     "apply_gateway",
+    "asks_of_pools",
+    "asks_of_services",
     "attached_one",
     "bindings",
     "choose_devices",

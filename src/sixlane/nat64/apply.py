@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from sixlane.datapath import Datapath
 from sixlane.datapath.pins import namespace_name
 from sixlane.errors import NotSupported, SixlaneError
-from sixlane.nat64.announce import announce, withdraw
-from sixlane.nat64.announced import NOTHING, Announced
+from sixlane.nat64.announce import NO_OUTCOME, Outcome, announce, withdraw
 from sixlane.nat64.devices import REFUSED, Trouble, Use
 from sixlane.nat64.originals import (
     Originals,
@@ -19,6 +18,7 @@ from sixlane.nat64.originals import (
     settle,
 )
 from sixlane.nat64.plan import Attach, Plan
+from sixlane.nat64.settings import EVERY
 from sixlane.nat64.slowpath import (
     observe_slow_path,
     put_fragments_in_order,
@@ -33,13 +33,13 @@ from sixlane.nat64.static import bind_all
 class Done:
     """What became of a plan beside what it asked for.
 
-    `failed`: devices that could not be used, and were not required. `announced`: of
-    pool4; `pool4`: what is not as it should be there. `settled`: settings that were
+    `failed`: devices that could not be used, and were not required. `announcement`: what
+    became of that; `pool4`: what is not as it should be there. `settled`: settings that were
     changed, `lost`: those that could not be put back; one line each.
     """
 
     failed: list[Trouble] = field(default_factory=list)
-    announced: Announced = NOTHING
+    announcement: Outcome = NO_OUTCOME
     pool4: list[Trouble] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -78,14 +78,14 @@ def apply_gateway(
             tables = replace(plan.tables, slow=slow)
             datapath.commit(tables, plan.room, plan.service_room, fill)
     done.pool4 = bind_all(datapath, plan.static)
-    done.announced, troubles = announce(plan.announcement, originals)
-    done.pool4 += troubles
+    done.announcement = announce(plan.announcement, originals)
+    done.pool4 += done.announcement.troubles
     there = datapath.attachments()
     for attachment in plan.detach:
         if attachment in there:
             datapath.detach(attachment)
     used = {use.device.ifindex for use in plan.used}
-    done.lost = restore_unused(originals, used | plan.absent)
+    done.lost = restore_unused(originals, used | plan.absent | {EVERY})
     for use in plan.used:
         bind(originals, use.wanted.name, use.device.ifindex)
     return done

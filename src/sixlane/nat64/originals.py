@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from sixlane.errors import SixlaneError
 from sixlane.nat64.settings import (
     ACCEPT_RA,
+    EVERY,
     FORWARDING6,
     Family,
     Setting,
@@ -88,7 +89,7 @@ def restore_originals(originals: Originals) -> list[str]:
 
 
 def restore_unused(originals: Originals, used: Collection[int]) -> list[str]:
-    """The same for all devices but those with an index in `used`."""
+    """The same for all devices but those with an index in `used`; EVERY is one."""
     lost: list[str] = []
     records = [one for one in _records(originals) if one.ifindex not in used]
     names = {one.ifindex: one.value for one in records if one.setting is None}
@@ -131,7 +132,7 @@ def _set(originals: Originals, ifindex: int, setting: Setting, before: str, valu
 
 
 def _restore(ifindex: int, name: str, setting: Setting, value: str) -> Iterator[str]:
-    if link.find(ifindex) is None:
+    if ifindex != EVERY and link.find(ifindex) is None:
         yield f"device {name} has gone: its {setting} was {value}"
         return
     try:

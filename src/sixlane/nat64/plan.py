@@ -10,6 +10,7 @@ from sixlane.datapath.rooms import ServiceRoom
 from sixlane.datapath.services import Services
 from sixlane.model import Gateway
 from sixlane.nat64.announce import NO_ANNOUNCEMENT, Announcement
+from sixlane.nat64.asked import Ask, asks_of_pools
 from sixlane.nat64.devices import Trouble, Use, choose_devices
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.pools import Sharing, plan_sharing
@@ -33,11 +34,12 @@ class Attach:
 @dataclass(frozen=True)
 class Beside:
     """What goes into the same flip: `services`, and the size of their tables if those are made
-    anew. `told`: whoever planned it tells what changes."""
+    anew. `told`: whoever planned it tells what changes. `asks`: to be announced as pool4 is."""
 
     services: Services | None = None
     room: ServiceRoom | None = None
     told: bool = False
+    asks: tuple[Ask, ...] = ()
 
 
 NOTHING_BESIDE = Beside()
@@ -52,8 +54,8 @@ class Plan:
     that are left out, or used in spite of them. `room`: the session tables are made anew, of that
     size, which goes with a flip; `ending`: why sessions end by that, if there are any.
     `service_room`: the same for services, of which nothing is lost.
-    `announcement`: of pool4, where `announce` are its changes. `static`: bindings, where `bind` are
-    their changes.
+    `announcement`: of pool4 and services, where `announce` are its changes. `static`: bindings,
+    where `bind` are their changes.
     """
 
     tables: Tables | None
@@ -121,7 +123,8 @@ def plan_gateway(
     sharing = plan_sharing(gateway, observed)
     devices = [use.device for use in chosen.used]
     tables = tables_of(gateway, devices, observed, sharing.stateful, beside.services)
-    announcement = Announcement.of(gateway.spec.pool4, devices)
+    asks = (*asks_of_pools(gateway.spec.pool4), *beside.asks)
+    announcement = Announcement.of(asks, devices)
     near = observed.slow_path.ifindex if observed.slow_path else None
     static = static_of(gateway, {entry.name: entry.id for entry in tables.prefixes})
     in_force = replace(tables, slow=observed.slow_path).digest == observed.digest

@@ -8,13 +8,16 @@ from typing import Literal
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from sixlane.net import ethtool, link, sysctl
 
-Family = Literal["ipv4", "ipv6", "feature", "arp"]
+Family = Literal["ipv4", "ipv6", "feature", "arp", "nd"]
+
+EVERY = 0
+"""In place of the index of a device: what is set for "all"."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """A sysctl of net/<family>/conf/<device>, a feature as `ethtool -k` of the kernel has it, or of
-    "arp" a sysctl of net/ipv4/neigh/<device>."""
+    "arp" and "nd" a sysctl of net/ipv4/neigh/<device> and net/ipv6/neigh/<device>."""
 
     family: Family
     name: str
@@ -27,8 +30,11 @@ FORWARDING4 = Setting("ipv4", "forwarding")
 FORWARDING6 = Setting("ipv6", "forwarding")
 ACCEPT_RA = Setting("ipv6", "accept_ra")
 FRAGLIST_GRO = Setting("feature", "rx-gro-list")
-PROXY_DELAY = Setting("arp", "proxy_delay")
+PROXY_DELAY4 = Setting("arp", "proxy_delay")
+PROXY_DELAY6 = Setting("nd", "proxy_delay")
 """How long an answer for others may be held back, at random, in 1/100 s."""
+PROXY_NDP = Setting("ipv6", "proxy_ndp")
+"""Whether neighbour solicitations for others are answered, where there is an entry."""
 
 WANTED = {
     # The FIB look-up answers for devices that forward.
@@ -88,6 +94,8 @@ def unsettled(ifindex: int) -> list[Unsettled]:
 
 
 def _path(ifindex: int, setting: Setting) -> tuple[str, ...]:
-    if setting.family == "arp":
-        return ("net", "ipv4", "neigh", link.name_of(ifindex), setting.name)
-    return ("net", setting.family, "conf", link.name_of(ifindex), setting.name)
+    name = "all" if ifindex == EVERY else link.name_of(ifindex)
+    if setting.family in ("arp", "nd"):
+        family = "ipv4" if setting.family == "arp" else "ipv6"
+        return ("net", family, "neigh", name, setting.name)
+    return ("net", setting.family, "conf", name, setting.name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Word of changes in one namespace: links, addresses, routes, policy rules, neighbours, and the
-sysctls of devices that the kernel tells of (forwarding, rp_filter)."""
+sysctls of devices that the kernel tells of (forwarding, rp_filter, proxy_ndp)."""
 
 import contextlib
 import errno

@@ -3,6 +3,7 @@
 
 import errno
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -102,45 +103,55 @@ def remove(device: link.Device, address: IPAddress) -> None:
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
 
 
-def list_proxies(protocol: int) -> set[tuple[int, IPv4Address]]:
-    """IPv4 addresses that the kernel answers ARP for beside its own, each with the index of the
-    device; those that were added with this protocol number.
+def list_proxies(protocol: int) -> set[tuple[int, IPAddress]]:
+    """Addresses that the kernel answers for beside its own, each with the index of the device;
+    those that were added with this protocol number.
     """
-    fields = {"family": int(socket.AF_INET), "flags": _NTF_PROXY}
-    messages = netlink.dump(ndmsg, _RTM_GETNEIGH, fields, [], what="list neighbour proxies")
-    return {
-        (message["ifindex"], IPv4Address(message.get_attr("NDA_DST")))
-        for message in messages
-        if message.get_attr("NDA_PROTOCOL") == protocol
-    }
+    found = set()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        fields = {"family": int(family), "flags": _NTF_PROXY}
+        messages = netlink.dump(ndmsg, _RTM_GETNEIGH, fields, [], what="list neighbour proxies")
+        found |= {
+            (message["ifindex"], ip_address(message.get_attr("NDA_DST")))
+            for message in messages
+            if message.get_attr("NDA_PROTOCOL") == protocol
+        }
+    return found
 
 
-def add_proxy(device: link.Device, address: IPv4Address, protocol: int) -> None:
-    """Answer ARP for an address that is another's, to whoever asks on this device.
+def add_proxies(device: link.Device, addresses: Collection[IPAddress], protocol: int) -> None:
+    """Answer ARP and neighbour solicitations for addresses that are others', to whoever asks on
+    this device.
 
-    The kernel does so only if the device forwards and a unicast route to the address leads to
-    another one.
+    The kernel does so only if the device forwards; for IPv4 if a unicast route to the address leads
+    to another one, and for IPv6 if `proxy_ndp` of the device is 1. (A solicitation that is sent to
+    the address itself, as hosts do to see whether it is still there, needs that of "all".)
     """
-    what = f"add neighbour proxy {address} on device {link.name_of(device)}"
-    _change_proxy(device, address, [("NDA_PROTOCOL", protocol)], what)
-    if (link.index(device), address) not in list_proxies(protocol):
+    where = f"on device {link.name_of(device)}"
+    for address in addresses:
+        what = f"add neighbour proxy {address} {where}"
+        _change_proxy(device, address, [("NDA_PROTOCOL", protocol)], what)
+    index = link.index(device)
+    missing = {(index, address) for address in addresses} - list_proxies(protocol)
+    for _, address in missing:
+        what = f"add neighbour proxy {address} {where}"
         raise SixlaneError(f"{what}: the kernel said yes, but it is not so")
 
 
-def remove_proxy(device: link.Device, address: IPv4Address) -> None:
+def remove_proxy(device: link.Device, address: IPAddress) -> None:
     """Raises `KernelError` (ENOENT) if there is none."""
     what = f"remove neighbour proxy {address} from device {link.name_of(device)}"
     _change_proxy(device, address, None, what)
 
 
 def _change_proxy(
-    device: link.Device, address: IPv4Address, added: list[netlink.Attribute] | None, what: str
+    device: link.Device, address: IPAddress, added: list[netlink.Attribute] | None, what: str
 ) -> None:
     """`added`: its attributes beside the address; None: it is removed."""
     netlink.change(
         ndmsg,
         _RTM_DELNEIGH if added is None else _RTM_NEWNEIGH,
-        {"family": int(socket.AF_INET), "ifindex": link.index(device), "flags": _NTF_PROXY},
+        {"family": int(_family(address)), "ifindex": link.index(device), "flags": _NTF_PROXY},
         [("NDA_DST", str(address)), *(added or ())],
         what=what,
         flags=0 if added is None else netlink.F_CREATE | netlink.F_REPLACE,

@@ -123,6 +123,7 @@ def add(
     source: IPAddress | None = None,
     kind: int = UNICAST,
     replace: bool = False,
+    look: bool = True,
 ) -> None:
     """Add a route to `dst` (0.0.0.0/0 and ::/0: the default route).
 
@@ -130,7 +131,8 @@ def add(
     and with `mtu_lock` IPv4 packets longer than it are fragmented whatever path MTU was learnt.
     `table` defaults to main, `proto` to static. `kind` may be BLACKHOLE, UNREACHABLE or PROHIBIT.
     Raises `KernelError` EEXIST if there is a route with this destination, table and metric,
-    unless `replace`; ENETUNREACH if the gateway is on no link.
+    unless `replace`; ENETUNREACH if the gateway is on no link. `look`: see that it is there;
+    whoever adds many does so once, behind them.
     """
     what = f"add route {_text(dst, via, dev)}"
     ifindex = None if dev is None else link.index(dev)
@@ -155,6 +157,8 @@ def add(
         what=what,
         flags=netlink.F_CREATE | (netlink.F_REPLACE if replace else netlink.F_EXCL),
     )
+    if not look:
+        return
     wanted = (kind, via, mtu, mtu_lock, onlink, source)
     for seen in _with_destination(dst, table, ifindex, proto):
         shown = (seen.type, seen.gateway, seen.mtu, seen.mtu_locked, seen.onlink, seen.source)
@@ -171,15 +175,16 @@ def remove(
     table: int | None = None,
     proto: int | None = None,
     metric: int | None = None,
+    look: bool = True,
 ) -> None:
     """Remove the first route to `dst` that has all that is given. `table` defaults to main.
 
-    Raises `KernelError` (ESRCH) if there is none.
+    Raises `KernelError` (ESRCH) if there is none. `look`: as for `add`.
     """
     what = f"remove route {_text(dst, via, dev)}"
     ifindex = None if dev is None else link.index(dev)
     table = table or TABLE_MAIN
-    before = _with_destination(dst, table, ifindex, proto)
+    before = _with_destination(dst, table, ifindex, proto) if look else []
     netlink.change(
         rtmsg,
         _RTM_DELROUTE,

@@ -46,8 +46,8 @@ def test_service_list(filled: Sixlane, world: World) -> None:
     )
     world.gateway.uses = [used(eight=replace(used().backends[1], state="terminating"))]
     assert filled("service", "list", "-o", "wide") == (
-        "SERVICE  MODE  FRONTENDS        UP   FLOWS  READY  REASON   PACKETS  DROPPED\n"
-        "web      dsr   192.175.50.1:80  1/2     12  True   InForce      100        4\n"
+        "SERVICE  MODE  FRONTENDS        UP   FLOWS  READY  REASON   ANNOUNCE  PACKETS  DROPPED\n"
+        "web      dsr   192.175.50.1:80  1/2     12  True   InForce  none          100        4\n"
     )
     (item,) = json.loads(filled("service", "list", "-o", "json"))["items"]
     assert item["spec"] == SERVICE["spec"] and item["counters"]["activeFlows"] == 12
@@ -118,6 +118,17 @@ def test_service_add_and_set(filled: Sixlane, world: World) -> None:
     assert "the next one is 503" in filled(
         "service", "set", "web", "--table-size", "500", code=REFUSED
     )
+    filled("service", "set", "web", "--announce", "l2")
+    assert spec(world)["announce"] == "l2"
+    for listing in (("get", "services"), ("service", "list")):
+        head, *rows = filled(*listing, "-o", "wide").splitlines()
+        cells = {row.split()[0]: row[head.index("ANNOUNCE") :].split()[0] for row in rows}
+        assert cells == {"dns": "none", "web": "l2"}
+    assert "arp is not known here" in filled(
+        "service", "set", "web", "--announce", "arp", code=REFUSED
+    )
+    filled("service", "set", "web", "--announce", "default")
+    assert "announce" not in spec(world)
     assert "nothing to change" in filled("service", "set", "web", code=USAGE)
     filled("service", "set", "nobody", "--mode", "dsr", code=NOT_FOUND)
 

@@ -137,6 +137,17 @@ def test_settings_are_a_flip_and_no_ring(spec: dict[str, Any]) -> None:
     assert plan.summary() == ["balance web: 2 of 2 backends get flows"]
 
 
+def test_another_announcement_is_no_matter_of_the_tables() -> None:
+    kernel = Kernel()
+    kernel.apply(service("web"), service("dns", port=53, announce="l2"))
+    plan = kernel.plan(service("web", announce="l2"), service("dns", port=53, announce="l2"))
+    (change,) = plan.changes
+    assert (change.name, change.announces, change.moves, plan.empty) == ("web", True, False, True)
+    kernel.apply(service("web", announce="l2"), gone=set())
+    (change,) = kernel.plan(service("web", (1,), announce="l2"), gone=set()).changes
+    assert not change.announces
+
+
 def test_what_the_gateway_says_is_a_flip() -> None:
     kernel = Kernel()
     kernel.apply(service("web"))

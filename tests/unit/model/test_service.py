@@ -70,6 +70,7 @@ def test_defaults() -> None:
     assert spec.load_balancer_source_ranges is None
     assert (spec.when_all_down, spec.source, spec.source_pool) == ("refuse", "pool", ())
     assert (spec.max_segment_size, spec.health_check) == (None, None)
+    assert spec.announce == "none"
 
 
 def test_what_is_given() -> None:
@@ -83,6 +84,7 @@ def test_what_is_given() -> None:
         loadBalancerSourceRanges=["10.0.0.0/8", "2001:db8::/32"],
         whenAllDown="terminating",
         maxSegmentSize=1360,
+        announce="route",
     ).spec
     assert spec.mode == "nat"
     assert [one.protocol for one in spec.frontends] == ["UDP"]
@@ -96,6 +98,7 @@ def test_what_is_given() -> None:
     )
     assert spec.source_pool == (IPv4Network("10.1.0.8/30"), IPv6Network("2001:db8:64:f::/120"))
     assert (spec.when_all_down, spec.max_segment_size) == ("terminating", 1360)
+    assert spec.announce == "route"
 
 
 def test_a_backend_that_ends() -> None:
@@ -415,6 +418,9 @@ BAD = [
     ),
     ({**NAT, "maxSegmentSize": 87}, "87 is too small", "spec.maxSegmentSize", "at least 88"),
     ({"whenAllDown": "drop"}, "drop is not known here", "spec.whenAllDown", ""),
+    ({"announce": "L2"}, "L2 is not known here", "spec.announce", "l2"),
+    ({"announce": ["l2"]}, "", "spec.announce", ""),
+    ({"announce": None}, "", "spec.announce", ""),
     ({"backend": []}, "unknown key backend", "spec.backend", "did you mean backends?"),
 ]
 
