@@ -8,6 +8,9 @@
 /* HZ of the running kernel. jiffies cost 4 ns to read, the clock 20 to 34. */
 const volatile __u32 jiffies_per_second = 250;
 
+/* Flows of services count time in ticks of four seconds or more: 1 << so many jiffies. */
+const volatile __u32 flow_tick_shift = 10;
+
 /* For test runs that explain: nothing is counted, remembered, told or taken from a budget, and
  * `visits` says what was found on the way. */
 const volatile __u32 dry_run = 0;

@@ -61,7 +61,7 @@ static __always_inline void flow_expect(__u64 hash)
 
 static __always_inline __u32 flow_tick(void)
 {
-	return now() >> FLOW_TICK_JIFFIES_SHIFT & FLOW_TICK_MASK;
+	return now() >> flow_tick_shift & FLOW_TICK_MASK;
 }
 
 /* Of flows that can be told apart at all; never that of a free cell. */

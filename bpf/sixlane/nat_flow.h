@@ -98,7 +98,7 @@ static __always_inline __u64 flow_until(const struct gateway *gw, enum session_s
 					     ? FLOW_TCP
 					     : FLOW_CLOSING;
 
-	return when + ((__u64)gw->flow_ticks[like] << FLOW_TICK_JIFFIES_SHIFT);
+	return when + ((__u64)gw->flow_ticks[like] << flow_tick_shift);
 }
 
 /* As of a session; but a client may call again from a port whose flow both ends have closed. */

@@ -205,8 +205,8 @@ struct gateway {
 	__u64 services_digest;		   /* of frontends, service_bits and services */
 	__u64 service_sources_digest;	   /* of service_sources */
 	__u32 service_bits_mask;	   /* number of words in service_bits, less one */
-	__u32 flow_ticks[FLOW_STATES];	   /* that a flow is remembered without packets: of 1,024
-					      jiffies each, less than 4,096 */
+	__u32 flow_ticks[FLOW_STATES];	   /* that a flow is remembered without packets: see
+					      flow_tick_shift; less than 4,096 */
 	__u32 flow_words[FLOW_HASH_WORDS]; /* alike on all gateways of a group */
 	__u32 services_pad;
 	struct tunnel_source tunnel4;
@@ -984,7 +984,6 @@ enum flow_cell {
 	FLOW_BACKEND_MASK = 0xfffff,
 	FLOW_TAG_SHIFT = 36,
 	FLOW_TAG_MASK = 0xfffffff,
-	FLOW_TICK_JIFFIES_SHIFT = 10,
 };
 
 /*

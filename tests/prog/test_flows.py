@@ -8,8 +8,9 @@ from ipaddress import IPv4Address
 import pytest
 from scapy.packet import Packet
 
+from sixlane.datapath.clock import flow_tick_shift
 from sixlane.datapath.counters import Counter
-from sixlane.datapath.layout import BackendState, FlowCell
+from sixlane.datapath.layout import BackendState
 from sixlane.datapath.service_counters import clear_drops
 from sixlane.datapath.services import FrontendEntry, ServiceEntry, ticks_of
 from tests import needs, translated
@@ -47,7 +48,7 @@ def later(lb: Balanced, seconds: int) -> Iterator[None]:
     """In whole ticks, and one more."""
     clock = lb.world.datapath.maps()["clock_offset"]
     ticks = ticks_of(seconds) + 1
-    clock.update(bytes(4), (ticks << FlowCell.FLOW_TICK_JIFFIES_SHIFT).to_bytes(8, "little"))
+    clock.update(bytes(4), (ticks << flow_tick_shift()).to_bytes(8, "little"))
     try:
         yield
     finally:

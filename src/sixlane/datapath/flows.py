@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sixlane.datapath import layout
+from sixlane.datapath.clock import flow_tick_shift
 from sixlane.datapath.layout import BackendState, FlowCell, FlowState, SessionState
 from sixlane.datapath.records import STATE_BITS, owned, state_of
 
@@ -73,7 +74,7 @@ def _remembered(
     """Of `flow_cache`."""
     import numpy as np
 
-    tick = now >> FlowCell.FLOW_TICK_JIFFIES_SHIFT
+    tick = now >> flow_tick_shift()
     longest = np.array([-1, *flow_ticks[1:]], np.int64)
     for state in (FlowState.FLOW_NEW, FlowState.FLOW_CLOSING):
         longest[state] = min(longest[state], RECENT_TICKS)

@@ -332,7 +332,6 @@ class FlowCell(IntEnum):
     FLOW_BACKEND_MASK = 1048575
     FLOW_TAG_SHIFT = 36
     FLOW_TAG_MASK = 268435455
-    FLOW_TICK_JIFFIES_SHIFT = 10
 
 
 class PartKind(IntEnum):
@@ -1865,10 +1864,10 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "11bdbca2",
-    "sources": "11bdbca2",
-    "eam4": "11bdbca2",
-    "eam6": "11bdbca2",
+    "ranges": "251b01a8",
+    "sources": "251b01a8",
+    "eam4": "251b01a8",
+    "eam6": "251b01a8",
     "sessions": "a6146298",
     "bindings": "a6146298",
     "nat_flows": "8eafc1be",
@@ -1883,8 +1882,8 @@ DIGESTS = {
     "frontend_stats": "8eafc1be",
     "frontend_drops": "2b9a0bbb",
     "parts": "e585ce5c",
-    "generation": "11bdbca2",
-    "gateways": "11bdbca2",
+    "generation": "251b01a8",
+    "gateways": "251b01a8",
     "counters": "6a5b2dcf",
     "prefix_counters": "8c357fe9",
     "past_counters": "6a5b2dcf",
@@ -1912,10 +1911,10 @@ DIGESTS = {
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "c9875a87",
-    "frontends": "11bdbca2",
-    "service_bits": "11bdbca2",
-    "services": "11bdbca2",
-    "service_sources": "11bdbca2",
+    "frontends": "251b01a8",
+    "service_bits": "251b01a8",
+    "services": "251b01a8",
+    "service_sources": "251b01a8",
     "backends": "8eafc1be",
     "flows_in": "8eafc1be",
     "flows_back": "8eafc1be",
@@ -1954,6 +1953,7 @@ DECAP_DIGESTS = {
 
 CONFIG = {
     "jiffies_per_second": Variable(0, 4),
-    "dry_run": Variable(4, 4),
-    "capture": Variable(8, 4),
+    "flow_tick_shift": Variable(4, 4),
+    "dry_run": Variable(8, 4),
+    "capture": Variable(12, 4),
 }

@@ -16,7 +16,7 @@ from sixlane.bpf import Map, Object, Program, ProgramInfo, possible_cpus
 from sixlane.datapath import attach, layout
 from sixlane.datapath.attach import Attachment, End, Entry, Mode
 from sixlane.datapath.capturing import CaptureReader, Rule, capturing
-from sixlane.datapath.clock import jiffies_per_second
+from sixlane.datapath.clock import flow_tick_shift, jiffies_per_second
 from sixlane.datapath.commit import (
     ZERO,
     Written,
@@ -572,7 +572,7 @@ class Datapath:
 
 
 def _constants() -> dict[str, int]:
-    return {"jiffies_per_second": jiffies_per_second()}
+    return {"jiffies_per_second": jiffies_per_second(), "flow_tick_shift": flow_tick_shift()}
 
 
 def _build(path: Path, constants: Mapping[str, int]) -> str:

@@ -16,7 +16,7 @@ from itertools import chain
 
 from sixlane.bpf import Map
 from sixlane.datapath import layout
-from sixlane.datapath.clock import jiffies_per_second
+from sixlane.datapath.clock import flow_tick_shift, jiffies_per_second
 from sixlane.datapath.digest import digest_of
 from sixlane.datapath.layout import (
     FlowCell,
@@ -326,7 +326,7 @@ def flow_words(seed: str) -> list[int]:
 
 def ticks_of(seconds: int) -> int:
     """As flows count time, rounded up; no longer than they can tell."""
-    ticks = -(-seconds * jiffies_per_second() >> FlowCell.FLOW_TICK_JIFFIES_SHIFT)
+    ticks = -(-seconds * jiffies_per_second() >> flow_tick_shift())
     return min(ticks, _LONGEST_TICKS)
 
 

@@ -25,7 +25,7 @@ from sixlane.model.resource import Model, Resource
 from sixlane.model.source_pool import SourcePool
 
 MAX_SOURCE_RANGES = 1000
-LONGEST_AFFINITY_S = 86400
+LONGEST_AFFINITY_S = 14400  # what is remembered of flows can tell hours apart, not days
 
 _OF_NAT = {
     "source": "source",

@@ -332,10 +332,10 @@ BAD = [
         "ClientIP",
     ),
     (
-        {"sessionAffinity": "ClientIP", "sessionAffinityTimeoutSeconds": 86401},
-        "86401 is too large",
+        {"sessionAffinity": "ClientIP", "sessionAffinityTimeoutSeconds": 14401},
+        "14401 is too large",
         "spec.sessionAffinityTimeoutSeconds",
-        "at most 86400",
+        "at most 14400",
     ),
     (
         {"loadBalancerSourceRanges": ["10.0.0.1/8"]},
