@@ -169,7 +169,18 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("steps", [0, 1, 7, 8, 9, 26, 27, 28, 39, 46, 47, 54, 55])
+# Before the first pin goes and behind the last; between programs, tables, and what is put back.
+KILLED = [
+    0,
+    8,
+    27,
+    46,
+    55,
+    *(pytest.param(steps, marks=pytest.mark.sweep) for steps in (1, 7, 9, 26, 28, 39, 47, 54)),
+]
+
+
+@pytest.mark.parametrize("steps", KILLED)
 def test_killed_on_the_way(world: World, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """8 programs and 19 maps are pinned anew, then 2 devices get their programs. Whatever is there,
     the next start makes sense of it."""

@@ -141,7 +141,7 @@ class Simulator:
 def simulator(
     path: Path, maps: Mapping[str, Map], entry: Entry, constants: Mapping[str, int]
 ) -> Iterator[Simulator]:
-    """The object at `path` over `maps`, all but those for notes. Loading takes some 0.1 s."""
+    """The object at `path` over `maps`, all but those for notes. Loading takes a second."""
     with Object.open(path) as opened:
         for name, program in opened.programs.items():
             program.set_autoload(name == f"uplink_{entry}")
