@@ -41,7 +41,7 @@ $(filter-out test-other-kernels,$(TESTS)):
 test-other-kernels:
 	@$(BIN)/python -m tests.vm test
 
-test-sweeps: deps venv bpf ## More of what the tests show once: each way to attach, to interrupt, to ask (30 minutes)
+test-sweeps: deps venv bpf ## More of what the tests show once: each way to attach, each signal, each kill
 	$(BIN)/python -m pytest -m sweep
 
 test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)

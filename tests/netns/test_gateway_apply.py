@@ -54,7 +54,7 @@ def test_wrong_file_changes_nothing(
 def test_change_takes_effect_and_loses_no_packet(translating: Session, tmp_path: Path) -> None:
     place = translating.place
     url = f"http://{SERVICE4}/"
-    applied = place.run_dir / place.gateway / "edge.yaml"
+    applied = gateway.attached_file(place, gateway.EDGE)
     opened = tmp_path / "opened.yaml"
     opened.write_text(applied.read_text().replace("192.31.196.0/25", "192.31.196.0/24"))
     with pinging(place):
@@ -69,7 +69,7 @@ def test_change_takes_effect_and_loses_no_packet(translating: Session, tmp_path:
 def test_applying_again_changes_nothing(translating: Session) -> None:
     place = translating.place
     before = gateway.read_status(place)["gateway"]["generation"]
-    again = gateway.run(place, "apply", "-f", str(place.run_dir / place.gateway / "edge.yaml"))
+    again = gateway.run(place, "apply", "-f", str(gateway.attached_file(place, gateway.EDGE)))
     assert again.out.count("unchanged") == 2
     assert gateway.read_status(place)["gateway"]["generation"] == before
 
@@ -83,7 +83,7 @@ def test_pages_keep_coming_while_files_are_applied(translating: Session) -> None
         while pages.poll() is None:
             assert (
                 gateway.run(
-                    place, "apply", "-f", str(place.run_dir / place.gateway / "edge.yaml")
+                    place, "apply", "-f", str(gateway.attached_file(place, gateway.EDGE))
                 ).status
                 == 0
             )

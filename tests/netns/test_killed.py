@@ -165,7 +165,8 @@ def test_killed_at_each_step_of_a_change(edge: Edge, tmp_path: Path) -> None:
     agent.start()
     edge.apply(OLD)
     kills = 0
-    for step in some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch), 4):
+    steps = some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch), 4)
+    for step in steps:
         edge.apply(OLD)
         with killing.killed_at(killing.applier(agent), step, scratch):
             answered = edge.tries(lambda: edge.apply(NEW))
@@ -176,14 +177,15 @@ def test_killed_at_each_step_of_a_change(edge: Edge, tmp_path: Path) -> None:
         assert edge.probe() in (BY_OLD, BY_NEW), step
         agent.start()
         edge.assert_settled(step)
-    assert kills > 3
+    assert kills > len(steps) // 2
 
 
 def test_killed_at_each_step_of_the_first_apply(edge: Edge, tmp_path: Path) -> None:
     agent, scratch = edge.agent, tmp_path / "strace"
     agent.start()
     kills = 0
-    for step in some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch)):
+    steps = some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch))
+    for step in steps:
         edge.teardown()
         with killing.killed_at(killing.applier(agent), step, scratch):
             answered = edge.tries(lambda: edge.apply(NEW))
@@ -195,7 +197,7 @@ def test_killed_at_each_step_of_the_first_apply(edge: Edge, tmp_path: Path) -> N
         edge.assert_settled(step)
         edge.apply(NEW)
         assert edge.probe() == BY_NEW, step
-    assert kills > 3
+    assert kills > len(steps) // 2
 
 
 def test_killed_at_each_step_of_a_teardown(edge: Edge, tmp_path: Path) -> None:
@@ -204,7 +206,8 @@ def test_killed_at_each_step_of_a_teardown(edge: Edge, tmp_path: Path) -> None:
     agent.start()
     edge.apply(OLD)
     kills = 0
-    for step in some(killing.steps(killing.applier(agent), edge.teardown, scratch)):
+    steps = some(killing.steps(killing.applier(agent), edge.teardown, scratch))
+    for step in steps:
         edge.apply(OLD)
         with killing.killed_at(killing.applier(agent), step, scratch):
             answered = edge.tries(edge.teardown)
@@ -216,4 +219,4 @@ def test_killed_at_each_step_of_a_teardown(edge: Edge, tmp_path: Path) -> None:
         edge.assert_settled(step)
         edge.teardown()
         assert edge.settings() == before, step
-    assert kills > 3
+    assert kills > len(steps) // 2

@@ -99,6 +99,11 @@ def apply_file(place: Place, file: Path, attach: str, narrator: Narrator) -> Non
     _need_success(show(place, narrator, "status"))
 
 
+def attached_file(place: Place, file: Path) -> Path:
+    """Where a file of the lab lies as it was applied, which says how its devices are attached."""
+    return place.run_dir / place.gateway / file.name
+
+
 def command(place: Place, *arguments: str) -> list[str]:
     """`sixlane` with these arguments, for this lab's agent."""
     return [program("sixlane"), "--socket", str(place.socket), *arguments]
@@ -177,7 +182,7 @@ def take_down(place: Place) -> None:
 
 
 def _with_attach(place: Place, file: Path, attach: str) -> Path:
-    path = place.run_dir / place.gateway / file.name
+    path = attached_file(place, file)
     text = _DEVICE_LINE.sub(rf"\g<0>\n\1  attach: {attach}", file.read_text())
     path.write_text(text)
     return path
