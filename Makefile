@@ -7,11 +7,11 @@ BIN := .venv/bin
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE # hundreds of commands and agents start in the tests
 
-C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c tests/*/*.c)
+C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c bench/*.h tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -93,6 +93,10 @@ bench-apply: deps venv bpf ## How long applies take, with long lists and beside 
 bench-forward: deps venv bpf ## Traffic through a gateway, beside plain forwarding and others; ARGS="--rounds N --seconds S"
 	packaging/install-deps bench
 	$(BIN)/python -m bench.forward $(ARGS)
+
+bench-requests: deps venv bpf ## Requests to a service, beside nftables DNAT; ARGS="--rounds N --seconds S"
+	packaging/install-deps bench
+	$(BIN)/python -m bench.requests $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

@@ -6,9 +6,8 @@
  * lingers flows datagrams ADDRESS PORT SOURCE FIRST COUNT	of UDP, a datagram of 64 bytes each
  * flows accept PORT					until SIGTERM
  *
- * SOURCE is the first of 256 addresses, which follow each other in the last byte of IPv4, of IPv6
- * in the last byte of the /64. FIRST: number of the first flow; who begins behind the last one's
- * end repeats none. The first two print one JSON object: flows, first (the next FIRST) and seconds.
+ * SOURCE and FIRST: see ends.h. The first two print one JSON object: flows, first (the next FIRST)
+ * and seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,73 +28,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AT_ONCE	   64
-#define SOURCES	   256
-#define FIRST_PORT 2048
-#define PORTS	   60000
-#define PATIENCE   2000 /* ms */
-#define DATAGRAM   64	/* bytes */
+#include "ends.h"
 
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
-static struct sockaddr_in6 parse(const char *text, int port)
-{
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
-
-	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-	} else if (inet_pton(AF_INET6, text, &address.sin6_addr) != 1) {
-		fprintf(stderr, "%s is not an address\n", text);
-		exit(2);
-	}
-	return address;
-}
-
-static socklen_t length(const struct sockaddr_in6 *address)
-{
-	return address->sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(*address);
-}
-
-/* Where connection `number` comes from. */
-static struct sockaddr_in6 source(struct sockaddr_in6 first, unsigned long number)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&first;
-
-	if (first.sin6_family == AF_INET)
-		((unsigned char *)&v4->sin_addr)[3] = number % SOURCES;
-	else
-		first.sin6_addr.s6_addr[7] = number % SOURCES;
-	first.sin6_port = htons(FIRST_PORT + number / SOURCES % PORTS);
-	return first;
-}
-
-/* A socket whose connection is under way. */
-static int begin(const struct sockaddr_in6 *from, const struct sockaddr_in6 *to)
-{
-	struct linger reset = { .l_onoff = 1 };
-	int fd = socket(to->sin6_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)))
-		fail("socket");
-	if (bind(fd, (const struct sockaddr *)from, length(from)))
-		fail("bind");
-	if (connect(fd, (const struct sockaddr *)to, length(to)) && errno != EINPROGRESS)
-		fail("connect");
-	return fd;
-}
+#define AT_ONCE	 64
+#define PATIENCE 2000 /* ms */
+#define DATAGRAM 64   /* bytes */
 
 /* Waits for it, and ends it. */
 static void end(int fd)

@@ -96,11 +96,15 @@ def _sixlane(attach: str, **spec: Any) -> Callable[[Network], None]:
     return translate
 
 
-def _masquerade(network: Network) -> None:
-    """What is over is forgotten soon: else the table is full of it."""
+def forget_soon(network: Network) -> None:
+    """Has the kernel forget connections soon that are over: else its table is full of them."""
     with netns.inside(network.hosts.gateway):
         for what in ("tcp_timeout_close", "udp_timeout"):
             sysctl.set(f"net.netfilter.nf_conntrack_{what}", "1")
+
+
+def _masquerade(network: Network) -> None:
+    forget_soon(network)
     netns.run(network.hosts.gateway, ("nft", "--file", "-"), input=_MASQUERADE)
 
 
