@@ -95,7 +95,7 @@ class Stock:
         for place, (found, root) in enumerate(self._idle):
             if found == kind:
                 del self._idle[place]
-                _empty(root)
+                empty(root)
                 return root
         return Path(f"{_PREFIX}{next(_numbers)}")
 
@@ -105,12 +105,7 @@ def is_stock(path: Path) -> bool:
     return str(path).startswith(_PREFIX)
 
 
-def _inventory(root: Path) -> dict[Path, int]:
-    """All pins; one that was made anew has another inode."""
-    return {path: path.stat().st_ino for path in root.rglob("*")}
-
-
-def _empty(root: Path) -> None:
+def empty(root: Path) -> None:
     """Has all maps of all programs be as they were when they were made."""
     ids: set[int] = set()
     for pin in root.glob("programs-*/*"):
@@ -123,6 +118,11 @@ def _empty(root: Path) -> None:
         with Map.from_id(id) as map:
             if map.info.name not in _DRAWN and not map.info.name.endswith(".rodata"):
                 _empty_map(map)
+
+
+def _inventory(root: Path) -> dict[Path, int]:
+    """All pins; one that was made anew has another inode."""
+    return {path: path.stat().st_ino for path in root.rglob("*")}
 
 
 def _empty_map(map: Map) -> None:

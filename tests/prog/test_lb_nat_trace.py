@@ -11,7 +11,7 @@ from sixlane.datapath.layout import BackendState
 from tests import needs
 from tests.packets import tcp, udp
 from tests.prog.test_lb_nat_errors import arrives, error, unreachable
-from tests.prog.test_trace import Tracer
+from tests.prog.test_trace import Tracer, begin
 from tests.services import Balanced, raise_balanced
 from tests.translated import (
     BACKEND_PORT,
@@ -39,6 +39,7 @@ PER_CPU = ("counters", "frontend_stats", "backend_stats", "buckets")
 @pytest.fixture(scope="module")
 def raised() -> Iterator[Balanced]:
     with raise_balanced(TRANSLATOR) as balanced:
+        begin(balanced.world.datapath)
         yield balanced
 
 

@@ -3,13 +3,13 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 
-from sixlane.datapath import Attachment, layout
+from sixlane.datapath import Attachment, Datapath, layout
 from sixlane.errors import ConfigError
 from sixlane.nat64 import trace as tracing
 from sixlane.nat64.flow import parse_flow
@@ -52,7 +52,7 @@ class Tracer:
         return answer
 
     def packets(self, *packets: bytes) -> list[dict[str, Any]]:
-        """Of several at once: programs are loaded for each question."""
+        """Of several at once."""
         return self._ask([{"packet": packet.hex()} for packet in packets], None)
 
     def _ask(self, asked: list[dict[str, str]], device: str | None) -> list[dict[str, Any]]:
@@ -61,10 +61,22 @@ class Tracer:
             return list(tracing(self._datapath, asked, device))
 
 
+def begin(datapath: Datapath) -> None:
+    """Has it load what answers, which it keeps: no test of a module leaves that behind, then."""
+    for entry in get_args(Entry):
+        datapath.simulator(entry)
+
+
+@pytest.fixture(scope="module")
+def begun(world: World) -> World:
+    begin(world.datapath)
+    return world
+
+
 @pytest.fixture
-def ask(world: World, entry: Entry) -> Tracer:
-    world.configure(edge())
-    return Tracer(world, entry)
+def ask(begun: World, entry: Entry) -> Tracer:
+    begun.configure(edge())
+    return Tracer(begun, entry)
 
 
 @ENTRIES

@@ -9,7 +9,7 @@ import pytest
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
 from tests import needs, translated
 from tests.packets import ip4, tcp
-from tests.prog.test_trace import Tracer
+from tests.prog.test_trace import Tracer, begin
 from tests.services import Balanced, raise_balanced
 from tests.world import Entry
 
@@ -23,6 +23,7 @@ WEB = ServiceEntry("web", 1, (FrontendEntry(IPv4Address(VIP), 80, 6, 1),))
 @pytest.fixture(scope="module")
 def raised() -> Iterator[Balanced]:
     with raise_balanced(translated.TRANSLATOR) as balanced:
+        begin(balanced.world.datapath)
         yield balanced
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sixlane.datapath import Datapath, layout
 from sixlane.datapath.layout import SessionProtocol
-from tests import needs
+from tests import needs, stock
 from tests.index import slots_of
 from tests.packets import tcp, udp
 from tests.prog.test_sessions import (
@@ -24,7 +24,7 @@ from tests.prog.test_sessions import (
     pool6,
     sent4,
 )
-from tests.prog.test_trace import ENTRIES, Tracer
+from tests.prog.test_trace import ENTRIES, Tracer, begin
 from tests.unit.rfc.vectors import OUTSIDE4, OUTSIDE6
 from tests.world import Entry, World, raise_world
 
@@ -46,11 +46,18 @@ TABLES = (
 PER_CPU = ("counters", "prefix_counters")
 
 
+@pytest.fixture(scope="module")
+def raised() -> Iterator[World]:
+    with raise_world(ROOM) as world:
+        begin(world.datapath)
+        yield world
+
+
 @pytest.fixture
-def world() -> Iterator[World]:
-    with raise_world(ROOM) as raised:
-        configure(raised, EVERY)
-        yield raised
+def world(raised: World) -> World:
+    stock.empty(raised.datapath.root)
+    configure(raised, EVERY)
+    return raised
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv6Network
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ from sixlane.datapath.sessions import (
     StaticBinding,
     is_stateful,
 )
-from sixlane.datapath.simulate import Simulator, set_constants, simulator
+from sixlane.datapath.simulate import Simulator, set_constants
 from sixlane.datapath.sweeps import Swept, probe_of
 from sixlane.datapath.tables import Tables, pool6_of, prefix_names
 from sixlane.errors import KernelError, NotSupported
@@ -90,6 +90,7 @@ class Datapath:
         self._replacing = False  # whether attached programs still work with other tables
         self._sessions = threading.RLock()  # those who read or sweep, and who makes tables anew
         self._capture: ExitStack | None = None
+        self._simulators: dict[str, Simulator] = {}
         self._attached: Mapping[str, Program] = programs  # what belongs on devices now
         self._resources = resources
 
@@ -132,6 +133,7 @@ class Datapath:
 
     def close(self) -> None:
         self.end_capture()
+        self._forget_simulators()
         self._resources.close()
 
     def __enter__(self) -> "Datapath":
@@ -257,7 +259,9 @@ class Datapath:
         all there go, and so do those that no attached program uses; programs are loaded where none
         are pinned.
         """
-        self.end_capture()  # its programs are over the tables that go
+        # Their programs are over the tables that go.
+        self.end_capture()
+        self._forget_simulators()
         for name in _PROGRAMS:
             Program.unpin(self._pins.programs / name)
         for name in names:
@@ -493,8 +497,9 @@ class Datapath:
         """For whoever starts: a reader that was killed could not switch them off."""
         switch(self._maps["monitors"], layout.Monitor())
 
-    def simulator(self, entry: Literal["xdp", "tc"]) -> AbstractContextManager[Simulator]:
-        """To ask what would become of packets. NotSupported: other tables than ours are in force.
+    def simulator(self, entry: Literal["xdp", "tc"]) -> Simulator:
+        """To ask what would become of packets; owned by the data path, which keeps it, as it takes
+        seconds to load. NotSupported: other tables than ours are in force.
 
         It works over the tables of each moment and changes nothing.
         """
@@ -502,7 +507,15 @@ class Datapath:
             raise NotSupported(
                 "trace", "programs of another version are attached: apply once with this one"
             )
-        return simulator(object_path(UPLINK), self._maps, entry, _constants())
+        if entry not in self._simulators:
+            self._simulators[entry] = Simulator(
+                object_path(UPLINK), self._maps, entry, _constants()
+            )
+        return self._simulators[entry]
+
+    def _forget_simulators(self) -> None:
+        while self._simulators:
+            self._simulators.popitem()[1].close()
 
     def begin_capture(self, rule: Rule) -> CaptureReader:
         """Puts programs that capture in the place of those on all devices, until `end_capture`.

@@ -2,8 +2,8 @@
 """The data path's own programs on one packet, over the tables in force, with `dry_run`: nothing is
 counted, remembered, told or sent."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -108,12 +108,27 @@ class Simulated:
 
 
 class Simulator:
-    """One entry's program, loaded."""
+    """One entry's program, loaded over the tables of a data path, for one thread."""
 
-    def __init__(self, opened: Object, entry: Entry) -> None:
+    def __init__(
+        self, path: Path, maps: Mapping[str, Map], entry: Entry, constants: Mapping[str, int]
+    ) -> None:
+        """The object at `path` over `maps`, all but those for notes. Loading takes seconds."""
+        with ExitStack() as resources:
+            opened = resources.enter_context(Object.open(path))
+            for name, program in opened.programs.items():
+                program.set_autoload(name == f"uplink_{entry}")
+            for name, map in maps.items():
+                opened.maps[name].reuse(map)
+            set_constants(opened, {**constants, "dry_run": 1})
+            opened.load()
+            self._resources = resources.pop_all()
         self._program = opened.programs[f"uplink_{entry}"]
         self._visits = opened.maps["visits"]
         self._entry = entry
+
+    def close(self) -> None:
+        self._resources.close()
 
     def run(self, frame: bytes, ifindex: int) -> Simulated:
         """What would become of a frame that comes in by a device of this network namespace.
@@ -135,21 +150,6 @@ class Simulator:
         ]
         noted = next((one for one in visits if one.reason_count), layout.Visit())
         return _simulated(_VERDICTS[self._entry][ran.retval], bytes(ran.data), noted)
-
-
-@contextmanager
-def simulator(
-    path: Path, maps: Mapping[str, Map], entry: Entry, constants: Mapping[str, int]
-) -> Iterator[Simulator]:
-    """The object at `path` over `maps`, all but those for notes. Loading takes a second."""
-    with Object.open(path) as opened:
-        for name, program in opened.programs.items():
-            program.set_autoload(name == f"uplink_{entry}")
-        for name, map in maps.items():
-            opened.maps[name].reuse(map)
-        set_constants(opened, {**constants, "dry_run": 1})
-        opened.load()
-        yield Simulator(opened, entry)
 
 
 def set_constants(opened: Object, constants: Mapping[str, int]) -> None:

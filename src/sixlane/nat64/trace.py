@@ -38,11 +38,11 @@ def trace(datapath: Datapath, asked: Sequence[Mapping[str, str]], device: str | 
     places = [_place(attached, device, packet) for _, packet in frames]
     answers: list[Data] = []
     for entry in dict.fromkeys(one.entry for one in places):
-        with datapath.simulator("tc" if entry == "tc" else "xdp") as simulator:
-            for number, (place, (header, packet)) in enumerate(zip(places, frames, strict=True)):
-                if place.entry == entry:
-                    told = _one(simulator, datapath, place, header, packet)
-                    answers.append({"number": number, **told})
+        simulator = datapath.simulator("tc" if entry == "tc" else "xdp")
+        for number, (place, (header, packet)) in enumerate(zip(places, frames, strict=True)):
+            if place.entry == entry:
+                told = _one(simulator, datapath, place, header, packet)
+                answers.append({"number": number, **told})
     return sorted(answers, key=lambda one: one["number"])
 
 
