@@ -11,15 +11,21 @@
 
 /* A packet to a frontend, from the look-up of that on. */
 struct call {
-	struct frontend frontend;
+	__u32 frontend; /* id of its counters */
 	struct choice choice;
 	__u32 service_flags;
 	__u64 flow; /* its hash: of the client's alone only the choice is made by */
 };
 
+static __always_inline void call_begin(struct call *call, const struct frontend *frontend)
+{
+	call->frontend = frontend->id;
+	call->choice.service = frontend->service;
+}
+
 static __always_inline void note_call(const struct call *call)
 {
-	note_backend(call->frontend.service, call->choice.id, call->choice.is_new);
+	note_backend(call->choice.service, call->choice.id, call->choice.is_new);
 }
 
 /* Counts what goes nowhere: a function of its own, as little does. */
@@ -32,7 +38,7 @@ __noinline int call_drop(const struct call *call, __u32 why, __u32 bytes)
 		return 0;
 	}
 
-	struct frontend_drop key = { .frontend = call->frontend.id, .reason = why };
+	struct frontend_drop key = { .frontend = call->frontend, .reason = why };
 	struct frontend_counter *f = bpf_map_lookup_elem(&frontend_stats, &key.frontend);
 	struct counter *found = bpf_map_lookup_elem(&frontend_drops, &key);
 
@@ -68,7 +74,7 @@ static __always_inline void call_count(const struct call *call, __u32 bytes)
 {
 	if (dry_run)
 		note_call(call);
-	count_forwarded(call->frontend.id, call->choice.id, call->choice.is_new, bytes);
+	count_forwarded(call->frontend, call->choice.id, call->choice.is_new, bytes);
 }
 
 /* What is sent to a frontend and goes nowhere. */
@@ -103,7 +109,6 @@ static __always_inline void read_flow(const struct tables *t, const struct servi
 				      const struct flow_ends *ends, struct call *call)
 {
 	call->flow = flow_hash(t->gw, ends);
-	call->choice.service = call->frontend.service;
 	call->choice.hash = call->flow;
 	call->service_flags = service->flags;
 	if (!(service->flags & SERVICE_AFFINITY))
@@ -162,7 +167,7 @@ __noinline int part_note(const struct pkt *p, const struct mapping *m, __u32 kin
 		note.new_dst = m->dst;
 	}
 	note.backend = call->choice.id;
-	note.frontend = call->frontend.id;
+	note.frontend = call->frontend;
 	note.flow = call->flow;
 	fragment_key(p, &key);
 	bpf_map_update_elem(&parts, &key, &note, BPF_ANY);

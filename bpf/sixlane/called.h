@@ -14,7 +14,8 @@ static __always_inline bool is_plain_call(struct ctx c, const struct tables *t, 
 	if (p->is_jumbo || p->ttl <= 1 || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return false;
 	if (p->family == FAMILY_INET
-		    ? p->header_bytes != sizeof(struct iphdr) || p->is_fragment || check_ipv4(c, p)
+		    ? p->header_bytes != sizeof(struct iphdr) || p->is_fragment ||
+			      v4_is_illegal_source(addr_to_v4(p->src)) || check_ipv4(c, p)
 		    : !ctx_holds(c, p->l4 + p->payload_bytes) || addr_is_illegal_source6(&p->src))
 		return false;
 	return c.entry == ENTRY_TC || !ctx_is_for_other_host(c, t->gw);
@@ -35,7 +36,7 @@ static __always_inline int called_for_nat(const struct tables *t, const struct p
 	work->call = *call;
 	work->is_reply = !frontend;
 	if (frontend) {
-		work->call.frontend = *frontend;
+		call_begin(&work->call, frontend);
 		read_flow(t, service, ends, &work->call);
 	}
 	return VERDICT_NAT;
@@ -72,8 +73,7 @@ static __always_inline int called_plainly(struct ctx c, const struct tables *t, 
 		return called_for_nat(t, p, &ends, &call, frontend);
 	if (!frontend || frontend->service_flags)
 		return VERDICT_SERVICE;
-	call.frontend = *frontend;
-	call.choice.service = frontend->service;
+	call_begin(&call, frontend);
 	call.choice.hash = call.flow;
 
 	const struct backend *b = choose(t->gw, &call.choice);

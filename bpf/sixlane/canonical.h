@@ -28,6 +28,15 @@ static __always_inline bool addr_is_v4(const struct addr *a)
 	return !a->hi && bpf_be64_to_cpu(a->lo) >> 32 == V4_MAPPED >> 32;
 }
 
+/* 0/8, 127/8, multicast and what lies above: as known.py spans them for the translator, whose table
+ * has them beside what it looks up anyway (RFC 7915 4.1). */
+static __always_inline bool v4_is_illegal_source(__u32 v4)
+{
+	__u32 first = v4 >> 24;
+
+	return !first || first == 127 || first >= 224;
+}
+
 /* ::, ::1 and multicast (RFC 7915 5.1). */
 static __always_inline bool addr_is_illegal_source6(const struct addr *a)
 {

@@ -59,9 +59,10 @@ static __always_inline void flow_expect(__u64 hash)
 		(void)*(volatile __u64 *)&set->cells[0];
 }
 
+/* A cell has the lower bits of it. */
 static __always_inline __u32 flow_tick(void)
 {
-	return now() >> flow_tick_shift & FLOW_TICK_MASK;
+	return now() >> flow_tick_shift;
 }
 
 /* Of flows that can be told apart at all; never that of a free cell. */
@@ -73,7 +74,7 @@ static __always_inline __u64 flow_tag(__u64 hash)
 static __always_inline __u64 flow_cell(__u64 tag, __u32 backend, __u32 tick, enum flow_state state)
 {
 	return tag << FLOW_TAG_SHIFT | (__u64)backend << FLOW_BACKEND_SHIFT |
-	       (__u64)tick << FLOW_TICK_SHIFT | state;
+	       (__u64)(tick & FLOW_TICK_MASK) << FLOW_TICK_SHIFT | state;
 }
 
 static __always_inline __u32 cell_backend(__u64 cell)
@@ -150,6 +151,13 @@ static __always_inline enum flow_state flow_goes_on(enum flow_state state, enum 
 	return state == FLOW_NEW ? (tcp ? FLOW_TCP : FLOW_UDP) : state;
 }
 
+/* Has the flow sent anything since this backend is there, and not only to whoever had its number
+ * before? */
+static __always_inline bool cell_is_of(const struct backend *b, __u64 cell, __u32 tick)
+{
+	return (__s32)cell_age(cell, tick) <= (__s32)(tick - b->since_tick);
+}
+
 /* What a packet asks for, and who is chosen. */
 struct choice {
 	__u64 hash; /* of the flow, or of its client */
@@ -183,7 +191,7 @@ static __always_inline struct backend *flow_find(const struct gateway *gw, struc
 	__u32 id = cell_backend(seen), tick = flow_tick();
 	struct backend *b = bpf_map_lookup_elem(&backends, &id);
 
-	if (!b || !backend_keeps(b, choice->service, choice->sign) ||
+	if (!b || !backend_keeps(b, choice->service, choice->sign) || !cell_is_of(b, seen, tick) ||
 	    choice_is_over(gw, choice, seen, tick))
 		return NULL;
 

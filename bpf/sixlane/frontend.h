@@ -26,13 +26,51 @@ static __always_inline bool is_maybe_of_service(const struct tables *t, const st
 	       (service_bit(t, dst) || (t->gw->flags & GATEWAY_NAT && service_bit(t, src)));
 }
 
+#define FRONTEND_SET_SHIFT 40
+
+/* sixlane.datapath.frontends places each where this leads to. */
+static __always_inline __u64 frontend_hash(const struct addr *a, __be16 port, __u8 protocol)
+{
+	return spread(addr_both(a) +
+		      ((__u64)bpf_ntohs(port) << 8 | protocol) * 0xd6e8feb86659fd93ULL);
+}
+
+static __always_inline bool frontend_is(const struct frontend *f, const struct addr *a, __be16 port,
+					__u8 protocol)
+{
+	return ((f->addr.hi ^ a->hi) | (f->addr.lo ^ a->lo) | (f->port ^ port) |
+		(f->protocol ^ protocol) | (f->is_there ^ 1)) == 0;
+}
+
+static __always_inline struct frontend *frontend_in(struct frontend_set *set, const struct addr *a,
+						    __be16 port, __u8 protocol)
+{
+	if (!set)
+		return NULL;
+	if (frontend_is(&set->ways[0], a, port, protocol))
+		return &set->ways[0];
+	return frontend_is(&set->ways[1], a, port, protocol) ? &set->ways[1] : NULL;
+}
+
 static __always_inline struct frontend *frontend_find(const struct tables *t, const struct addr *a,
 						      __be16 port, __u8 protocol)
 {
-	void *map = bpf_map_lookup_elem(&frontends, &t->slot);
-	struct frontend_key key = { .addr = *a, .port = port, .protocol = protocol };
+	struct bpf_map *map = bpf_map_lookup_elem(&frontends, &t->slot);
 
-	return map ? bpf_map_lookup_elem(map, &key) : NULL;
+	if (!map)
+		return NULL;
+
+	__u64 hash = frontend_hash(a, port, protocol);
+	__u32 mask = map->max_entries - 1, first = hash >> FRONTEND_SET_SHIFT & mask;
+	struct frontend_set *set = bpf_map_lookup_elem(map, &first);
+	struct frontend *found = frontend_in(set, a, port, protocol);
+
+	if (found || !set || !set->ways[0].elsewhere)
+		return found;
+
+	__u32 second = spread(hash ^ hash >> 32) >> FRONTEND_SET_SHIFT & mask;
+
+	return frontend_in(bpf_map_lookup_elem(map, &second), a, port, protocol);
 }
 
 /* The entry of an address that frontends have. */

@@ -105,7 +105,7 @@ static __always_inline int error_called(struct ctx c, const struct tables *t,
 		return not_called(c, t, p, at, DROP_NO_FLOW);
 	if (service->flags & SERVICE_NAT)
 		return VERDICT_CALL_ERROR;
-	call->frontend = *frontend;
+	call_begin(call, frontend);
 	call->choice.peek = true;
 	if (p->ttl <= 1)
 		return call_leave(c, p, call, DROP_TTL_EXPIRED, 0);
@@ -174,14 +174,14 @@ static __always_inline int called(struct ctx c, const struct tables *t, struct s
 {
 	const struct pkt *p = &work->p;
 	struct call *call = &work->call;
-	const struct service *service = service_of(t, call->frontend.service);
+	const struct service *service = service_of(t, call->choice.service);
 
 	if (!service)
 		return call_leave(c, p, call, DROP_NO_BACKEND, 0);
 	if (!read_sign(c, p, &call->choice))
 		return call_leave(c, p, call, DROP_TRUNCATED, 0);
 	if (service->flags & SERVICE_RESTRICTED &&
-	    !service_lets_in(t, call->frontend.service, &p->src))
+	    !service_lets_in(t, call->choice.service, &p->src))
 		return call_leave(c, p, call, DROP_SOURCE_NOT_ALLOWED, 0);
 	if (p->ttl <= 1)
 		return call_leave(c, p, call, DROP_TTL_EXPIRED, 0);
@@ -216,7 +216,7 @@ static __always_inline int part(struct ctx c, const struct tables *t, struct ser
 			       : VERDICT_LONG_WAY;
 	if (p->ttl <= 1)
 		return leave(c, p, DROP_TTL_EXPIRED, 0, pkt_l3_bytes(p));
-	call->frontend.id = note->frontend;
+	call->frontend = note->frontend;
 	call->choice.id = note->backend;
 	call->flow = note->flow;
 	if (note->kind == PART_TUNNEL) {
@@ -246,7 +246,14 @@ static __always_inline enum reason receive_call(struct ctx c, struct pkt *p)
 	if (p->family == FAMILY_INET) {
 		if (p->header_bytes > sizeof(struct iphdr))
 			ctx_pull(c, PULL_BYTES + 40);
-		return check_ipv4(c, p);
+
+		enum reason why = check_ipv4(c, p);
+
+		if (why)
+			return why;
+		if (v4_is_illegal_source(addr_to_v4(p->src)))
+			return DROP_ILLEGAL_SOURCE;
+		return ipv4_is_source_routed(c, p) ? DROP_SOURCE_ROUTE : REASON_NONE;
 	}
 	if (!ctx_holds(c, p->l4 + p->payload_bytes))
 		return DROP_TRUNCATED;
@@ -301,7 +308,7 @@ static __always_inline int service(struct ctx c)
 					 .kind = p->proto };
 	if (!frontend)
 		return t.gw->flags & GATEWAY_NAT ? nat_next(work, true) : uncalled(c, &t, work);
-	work->call.frontend = *frontend;
+	call_begin(&work->call, frontend);
 	return called(c, &t, work);
 }
 

@@ -7,7 +7,7 @@
 #ifndef SIXLANE_MAGLEV_H
 #define SIXLANE_MAGLEV_H
 
-#include "sixlane/maps.h"
+#include "sixlane/flow.h"
 
 static __always_inline void ring_go_on(struct ring_build *b, __u32 member)
 {
@@ -84,6 +84,19 @@ refused:
 	return 1;
 }
 
+/* From now on flows may be its own: what is remembered of earlier ones is of whoever had its number
+ * before. */
+static long member_begins(__u32 i, void *data)
+{
+	struct ring_member *m = bpf_map_lookup_elem(&ring_members, &i);
+	__u32 id = m ? m->backend : 0;
+	struct backend *b = bpf_map_lookup_elem(&backends, &id);
+
+	if (b && b->since_tick == BACKEND_NOT_YET)
+		*(volatile __u32 *)&b->since_tick = flow_tick();
+	return 0;
+}
+
 /* In force by a single store: packets see the former ring, or all of this one. */
 static __always_inline void ring_publish(struct ring_build *b)
 {
@@ -93,6 +106,7 @@ static __always_inline void ring_publish(struct ring_build *b)
 		b->result = RING_REFUSED;
 		return;
 	}
+	bpf_loop(b->members, member_begins, NULL, 0);
 	*(volatile __u64 *)&ring->digest = b->digest;
 	b->replaced = __sync_lock_test_and_set(&ring->place, (__u64)b->first << 32 | b->size);
 }

@@ -15,6 +15,11 @@
 
 #include "sixlane/types.h"
 
+/* The kernel's own, of which nothing else matters here. */
+struct bpf_map {
+	__u32 max_entries;
+} __attribute__((preserve_access_index));
+
 #define GENERATIONS 2
 
 struct {
@@ -371,10 +376,11 @@ struct {
  * Services. Those that are configuration are of one generation.
  */
 struct frontends_inner {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE); /* so that sets are cache lines */
 	__uint(max_entries, 1);
-	__uint(key_size, sizeof(struct frontend_key));
-	__uint(value_size, sizeof(struct frontend));
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct frontend_set));
 };
 
 struct {

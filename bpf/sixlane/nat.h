@@ -344,8 +344,8 @@ static __always_inline enum reason nat_open(const struct tables *t, struct servi
 	f->called_port = ends->frontend_port;
 	f->backend_port = b->port ? b->port : ends->frontend_port;
 	f->protocol = nat_protocol(&work->p);
-	f->service = call->frontend.service;
-	f->frontend = call->frontend.id;
+	f->service = call->choice.service;
+	f->frontend = call->frontend;
 	f->backend_id = call->choice.id;
 	if (!source_of(t, service, &f->client, &f->backend, &f->source))
 		return DROP_SOURCE_NOT_MAPPABLE;
@@ -362,7 +362,7 @@ static __always_inline enum reason nat_flow_in(const struct tables *t, struct se
 	struct flow_in_key *key = &work->in;
 
 	key->client = work->ends.client;
-	key->frontend = work->call.frontend.id;
+	key->frontend = work->call.frontend;
 	key->client_port = work->ends.client_port;
 	key->pad = 0;
 
@@ -397,7 +397,7 @@ static __always_inline void nat_map(struct service_work *work, const struct addr
 static __always_inline int nat_call(struct ctx c, const struct tables *t, struct service_work *work)
 {
 	struct pkt *p = &work->p;
-	const struct service *service = service_of(t, work->call.frontend.service);
+	const struct service *service = service_of(t, work->call.choice.service);
 
 	if (!service)
 		return call_leave(c, p, &work->call, DROP_NO_BACKEND, 0);

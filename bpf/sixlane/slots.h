@@ -11,11 +11,6 @@
 
 #define TRIES 4
 
-/* The kernel's own, of which nothing else matters here. */
-struct bpf_map {
-	__u32 max_entries;
-} __attribute__((preserve_access_index));
-
 /* Jiffies, and what tests add. */
 static __always_inline __u64 now(void)
 {

@@ -88,7 +88,9 @@ static __always_inline enum bind_result static_put(struct gateway *gw,
 	client_release(gw, client, &owner, client_pool(gw, client));
 no_client:
 	give_one_port(address, protocol, port);
-	return BIND_NO_ROOM;
+	/* A packet of the inside end may have made its binding meanwhile. */
+	b = binding_find(&work->key, &ref);
+	return b ? static_keep(b, ref.slot, wanted) : BIND_NO_ROOM;
 }
 
 #define LOOPS_MAX (1U << 23) /* of bpf_loop() */

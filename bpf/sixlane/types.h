@@ -19,6 +19,7 @@ enum limit {
 	NEXT_HOP_SLOTS = 16384, /* of each CPU, as those below */
 	PAIR_SLOTS = 16384,
 	PAIR_WAYS = 2,
+	FRONTEND_WAYS = 2,
 	NEIGHBOUR_SLOTS = 256,
 	EVENT_HEAD_BYTES = 64,
 	EVENT_RING_BYTES = 1 << 20,
@@ -890,25 +891,29 @@ struct syn_sweep {
  * Services: what is called, who answers, and who is chosen.
  */
 
-/* What is called. With neither protocol nor port: the address itself, and that it is a frontend's.
- * Keys are hashed: padding is zero. */
-struct frontend_key {
-	struct addr addr;
-	__be16 port;
-	__u8 protocol; /* as in the IP header */
-	__u8 pad[5];
-};
-
 enum frontend_flag {
 	FRONTEND_LOCAL = 1, /* the host has the address: what no service has is left to it */
 	FRONTEND_POOL = 2,  /* clients are seen as it: nobody calls it */
 };
 
+/* What is called. With neither protocol nor port: the address itself, and that it is a frontend's.
+ */
 struct frontend {
+	struct addr addr;
+	__be16 port;
+	__u8 protocol; /* as in the IP header */
+	__u8 is_there;
 	__u32 service; /* its id */
 	__u32 id;      /* of its counters */
-	__u32 flags;
-	__u32 service_flags; /* of its service: one look-up less */
+	__u8 flags;
+	__u8 service_flags; /* of its service: one look-up less */
+	__u8 elsewhere;	    /* in a set's first: something that belongs there is in its other one */
+	__u8 pad;
+};
+
+/* A cache line. A key names two of them. */
+struct frontend_set {
+	struct frontend ways[FRONTEND_WAYS];
 };
 
 enum service_flag {
@@ -962,7 +967,13 @@ struct backend {
 	__be16 port;   /* 0: the one that was called */
 	__u8 state;    /* enum backend_state */
 	__u8 pad;
-	__u64 pad2;
+	__u32 since_tick; /* when a ring named it first */
+	__u32 pad2;
+};
+
+/* Later than any tick that will be. */
+enum backend_since {
+	BACKEND_NOT_YET = 0x7fffffff,
 };
 
 /* Which ring is a service's. */

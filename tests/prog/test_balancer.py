@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from scapy.layers.inet6 import IPv6
 
 from sixlane.datapath.backends import Backends
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.layout import BackendState
 from sixlane.datapath.rings import NOWHERE, rings_in_force
 from sixlane.errors import ConfigError
@@ -18,6 +20,7 @@ from sixlane.model import LoadBalancer, Service, parse_resource
 from sixlane.model.packed import unpacked_address
 from sixlane.rfc.maglev import Member, table
 from tests import needs
+from tests.packets import ip4, tcp
 from tests.unit.rfc.vectors import TRANSLATOR
 from tests.world import World, raise_world, tables_for
 
@@ -91,6 +94,25 @@ class Bench:
             }
             for name, one in seen.services.items()
         }
+
+    def sent_to(self, packet: bytes) -> str:
+        """The backend that gets it."""
+        seen = self.world.send(packet, "xdp")
+        assert seen.verdict == "redirect"
+        return str(IPv6(seen.packet).dst)
+
+    def later(self, seconds: int) -> None:
+        """Has the data path's clock go on."""
+        clock = self.world.datapath.maps()["clock_offset"]
+        offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
+        offset += seconds * jiffies_per_second()
+        clock.update(bytes(4), offset.to_bytes(8, "little"))
+
+    def forget(self) -> None:
+        """As if no flow had ever come."""
+        cache = self.world.datapath.maps()["flow_cache"]
+        for key, value in list(cache.items()):
+            cache.update(key, bytes(len(value)))
 
     def ring(self, name: str) -> list[int]:
         """Read from the kernel: ids of backends."""
@@ -203,6 +225,25 @@ def test_numbers_come_back(bench: Bench) -> None:
     assert len(bench.backends()["s29"]) == 4
     held = [id for one in bench.backends().values() for id, _ in one.values()]
     assert max(held) <= 40
+
+
+def test_a_number_that_is_given_again_brings_no_flows_along(bench: Bench) -> None:
+    """Flows of a backend that has gone do not come to whoever has its number now."""
+    bench.apply(service("web", 80, [node(0), node(1)]))
+    number, _ = bench.backends()["web"]["2001:db8:64:1::1"]
+    calls = [bytes(ip4(dst="192.175.48.200") / tcp(sport=40000 + n)) for n in range(32)]
+    first = [bench.sent_to(call) for call in calls]
+    bench.later(16)
+    last = 2
+    while bench.backends()["web"].get(f"2001:db8:64:1::{last:x}", (0,))[0] != number:
+        last += 1
+        bench.apply(service("web", 80, [node(0), node(last)]))
+        assert last < 200, "the number does not come back"
+    of_it = [call for call, who in zip(calls, first, strict=True) if who.endswith("::1")]
+    now = [bench.sent_to(call) for call in of_it]
+    bench.forget()
+    assert now == [bench.sent_to(call) for call in of_it], "where the ring leads"
+    assert len(set(now)) == 2, "without that there is nothing to be seen"
 
 
 def test_a_restart_finds_everything_again(bench: Bench) -> None:

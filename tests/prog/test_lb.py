@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NS, ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet, Raw
 
@@ -39,6 +39,8 @@ WEB = ServiceEntry(
     ),
 )
 OUTER4, OUTER6 = 20, 40
+ILLEGAL = ("0.255.255.255", "127.0.0.1", "127.255.255.255", "224.0.0.1", "255.255.255.255")
+BESIDE_ILLEGAL = ("1.0.0.0", "126.255.255.255", "128.0.0.1", "223.255.255.255")
 
 
 @pytest.fixture(scope="module")
@@ -450,12 +452,30 @@ def test_what_is_broken(lb: Balanced, entry: Entry) -> None:
         (good[:-1], "drop_truncated"),
         (to4(TCP(sport=1, dport=80), len=30), "drop_truncated"),
         (to4(UDP(sport=1, dport=53), len=24), "drop_truncated"),
+        *((to4(tcp(), src=src), "drop_illegal_source") for src in ILLEGAL),
         (to6(tcp(), src="ff02::1"), "drop_illegal_source"),
         (to6(tcp(), plen=15), "drop_truncated"),
     ):
         seen = lb.world.run(packet, entry)
         assert seen.reasons == {reason: 1}, reason
         assert seen.verdict == "drop"
+
+
+@ENTRIES
+def test_sources_beside_illegal_ones(lb: Balanced, entry: Entry) -> None:
+    for src in BESIDE_ILLEGAL:
+        assert lb.world.run(to4(tcp(), src=src), entry).reasons == {"forward_service": 1}, src
+
+
+@ENTRIES
+def test_a_source_route(lb: Balanced, entry: Entry) -> None:
+    ended, goes_on = (
+        to4(tcp(), options=[IPOption_LSRR(pointer=at, routers=["198.41.0.4"])]) for at in (8, 4)
+    )
+    assert lb.world.run(ended, entry).reasons == {"forward_service": 1}
+    seen = lb.world.run(goes_on, entry)
+    assert seen.reasons == {"drop_source_route": 1, "icmp_error_sent": 1}
+    assert_error_of_frontend(seen, (3, 5))
 
 
 @ENTRIES

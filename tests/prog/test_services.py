@@ -9,6 +9,7 @@ import pytest
 from sixlane.bpf import Map
 from sixlane.datapath import Datapath
 from sixlane.datapath.commit import SLOTS, gateway_in_force, number_of, slot_key
+from sixlane.datapath.frontends import rows_in
 from sixlane.datapath.layout import GatewayFlag
 from sixlane.datapath.services import FrontendEntry, ServiceEntry, Services
 from tests import needs
@@ -31,22 +32,26 @@ def commit(world: World, services: Services | None) -> dict[str, int]:
     return {name: count for name, count in written.items() if name in {*ALL, "service_sources"}}
 
 
-def inside(datapath: Datapath, name: str) -> dict[bytes, bytes]:
-    """What is in force."""
+def inner(datapath: Datapath, name: str) -> Map:
+    """That is in force."""
     slot = slot_key(datapath.generation() % SLOTS)
-    with Map.from_id(number_of(datapath.maps()[name].lookup(slot))) as inner:
-        return dict(inner.items())
+    return Map.from_id(number_of(datapath.maps()[name].lookup(slot)))
+
+
+def inside(datapath: Datapath, name: str) -> dict[bytes, bytes]:
+    with inner(datapath, name) as map:
+        return dict(map.items())
 
 
 def test_tables_in_force_are_those_that_were_asked_for(world: World) -> None:
     services = Services((WEB, DNS), local=frozenset({VIP4}))
     commit(world, services)
-    rows = services.frontend_rows()
-    keys = [rows.keys[at : at + 24] for at in range(0, len(rows.keys), 24)]
-    values = [rows.values[at : at + 16] for at in range(0, len(rows.values), 16)]
-    assert inside(world.datapath, "frontends") == dict(zip(keys, values, strict=True))
-    assert len(keys) == 5, "three ends of two addresses"
-    assert b"".join(inside(world.datapath, "service_bits").values()) == rows.bits
+    rows, tables = services.frontend_rows(), services.frontend_tables()
+    assert b"".join(inside(world.datapath, "frontends").values()) == tables.sets
+    with inner(world.datapath, "frontends") as frontends:
+        assert sorted(rows_in(frontends)) == sorted(rows)
+    assert len(rows) == 5, "three ends of two addresses"
+    assert b"".join(inside(world.datapath, "service_bits").values()) == tables.bits
     assert b"".join(inside(world.datapath, "services").values()) == services.service_rows()
     found = inside(world.datapath, "service_sources")
     assert found == dict(zip(*([one] for one in DNS.sources), strict=True))
@@ -57,14 +62,15 @@ def test_tables_in_force_are_those_that_were_asked_for(world: World) -> None:
     gateway = gateway_in_force(world.datapath.maps())
     assert gateway is not None
     assert not gateway.flags & GatewayFlag.GATEWAY_SERVICES
-    assert inside(world.datapath, "frontends") == {}
+    with inner(world.datapath, "frontends") as frontends:
+        assert not list(rows_in(frontends))
 
 
 def test_only_what_changes_is_written(world: World) -> None:
     services = Services((WEB, DNS))
     commit(world, None)
     assert commit(world, services) == {
-        "frontends": 5,
+        "frontends": 8,
         "service_bits": 1,
         "services": 3,
         "service_sources": 1,

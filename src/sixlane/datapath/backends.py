@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sixlane.bpf import Map
 from sixlane.datapath import layout
-from sixlane.datapath.layout import BackendState
+from sixlane.datapath.layout import BackendSince, BackendState
 
 NO_SERVICE = 0xFFFFFFFF
 
@@ -21,6 +21,8 @@ _SIZE = layout.MAPS["backends"].value_bytes
 _WORD = struct.Struct("=I2sBx")  # service, port, state: 8 bytes, which packets see change at once
 _WORD_AT = 16
 _STATE_AT = 22
+_SINCE = struct.Struct("=I")  # a tick, which a ring that names it writes
+_SINCE_AT = 24
 NAMING = 18
 """Bytes that tell a backend from others of its service: address and port, in network order."""
 
@@ -65,6 +67,7 @@ class Backends:
         """Writes a free record; it is found from its last word on."""
         start = id * _SIZE
         self._memory[start : start + _WORD_AT] = naming[:_WORD_AT]
+        _SINCE.pack_into(self._memory, start + _SINCE_AT, BackendSince.BACKEND_NOT_YET)
         _WORD.pack_into(self._memory, start + _WORD_AT, service, naming[_WORD_AT:], state)
 
     def set_state(self, id: int, state: BackendState) -> None:

@@ -169,8 +169,8 @@ class _Maker:
         if services.sources_digest == present.service_sources_digest:
             inner |= self._carried(("service_sources", 0))
         if ("services", 0) not in inner:
-            rows = services.frontend_rows()
-            inner["frontends", 0] = self._hash("frontends", rows.keys, rows.values)
+            rows = services.frontend_tables()
+            inner["frontends", 0] = self._array("frontends", "frontends", rows.sets)
             inner["service_bits", 0] = self._array("service_bits", "service_bits", rows.bits)
             inner["services", 0] = self._array("services", "services", services.service_rows())
         if ("service_sources", 0) not in inner:

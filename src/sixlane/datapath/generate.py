@@ -172,7 +172,7 @@ _INNER: dict[str, tuple[str, ...]] = {
     "sources": ("source_node",),
     "eam4": ("eam4_key", "eam"),
     "eam6": ("eam6_key", "eam"),
-    "frontends": ("frontend_key", "frontend"),
+    "frontends": ("frontend_set",),
     "service_bits": (),
     "services": ("service",),
     "service_sources": ("service_source_key",),

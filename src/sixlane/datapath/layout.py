@@ -37,6 +37,7 @@ class Limit(IntEnum):
     NEXT_HOP_SLOTS = 16384
     PAIR_SLOTS = 16384
     PAIR_WAYS = 2
+    FRONTEND_WAYS = 2
     NEIGHBOUR_SLOTS = 256
     EVENT_HEAD_BYTES = 64
     EVENT_RING_BYTES = 1048576
@@ -322,6 +323,10 @@ class BackendState(IntEnum):
     BACKEND_TERMINATING = 2
     BACKEND_MAINTENANCE = 3
     BACKEND_QUARANTINED = 4
+
+
+class BackendSince(IntEnum):
+    BACKEND_NOT_YET = 2147483647
 
 
 class FlowCell(IntEnum):
@@ -1441,36 +1446,40 @@ class SynSweep(ctypes.Structure):
 assert ctypes.sizeof(SynSweep) == 144
 
 
-class FrontendKey(ctypes.Structure):
+class Frontend(ctypes.Structure):
     _fields_ = (
         ("addr", Addr),
         ("port", ctypes.c_uint16.__ctype_be__),
         ("protocol", ctypes.c_uint8),
-        ("pad", ctypes.c_uint8 * 5),
+        ("is_there", ctypes.c_uint8),
+        ("service", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("flags", ctypes.c_uint8),
+        ("service_flags", ctypes.c_uint8),
+        ("elsewhere", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
     )
     addr: Addr
     port: int
     protocol: int
-    pad: "ctypes.Array[ctypes.c_uint8]"
-
-
-assert ctypes.sizeof(FrontendKey) == 24
-
-
-class Frontend(ctypes.Structure):
-    _fields_ = (
-        ("service", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("service_flags", ctypes.c_uint32),
-    )
+    is_there: int
     service: int
     id: int
     flags: int
     service_flags: int
+    elsewhere: int
+    pad: int
 
 
-assert ctypes.sizeof(Frontend) == 16
+assert ctypes.sizeof(Frontend) == 32
+
+
+class FrontendSet(ctypes.Structure):
+    _fields_ = (("ways", Frontend * 2),)
+    ways: "ctypes.Array[Frontend]"
+
+
+assert ctypes.sizeof(FrontendSet) == 64
 
 
 class Service(ctypes.Structure):
@@ -1526,13 +1535,15 @@ class Backend(ctypes.Structure):
         ("port", ctypes.c_uint16.__ctype_be__),
         ("state", ctypes.c_uint8),
         ("pad", ctypes.c_uint8),
-        ("pad2", ctypes.c_uint64),
+        ("since_tick", ctypes.c_uint32),
+        ("pad2", ctypes.c_uint32),
     )
     addr: Addr
     service: int
     port: int
     state: int
     pad: int
+    since_tick: int
     pad2: int
 
 
@@ -1841,7 +1852,7 @@ MAPS = {
     "capture_rules": MapLayout(2, 4, 24, 1, 0),
     "capture_works": MapLayout(6, 4, 4160, 1, 0),
     "captures": MapLayout(27, 0, 0, 4096, 0),
-    "frontends": MapLayout(12, 4, 4, 2, 0, MapLayout(1, 24, 16, 1, 0)),
+    "frontends": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 64, 1, 5120)),
     "service_bits": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 8, 1, 4096)),
     "services": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 128, 1, 4096)),
     "service_sources": MapLayout(12, 4, 4, 2, 0, MapLayout(11, 24, 4, 1, 1)),
@@ -1856,7 +1867,7 @@ MAPS = {
     "ring_members": MapLayout(2, 4, 32, 1024, 1024),
     "ring_taken": MapLayout(2, 4, 8, 2048, 0),
     "fib_works": MapLayout(6, 4, 128, 1, 0),
-    "service_works": MapLayout(6, 4, 480, 1, 0),
+    "service_works": MapLayout(6, 4, 472, 1, 0),
     "error_works": MapLayout(6, 4, 1720, 1, 0),
     "static_works": MapLayout(2, 4, 96, 1, 0),
     "imports": MapLayout(2, 4, 40, 4096, 1024),
@@ -1864,26 +1875,26 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "251b01a8",
-    "sources": "251b01a8",
-    "eam4": "251b01a8",
-    "eam6": "251b01a8",
+    "ranges": "04954aff",
+    "sources": "04954aff",
+    "eam4": "04954aff",
+    "eam6": "04954aff",
     "sessions": "a6146298",
     "bindings": "a6146298",
-    "nat_flows": "8eafc1be",
+    "nat_flows": "046aac68",
     "syns": "a6146298",
     "binding_works": "625b3e30",
     "clients": "a6146298",
     "sweepings": "a6146298",
     "free_slots": "a6146298",
     "stateful_works": "2ac10e75",
-    "flow_slots": "8eafc1be",
-    "flow_sweeps": "8eafc1be",
-    "frontend_stats": "8eafc1be",
+    "flow_slots": "046aac68",
+    "flow_sweeps": "046aac68",
+    "frontend_stats": "046aac68",
     "frontend_drops": "2b9a0bbb",
     "parts": "e585ce5c",
-    "generation": "251b01a8",
-    "gateways": "251b01a8",
+    "generation": "04954aff",
+    "gateways": "04954aff",
     "counters": "6a5b2dcf",
     "prefix_counters": "8c357fe9",
     "past_counters": "6a5b2dcf",
@@ -1911,22 +1922,22 @@ DIGESTS = {
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "c9875a87",
-    "frontends": "251b01a8",
-    "service_bits": "251b01a8",
-    "services": "251b01a8",
-    "service_sources": "251b01a8",
-    "backends": "8eafc1be",
-    "flows_in": "8eafc1be",
-    "flows_back": "8eafc1be",
-    "flow_secrets": "8eafc1be",
-    "rings": "8eafc1be",
-    "service_rings": "8eafc1be",
-    "flow_cache": "8eafc1be",
-    "backend_stats": "8eafc1be",
-    "ring_members": "8eafc1be",
-    "ring_taken": "8eafc1be",
+    "frontends": "04954aff",
+    "service_bits": "04954aff",
+    "services": "04954aff",
+    "service_sources": "04954aff",
+    "backends": "046aac68",
+    "flows_in": "046aac68",
+    "flows_back": "046aac68",
+    "flow_secrets": "046aac68",
+    "rings": "046aac68",
+    "service_rings": "046aac68",
+    "flow_cache": "046aac68",
+    "backend_stats": "046aac68",
+    "ring_members": "046aac68",
+    "ring_taken": "046aac68",
     "fib_works": "69d522f3",
-    "service_works": "994bb62e",
+    "service_works": "0696b565",
     "error_works": "93169e2b",
     "static_works": "a6146298",
     "imports": "a6146298",

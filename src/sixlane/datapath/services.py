@@ -18,6 +18,7 @@ from sixlane.bpf import Map
 from sixlane.datapath import layout
 from sixlane.datapath.clock import flow_tick_shift, jiffies_per_second
 from sixlane.datapath.digest import digest_of
+from sixlane.datapath.frontends import FrontendRow, frontend_key, rows_in, sets_of
 from sixlane.datapath.layout import (
     FlowCell,
     FlowState,
@@ -36,11 +37,6 @@ _WORD_BITS = 64
 _LONGEST_TICKS = FlowCell.FLOW_TICK_MASK - 1  # an age that is beyond it can still be told
 
 
-def frontend_key(address: bytes, port: int, protocol: int) -> bytes:
-    """struct frontend_key; with neither port nor protocol, of the address itself."""
-    return address + port.to_bytes(2) + bytes((protocol, 0, 0, 0, 0, 0))
-
-
 @dataclass(frozen=True)
 class FrontendEntry:
     """`protocol` as in the IP header; `id` numbers its counters: not 0."""
@@ -52,7 +48,6 @@ class FrontendEntry:
 
     @property
     def key(self) -> bytes:
-        """struct frontend_key."""
         return frontend_key(packed_address(self.address), self.port, self.protocol)
 
 
@@ -107,16 +102,9 @@ class ServiceEntry:
         return bytes(service)
 
     @cached_property
-    def frontend_keys(self) -> bytes:
-        """struct frontend_key of each."""
-        return b"".join([one.key for one in self.frontends])
-
-    @cached_property
-    def frontend_values(self) -> bytes:
-        """struct frontend of each."""
-        return b"".join(
-            [bytes(layout.Frontend(self.id, one.id, 0, self._flags)) for one in self.frontends]
-        )
+    def frontend_rows(self) -> tuple[FrontendRow, ...]:
+        flags = self._flags
+        return tuple(FrontendRow(one.key, self.id, one.id, 0, flags) for one in self.frontends)
 
     @cached_property
     def addresses(self) -> frozenset[bytes]:
@@ -154,8 +142,7 @@ class ServiceEntry:
         return _named(
             _number(self.id),
             self.record,
-            self.frontend_keys,
-            self.frontend_values,
+            *(row.key + _number(row.id) + _number(row.service_flags) for row in self.frontend_rows),
             *sorted(self.nat_addresses),
         )
 
@@ -175,18 +162,16 @@ class ServiceEntry:
         return sum(flag for flag, wanted in flags.items() if wanted)
 
 
-_NO_PORT = frontend_key(b"", 0, 0)
-_FAR = bytes(layout.Frontend())
-_LOCAL = bytes(layout.Frontend(flags=FrontendFlag.FRONTEND_LOCAL))
-_POOL = bytes(layout.Frontend(flags=FrontendFlag.FRONTEND_POOL))
+_FAR = 0
+_LOCAL = int(FrontendFlag.FRONTEND_LOCAL)
+_POOL = int(FrontendFlag.FRONTEND_POOL)
 
 
 @dataclass(frozen=True)
-class FrontendRows:
-    """Keys and values of `frontends`, and the words of `service_bits`."""
+class FrontendTables:
+    """The sets of `frontends`, and the words of `service_bits`."""
 
-    keys: bytes
-    values: bytes
+    sets: bytes
     bits: bytes
 
 
@@ -231,15 +216,21 @@ class Services:
         wanted = len(self._addresses) * _BITS_AN_ADDRESS
         return 1 << (max(1, -(-wanted // _WORD_BITS)) - 1).bit_length()
 
-    def frontend_rows(self) -> FrontendRows:
+    def frontend_rows(self) -> list[FrontendRow]:
+        """Of all services, and of their addresses."""
         pools = chain.from_iterable(one.pool_addresses for one in self.entries if one.nat)
         called, local = self._called, self._local_in_use
         at = dict.fromkeys(pools, _POOL)
         at |= {address: _LOCAL if address in local else _FAR for address in called}
-        return FrontendRows(
-            b"".join([one.frontend_keys for one in self.entries] + [key + _NO_PORT for key in at]),
-            b"".join([one.frontend_values for one in self.entries] + list(at.values())),
-            _filter(self._addresses, self.bits_words),
+        rows = list(chain.from_iterable(one.frontend_rows for one in self.entries))
+        rows += [
+            FrontendRow(frontend_key(address, 0, 0), flags=flags) for address, flags in at.items()
+        ]
+        return rows
+
+    def frontend_tables(self) -> FrontendTables:
+        return FrontendTables(
+            sets_of(self.frontend_rows()), _filter(self._addresses, self.bits_words)
         )
 
     def service_rows(self) -> bytes:
@@ -279,8 +270,8 @@ NO_SERVICES = Services()
 
 @dataclass(frozen=True)
 class ServicesInForce:
-    """`names`: ids of services; `frontends`: id of the service and that of the counters, by struct
-    frontend_key."""
+    """`names`: ids of services; `frontends`: id of the service and that of the counters, by
+    `frontend_key`."""
 
     names: Mapping[str, int] = field(default_factory=dict)
     frontends: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
@@ -295,11 +286,7 @@ def services_of(services: Map, frontends: Map) -> ServicesInForce:
             name = values[at * size + name_at : (at + 1) * size].rstrip(b"\0")
             if name:
                 names[name.decode()] = int.from_bytes(keys[at * 4 : at * 4 + 4], "little")
-    found = {}
-    for key, value in frontends.items():
-        one = layout.Frontend.from_buffer_copy(value)
-        if one.id:
-            found[key] = one.service, one.id
+    found = {row.key: (row.service, row.id) for row in rows_in(frontends) if row.id}
     return ServicesInForce(names, found)
 
 

@@ -16,7 +16,6 @@ from sixlane.datapath.rooms import ServiceRoom
 from sixlane.datapath.services import ServiceEntry, ServicesInForce
 from sixlane.lb.judge import Judged, Naming
 from sixlane.model import Service
-from sixlane.model.frontends import FrontendList
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _named(
 ) -> dict[str, Present]:
     frontends: dict[int, dict[bytes, int]] = {}
     for key, (service, id) in in_force.frontends.items():
-        frontends.setdefault(service, {})[key[: FrontendList.ROW.size]] = id
+        frontends.setdefault(service, {})[key] = id
     return {
         name: _present(id, frontends.get(id, {}), found, rings)
         for name, id in in_force.names.items()
