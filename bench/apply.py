@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,35 @@ from sixlane.client import Client, Unreachable
 
 RANGES = 100_000
 MAPPINGS = 10_000
+SERVICES = 10_000
+BACKENDS = 10  # of each
 _START_S = 30.0
 
 Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Agent:
+    directory: Path
+    socket: Path
+    pid: int
+
+    @property
+    def client(self) -> Client:
+        return Client(str(self.socket))
+
+    def apply(self, file: Path) -> None:
+        """By the command."""
+        options = ("--socket", str(self.socket), "apply", "-f", str(file))
+        command = [sys.executable, "-m", "sixlane.cli.main", *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def most_bytes(self) -> int:
+        """That it has had in memory at once."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        raise ProcessLookupError(self.pid)
 
 
 def main() -> None:
@@ -37,14 +64,17 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=7)
     given = options.parse_args()
     go_apart("bench.apply")
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="sixlane-bench-") as directory:
-        _prepare()
-        with _agent(Path(directory)) as socket:
-            _measure(Client(str(socket)), socket, Path(directory), given.rounds)
-
-
-def _measure(client: Client, socket: Path, directory: Path, rounds: int) -> None:
+    _prepare()
     print(f"{'milliseconds':54} {'median':>8} {'min':>8} {'max':>8}")
+    with _agent() as agent:
+        _measure(agent, given.rounds)
+    with _agent() as agent:
+        _measure_services(agent, given.rounds)
+        print(f"most memory of the agent of services: {agent.most_bytes() >> 20} MiB")
+
+
+def _measure(agent: _Agent, rounds: int) -> None:
+    client = agent.client
 
     def put(*others: Data) -> None:
         client.put(_gateway(_small(0), *others))
@@ -53,9 +83,9 @@ def _measure(client: Client, socket: Path, directory: Path, rounds: int) -> None
         client.put_prefix("edge", _small(number))
 
     def file(name: str, prefix: Data) -> Callable[[], None]:
-        path = directory / name
+        path = agent.directory / name
         path.write_text(yaml.safe_dump(_gateway(_small(0), prefix)))
-        return lambda: _sixlane(socket, "apply", "-f", str(path))
+        return partial(agent.apply, path)
 
     many_ranges = [_with_ranges(seed) for seed in range(rounds)]
     many_mappings = [_with_mappings(seed) for seed in range(rounds)]
@@ -79,12 +109,40 @@ def _measure(client: Client, socket: Path, directory: Path, rounds: int) -> None
     )
 
 
-def _told(what: str, changes: Sequence[Callable[[], object]]) -> None:
+def _measure_services(agent: _Agent, rounds: int) -> None:
+    """All of them are new each time."""
+    client = agent.client
+    room = {"services": SERVICES, "backends": SERVICES * BACKENDS, "ringEntries": 1 << 24}
+    gateway = _gateway(_small(0))
+    gateway["spec"]["loadBalancer"] = {"max": room}
+    client.put(gateway)
+    services = _services()
+    file = agent.directory / "services.yaml"
+    file.write_text(yaml.safe_dump_all(services))
+    everything = f"{SERVICES:,} services of {BACKENDS} backends"
+
+    def gone() -> None:
+        client.transaction([gateway], prune=True)
+
+    def weight(number: int) -> None:
+        client.patch_backend("s5000", _backend(5000, 0), {"weight": 2 + number})
+
+    _told(f"transaction, {everything}", [partial(client.transaction, services)] * rounds, gone)
+    agent.apply(file)
+    _told("  one weight changed among them", [partial(weight, n) for n in range(rounds)])
+    gone()
+    _told(f"sixlane apply -f, {everything}", [partial(agent.apply, file)] * rounds, gone)
+
+
+def _told(
+    what: str, changes: Sequence[Callable[[], object]], undo: Callable[[], None] = lambda: None
+) -> None:
     times_ms = []
     for change in changes:
         start = time.perf_counter()
         change()
         times_ms.append((time.perf_counter() - start) * 1000)
+        undo()
     print(
         f"{what:54} {statistics.median(times_ms):8.0f} {min(times_ms):8.0f} {max(times_ms):8.0f}",
         flush=True,
@@ -144,6 +202,25 @@ def _mapping(number: int) -> Data:
     return {"ipv4": f"{ipv4}/32", "ipv6": f"2001:db8:3::{number >> 16:x}:{number & 0xFFFF:x}/128"}
 
 
+def _services() -> list[Data]:
+    return [
+        {
+            "apiVersion": "sixlane.dev/v1alpha1",
+            "kind": "Service",
+            "metadata": {"name": f"s{number}"},
+            "spec": {
+                "frontends": [{"address": f"10.{number >> 8}.{number & 255}.1", "port": 80}],
+                "backends": [{"address": _backend(number, at)} for at in range(BACKENDS)],
+            },
+        }
+        for number in range(SERVICES)
+    ]
+
+
+def _backend(service: int, at: int) -> str:
+    return f"2001:db8:5:{service:x}::{at + 1:x}"
+
+
 # ---- where it happens ----
 
 
@@ -161,33 +238,31 @@ def _prepare() -> None:
 
 
 @contextmanager
-def _agent(directory: Path) -> Iterator[Path]:
-    """The path of its socket, once it answers."""
-    socket = directory / "api.sock"
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "sixlane.api.main",
-                f"--socket={socket}",
-                "--bpffs=/sys/fs/bpf/sixlane",
-                f"--state-dir={directory}/state",
-                f"--run-dir={directory}/run",
-            ],
-            stdout=log,
-            stderr=log,
+def _agent() -> Iterator[_Agent]:
+    """One that answers. What it leaves in force is adopted by the next."""
+    with ExitStack() as stack:
+        directory = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(dir="/var/tmp", prefix="sixlane-bench-")
+            )
         )
-    try:
+        socket, log = directory / "api.sock", directory / "log"
+        options = (
+            f"--socket={socket}",
+            "--bpffs=/sys/fs/bpf/sixlane",
+            f"--state-dir={directory}/state",
+            f"--run-dir={directory}/run",
+        )
+        argv = [sys.executable, "-m", "sixlane.api.main", *options]
+        with log.open("wb") as output:
+            process = stack.enter_context(subprocess.Popen(argv, stdout=output, stderr=output))
+        stack.callback(process.terminate)
         deadline = time.monotonic() + _START_S
         while not _answers(socket):
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit((directory / "log").read_text())
+                sys.exit(log.read_text())
             time.sleep(0.05)
-        yield socket
-    finally:
-        process.terminate()
-        process.wait()
+        yield _Agent(directory, socket, process.pid)
 
 
 def _answers(socket: Path) -> bool:
@@ -196,11 +271,6 @@ def _answers(socket: Path) -> bool:
     except Unreachable:
         return False
     return True
-
-
-def _sixlane(socket: Path, *argv: str) -> None:
-    command = [sys.executable, "-m", "sixlane.cli.main", "--socket", str(socket), *argv]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

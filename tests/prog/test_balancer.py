@@ -108,6 +108,11 @@ class Bench:
         offset += seconds * jiffies_per_second()
         clock.update(bytes(4), offset.to_bytes(8, "little"))
 
+    def counted(self, name: str) -> list[int]:
+        """What stands in a map of counters, added up, by the id that it is of."""
+        values = self.world.datapath.maps()[name].items_per_cpu()
+        return [sum(sum(one) for one in on_cpus) for _, on_cpus in values]
+
     def forget(self) -> None:
         """As if no flow had ever come."""
         cache = self.world.datapath.maps()["flow_cache"]
@@ -244,6 +249,23 @@ def test_a_number_that_is_given_again_brings_no_flows_along(bench: Bench) -> Non
     bench.forget()
     assert now == [bench.sent_to(call) for call in of_it], "where the ring leads"
     assert len(set(now)) == 2, "without that there is nothing to be seen"
+
+
+def test_counters_of_somebody_before_begin_anew(bench: Bench) -> None:
+    """After a restart nobody knows which frontends' numbers were somebody's: the lowest are given
+    again. Those of backends have all been given again once there were more than there are."""
+    bench.restart()
+    bench.apply(service("web", 80, [node(1), node(2)]))
+    for n in range(16):
+        bench.sent_to(bytes(ip4(dst="192.175.48.200") / tcp(sport=40000 + n)))
+    assert any(bench.counted("frontend_stats")) and any(bench.counted("backend_stats"))
+    bench.apply()
+    bench.restart()
+    for last in range(3, 60):
+        bench.apply(service("web", 80, [node(last)]))
+    present = bench.balancer.observed.services["web"]
+    assert not any(bench.counted("frontend_stats")[id] for id in present.frontends.values())
+    assert not any(bench.counted("backend_stats"))
 
 
 def test_a_restart_finds_everything_again(bench: Bench) -> None:

@@ -20,6 +20,7 @@ never insists on what the machine has refused.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from sixlane.agent.conditions import UNKNOWN
@@ -36,6 +37,8 @@ from sixlane.errors import SixlaneError
 from sixlane.model import Key
 
 _log = logging.getLogger("sixlane.agent")
+
+_TOLD = 100  # resources of a kind that the log names: of 10,000 lines, journald drops the rest
 
 
 class Changes:
@@ -162,9 +165,14 @@ class Changes:
 
 def _tell(result: Merged, changes: Iterable[str]) -> None:
     revision = result.state.revision
+    outcomes = Counter((key.kind, outcome) for key, outcome in result.outcomes.items())
+    many = {one for one, count in outcomes.items() if count > _TOLD}
+    for kind, outcome in many:
+        told = fields(revision=revision, kind=kind, count=outcomes[kind, outcome], outcome=outcome)
+        _log.info("applied", extra=told)
     for key, outcome in result.outcomes.items():
         told = fields(revision=revision, kind=key.kind, name=key.name, outcome=outcome)
-        level = logging.DEBUG if outcome == "unchanged" else logging.INFO
-        _log.log(level, "applied", extra=told)
+        quiet = outcome == "unchanged" or (key.kind, outcome) in many
+        _log.log(logging.DEBUG if quiet else logging.INFO, "applied", extra=told)
     for line in changes:
         _log.info("changed", extra=fields(revision=revision, change=line))

@@ -139,6 +139,21 @@ class Map(Handle):
         padding = bytes(-self.info.value_size % 8)
         self._update(key, b"".join(bytes(value) + padding for value in values), flags)
 
+    def clear_per_cpu(self, keys: Sequence[bytes]) -> None:
+        """Has the values of `keys` be zero on each CPU, in one system call where the map can."""
+        if not keys:
+            return
+        zero = bytes(_round_up(self.info.value_size, 8) * possible_cpus())
+        count = ffi.new("__u32 *", len(keys))
+        opts = options("bpf_map_batch_opts", elem_flags=Update.ANY)
+        joined, values = self._joined(keys, self.info.key_size), zero * len(keys)
+        result = libbpf().bpf_map_update_batch(self.fd, joined, values, count, opts)
+        if result != -_ENOTSUPP:
+            self._check(result, "update")
+            return
+        for key in keys:
+            self._update(key, zero, Update.ANY)
+
     def delete(self, key: "Buffer") -> bool:
         """Removes `key`; False if it was not there."""
         result = libbpf().bpf_map_delete_elem(self.fd, self._key(key))

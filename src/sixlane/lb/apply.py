@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sixlane.bpf import Map, Program, possible_cpus
+from sixlane.bpf import Map, Program
 from sixlane.datapath import Datapath
 from sixlane.datapath.backends import Backends, Held, Ids
 from sixlane.datapath.commit import slot_key, wait_for_packets
@@ -149,9 +149,10 @@ class Balancer:
         given = {id for one in plan.changes for id in one.counters}
         if given:
             clear_drops(maps["frontend_drops"], given)
+        _clear(maps["frontend_stats"], given, frontends)
+        put = (held.id for one in plan.changes for _, held in one.put)
+        _clear(maps["backend_stats"], put, backends)
         for one in plan.changes:
-            _clear(maps["frontend_stats"], one.counters, frontends)
-            _clear(maps["backend_stats"], (held.id for _, held in one.put), backends)
             for naming, held in one.put:
                 self._backends.put(held.id, one.after.id, naming, held.state)
             # Whoever is to get flows may have them before the ring names it, and those that are to
@@ -219,7 +220,4 @@ def _note(observed: Observed, plan: Plan, left: _Left) -> None:
 
 def _clear(stats: Map, ids: Iterable[int], numbers: Ids) -> None:
     """Counters of somebody who had the number before."""
-    zero = [bytes(stats.info.value_size)] * possible_cpus()
-    for id in ids:
-        if not numbers.is_fresh(id):
-            stats.update_per_cpu(slot_key(id), zero)
+    stats.clear_per_cpu([slot_key(id) for id in ids if not numbers.is_fresh(id)])

@@ -18,7 +18,7 @@ from sixlane.agent.problems import Conflict, NotFound
 from sixlane.agent.store import Store
 from sixlane.errors import ConfigError, KernelError
 from sixlane.model import AnyResource, Key, ResourceError, parse_resource
-from tests.unit.agent.fakes import GATEWAY, World, dns64, gateway, save
+from tests.unit.agent.fakes import GATEWAY, SERVICE, World, dns64, gateway, save
 
 
 @pytest.fixture
@@ -499,3 +499,29 @@ def test_a_start_with_a_part_that_cannot_look(tmp_path: Path) -> None:
         assert world.resolvers.in_force == [dns64()]
     finally:
         world.close()
+
+
+@pytest.mark.parametrize("count", [100, 101])
+def test_the_log_names_what_changed_unless_it_is_many(
+    world: World, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    caplog.set_level("INFO", "sixlane.agent")
+    world.agent.apply(
+        puts(
+            *(
+                parse_resource(
+                    {
+                        **SERVICE,
+                        "metadata": {"name": f"n{number}"},
+                        "spec": {"frontends": [{"address": "192.175.48.1", "port": number + 1}]},
+                    }
+                )
+                for number in range(count)
+            )
+        )
+    )
+    lines: list[Any] = [one for one in caplog.records if one.message == "applied"]
+    if count == 100:
+        assert {line.fields["name"] for line in lines} == {f"n{number}" for number in range(100)}
+    else:
+        assert [line.fields["count"] for line in lines] == [101]
