@@ -6,6 +6,7 @@
 Each run begins with a packet as it came in: a program in front of ours puts it there. What that
 costs, at its best, is measured with a program that does nothing, and taken off. Driver and redirect
 are not in it; all else is: verdict, counters, next hop, 10 prefixes. `tc` is the mean of both ways.
+Beside them a look-up in a hash of the kernel, by which figures of two machines can be compared.
 Needs root.
 """
 
@@ -68,6 +69,7 @@ def _things(stack: ExitStack, compiled: Compiled, scene: Scene) -> Iterator[Thin
             for way in ("xdp 46", "xdp 64", "tc"):
                 yield bench.thing(f"{way:7}{what}", way)
             if scene.stages and kind is KINDS[0]:
+                yield bench.yardstick()
                 yield from _stages(stack, compiled, bench, scene.world, flows)
 
 

@@ -21,6 +21,7 @@ from tests.world import World
 _HERE = Path(__file__).parent
 _HEADERS = _HERE.parent / "bpf"
 _HEAD_BYTES = 128
+_DESTINATION_AT, _DESTINATION_BYTES = 14 + 24, 16
 _RUNS = 20_000
 _WARM = 2 * FLOWS
 _ABORTED = 0  # of XDP; TC_ACT_OK, which no program here returns
@@ -70,6 +71,15 @@ class Bench:
         whole = self._world.datapath.program(f"uplink_{entry}")
         run = self._run(way, stage, self._run(way, whole)) if stage else self._run(way, whole)
         return Thing(name, run, self._run(way, None))
+
+    def yardstick(self) -> Thing:
+        """What a look-up in a hash of the kernel takes, of 16 bytes, the IPv6 destination."""
+        loaded = self._load(len(self._frames.ipv6[0]), True)
+        found = {frame[_DESTINATION_AT:][:_DESTINATION_BYTES] for frame in self._frames.ipv6}
+        loaded.maps["destinations"].update_batch((one, bytes(8)) for one in sorted(found))
+        name = f"a look-up in the kernel's hash, {len(found):,} of 16 bytes"
+        program = loaded.programs["hash_xdp"]
+        return Thing(name, self._run("xdp 64", program), self._run("xdp 64", None))
 
     def _run(
         self, way: str, target: Program | None, before: Callable[[], float] | None = None

@@ -1656,6 +1656,89 @@ _NAT = (
     ),
 )
 
+_BALANCED = (
+    Mutant(
+        "frontend-second",
+        "frontend.h",
+        "if (found || !set || !set->ways[0].elsewhere)",
+        "if (1)",
+        "frontends that are in their second set are nobody's",
+        "tests/prog/test_services.py",
+    ),
+    Mutant(
+        "frontend-way",
+        "frontend.h",
+        "return frontend_is(&set->ways[1], a, port, protocol) ? &set->ways[1] : NULL;",
+        "return NULL;",
+        "of a set, only the first is found",
+        "tests/prog/test_services.py",
+    ),
+    Mutant(
+        "frontend-protocol",
+        "frontend.h",
+        "(f->protocol ^ protocol) | ",
+        "",
+        "datagrams go to a service of TCP",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
+        "flow-of-before",
+        "flow.h",
+        " || !cell_is_of(b, seen, tick)",
+        "",
+        "a backend's number that is given again brings flows along",
+        "tests/prog/test_balancer.py",
+    ),
+    Mutant(
+        "member-begins",
+        "maglev.h",
+        "if (b && b->since_tick == BACKEND_NOT_YET)",
+        "if (b)",
+        "each ring that is built forgets all flows",
+        "tests/prog/test_balancer.py",
+    ),
+    Mutant(
+        "called-illegal",
+        "called.h",
+        "v4_is_illegal_source(addr_to_v4(p->src)) || ",
+        "",
+        "the short way takes sources that are none",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
+        "service-source-route",
+        "lb.h",
+        "return ipv4_is_source_routed(c, p) ? DROP_SOURCE_ROUTE : REASON_NONE;",
+        "return REASON_NONE;",
+        "source routes go on in tunnels",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
+        "called-ttl",
+        "called.h",
+        "p->is_jumbo || p->ttl <= 1 ||",
+        "p->is_jumbo ||",
+        "the last hop goes on, by the short way",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
+        "tunnel-known-mtu",
+        "tunnel.h",
+        "\t    tunnel_bytes(c, p, outer) > next->hop.mtu_bytes)\n\t\treturn VERDICT_SERVICE;",
+        "\t    0)\n\t\treturn VERDICT_SERVICE;",
+        "what does not fit is sent, where the way is known",
+        "tests/prog/test_lb.py",
+    ),
+    Mutant(
+        "tunnel-known-kept",
+        "tunnel.h",
+        "\tkeep_choice(t->gw, &call->choice);\n\tif (tunnel_wrap",
+        "\tif (tunnel_wrap",
+        "flows by the short way are not remembered",
+        "tests/prog/test_lb.py",
+    ),
+)
+
 _SLOTS = (
     Mutant(
         "slot-unlinked",
@@ -2167,6 +2250,7 @@ MUTANTS = (
     *_SESSIONS,
     *_FOUND,
     *_NAT,
+    *_BALANCED,
     *_SLOTS,
     *_SWEEP,
     *_TCP,

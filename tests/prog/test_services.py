@@ -10,9 +10,10 @@ from sixlane.bpf import Map
 from sixlane.datapath import Datapath
 from sixlane.datapath.commit import SLOTS, gateway_in_force, number_of, slot_key
 from sixlane.datapath.frontends import rows_in
-from sixlane.datapath.layout import GatewayFlag
+from sixlane.datapath.layout import FrontendSet, GatewayFlag
 from sixlane.datapath.services import FrontendEntry, ServiceEntry, Services
 from tests import needs
+from tests.packets import ip6, tcp, udp
 from tests.unit.rfc.vectors import TRANSLATOR
 from tests.world import World, tables_for
 
@@ -82,3 +83,26 @@ def test_only_what_changes_is_written(world: World) -> None:
     wider = replace(DNS, source_ranges=(*(DNS.source_ranges or ()), IPv4Network("10.0.0.0/8")))
     assert commit(world, Services((moved, wider))) == {"service_sources": 2}
     assert commit(world, None).keys() == {*ALL, "service_sources"}
+
+
+def test_each_of_many_is_found(world: World) -> None:
+    """By packets; some are in their second set."""
+    ends = [
+        FrontendEntry(VIP6 + at // 100, 80 + at % 100, (6, 17)[at % 2], 1 + at)
+        for at in range(1_000)
+    ]
+    services = Services(
+        tuple(ServiceEntry(f"s{at}", 1 + at, (end,)) for at, end in enumerate(ends))
+    )
+    commit(world, services)
+    sets = services.frontend_tables().sets
+    assert any(
+        FrontendSet.from_buffer_copy(sets, at).ways[0].elsewhere for at in range(0, len(sets), 64)
+    )
+    world.counted()
+    for end in ends:
+        upper = tcp(dport=end.port) if end.protocol == 6 else udp(dport=end.port)
+        world.send(bytes(ip6(dst=str(end.address)) / upper), "xdp")
+    counted = world.counted()
+    assert counted.pop("drop_no_backend") == len(ends)
+    assert counted.keys() <= {"icmp_error_sent", "icmp_error_limited"}
