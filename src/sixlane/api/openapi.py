@@ -47,18 +47,8 @@ _PATCH = {
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Have the application answer `/openapi.json` with what `document` makes."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = document(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 def document(app: FastAPI) -> dict[str, Any]:
+    """What the application answers as `/openapi.json`."""
     made = get_openapi(
         title=app.title,
         version=app.version,
