@@ -4,7 +4,6 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from sixlane.datapath import Datapath
 from sixlane.net import netns
-from tests import needs
+from tests import needs, small_disk
 from tests.netns import agents, spaces
 from tests.netns.agents import GATEWAY, Agent, changed
 
@@ -32,7 +31,7 @@ def resting(tmp_path: Path) -> Iterator[Agent]:
     """Not started; its state is on a file system of one megabyte."""
     state = tmp_path / "state"
     state.mkdir()
-    with mounted(state), agents.world(tmp_path) as (agent, internet, pod):
+    with small_disk.mounted(state), agents.world(tmp_path) as (agent, internet, pod):
         with netns.inside(internet):
             spaces.command("ip", "route", "add", "default", "via", "192.31.196.1")
         with netns.inside(pod):
@@ -61,32 +60,12 @@ def agent(resting: Agent) -> Iterator[Agent]:
     assert " 0% packet loss" in out, out
 
 
-@contextmanager
-def mounted(directory: Path) -> Iterator[None]:
-    mount("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(directory))
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True)
-
-
-def mount(*argv: str) -> None:
-    subprocess.run(["mount", *argv], check=True)
-
-
 def remount(agent: Agent, mode: str) -> None:
-    mount("-o", f"remount,{mode}", str(agent.place.state_dir))
+    small_disk.remount(agent.place.state_dir, mode)
 
 
 def fill(agent: Agent) -> Path:
-    """Leave no room for anything."""
-    filler = agent.place.state_dir / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return filler
+    return small_disk.fill(agent.place.state_dir)
 
 
 def in_force(agent: Agent) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 """The parts brought to what is desired, each by itself, and again when that did not succeed."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from sixlane.agent.applier import Applier
 from sixlane.agent.backoff import Backoff
@@ -10,7 +10,7 @@ from sixlane.agent.desired import Present
 from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Named, Part, PartPlan
 from sixlane.errors import SixlaneError
-from sixlane.model import Key
+from sixlane.model import Key, ResourceError
 
 _log = logging.getLogger("sixlane.agent")
 
@@ -50,7 +50,9 @@ class Reconciler:
     # ---- an apply ----
 
     def plan(self, named: Named, desired: Desired, before: Desired) -> Plans:
-        """What has to change for the parts of what is named."""
+        """What has to change for the parts of what is named. Raises `ResourceError` about what no
+        part puts in force."""
+        _refuse_without_part(named, self._parts)
         kinds = {key.kind for key in named}
         parts = [part for part in self._parts if not part.kinds.isdisjoint(kinds)]
         return [(part, part.plan(desired, before, named)) for part in parts]
@@ -155,3 +157,11 @@ class Reconciler:
             _log.error("not in force", extra=fields(part=part.name, error=problem))
         self._problems[part.name] = problem
         self.try_again(part)
+
+
+def _refuse_without_part(named: Named, parts: Iterable[Part]) -> None:
+    known = frozenset().union(*(part.kinds for part in parts))
+    for key, resource in named.items():
+        if resource is not None and key.kind not in known:
+            what = f"this agent cannot put a {key.kind} in force"
+            raise ResourceError(what, ("kind",), "it is of a later version", where=str(key))

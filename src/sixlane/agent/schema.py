@@ -10,6 +10,7 @@ import json
 import sqlite3
 
 from sixlane.agent.rows import OWN
+from sixlane.database import execute
 
 VERSION = 2
 
@@ -43,20 +44,20 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 
 def create(db: sqlite3.Connection) -> None:
     """Inside a transaction of the caller's, as all here."""
-    _execute(db, _TABLES + _KEPT_TABLES)
+    execute(db, _TABLES + _KEPT_TABLES)
     db.execute("INSERT INTO counter VALUES ('revision', 0)")
     _stamp(db)
 
 
 def index(db: sqlite3.Connection) -> None:
     """What changed lately is found without a look at all there is. Not in every store of before."""
-    _execute(db, _INDICES)
+    execute(db, _INDICES)
 
 
 def migrate_from_1(db: sqlite3.Connection) -> None:
     """Schema 1: one row an object, its generation that of the whole, and no history."""
     db.execute("ALTER TABLE object RENAME TO old")
-    _execute(db, _TABLES)
+    execute(db, _TABLES)
     rows = db.execute("SELECT kind, name, generation, body FROM old").fetchall()
     for kind, name, revision, body in rows:
         db.execute("INSERT INTO object VALUES (?, ?, ?, 1)", (kind, name, revision))
@@ -84,11 +85,6 @@ def _split(data: dict[str, object]) -> dict[str, str]:
         pieces = {prefix["name"]: json.dumps(prefix) for prefix in spec["prefixes"]}
         data = {**data, "spec": {**spec, "prefixes": list(pieces)}}
     return {OWN: json.dumps(data), **pieces}
-
-
-def _execute(db: sqlite3.Connection, statements: str) -> None:
-    for statement in filter(str.strip, statements.split(";")):
-        db.execute(statement)
 
 
 def _stamp(db: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from sixlane.model import Eam, Prefix
 from sixlane.model.dns64 import Dns64Spec
 from sixlane.model.gateway import GatewaySpec
+from sixlane.model.network import NetworkSpec
 from sixlane.model.service import ServiceSpec
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -36,7 +37,7 @@ class Condition(Shape):
 class Name(Shape):
     """What names a resource."""
 
-    kind: Literal["Gateway", "Dns64", "Service"]
+    kind: Literal["Gateway", "Dns64", "Service", "Network"]
     name: str
 
 
@@ -91,7 +92,19 @@ class ServiceView(Shape):
     status: ViewStatus
 
 
-AnyView = Annotated[GatewayView | Dns64View | ServiceView, Field(discriminator="kind")]
+class NetworkView(Shape):
+    """A Network: what is desired, and how it does."""
+
+    api_version: _API_VERSION
+    kind: Literal["Network"]
+    metadata: ViewMetadata
+    spec: NetworkSpec
+    status: ViewStatus
+
+
+AnyView = Annotated[
+    GatewayView | Dns64View | ServiceView | NetworkView, Field(discriminator="kind")
+]
 Revision = Annotated[int, Field(ge=0, description="Of the whole: how often it was changed.")]
 
 
@@ -123,6 +136,13 @@ class ServiceListing(Shape):
     items: list[ServiceView]
 
 
+class NetworkListing(Shape):
+    """All Networks."""
+
+    revision: Revision
+    items: list[NetworkView]
+
+
 class PrefixListing(Shape):
     """The prefixes of a Gateway that is at `resourceVersion`."""
 
@@ -140,7 +160,7 @@ class EamListing(Shape):
 class Touched(Shape):
     """What a change did to one resource; of one that is gone there is no generation."""
 
-    kind: Literal["Gateway", "Dns64", "Service"]
+    kind: Literal["Gateway", "Dns64", "Service", "Network"]
     name: str
     outcome: Literal["created", "changed", "unchanged", "deleted"]
     generation: int = 1
@@ -159,7 +179,7 @@ class BackendTouched(Shape):
 class Deleted(Shape):
     """A resource that is no more."""
 
-    kind: Literal["Gateway", "Dns64", "Service"]
+    kind: Literal["Gateway", "Dns64", "Service", "Network"]
     name: str
     deleted: Literal[True]
 

@@ -54,6 +54,7 @@ _TABLES: dict[str | None, Any] = {
     "Gateway": views.show_gateways,
     "Dns64": views.show_dns64s,
     "Service": views.show_services,
+    "Network": views.show_networks,
 }
 
 

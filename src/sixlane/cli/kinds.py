@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-KINDS = ("Gateway", "Dns64", "Service")  # in the order in which people read them
+KINDS = ("Gateway", "Dns64", "Service", "Network")  # in the order in which people read them
 
 _NAME_BY_KIND = "sixlane.cli.kinds.name"
 

@@ -122,6 +122,25 @@ def show_services(out: Output, views: Iterable[View]) -> None:
         out.lines("no Service")
 
 
+def show_networks(out: Output, views: Iterable[View]) -> None:
+    rows = [
+        [
+            view["metadata"]["name"],
+            view["spec"].get("device", "auto"),
+            listed([one["name"] for one in view["spec"].get("uplinks", ())], out.wide),
+            listed([one["name"] for one in view["spec"]["pools"]], out.wide),
+            generation_text(view),
+            ready_cell(view),
+            condition(view)["reason"],
+        ]
+        for view in views
+    ]
+    columns = ("NETWORK", "DEVICE", "UPLINKS", "POOLS", "GENERATION", "READY", "REASON")
+    out.table(columns, rows)
+    if not rows:
+        out.lines("no Network")
+
+
 def show_prefixes(out: Output, prefixes: Iterable[View]) -> None:
     rows = [
         (

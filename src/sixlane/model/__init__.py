@@ -13,6 +13,7 @@ from sixlane.model.frontends import Frontend, FrontendList
 from sixlane.model.gateway import Device, Gateway, Prefix
 from sixlane.model.health import HealthCheck
 from sixlane.model.load_balancer import LoadBalancer
+from sixlane.model.network import Network, PodPool, StatelessEgress, node_address
 from sixlane.model.parse import KINDS, AnyResource, parse_resource, parse_resources
 from sixlane.model.pool4 import Pool4, Sessions
 from sixlane.model.problem import ResourceError
@@ -38,6 +39,8 @@ __all__ = [
     "HealthCheck",
     "Key",
     "LoadBalancer",
+    "Network",
+    "PodPool",
     "Pool4",
     "Prefix",
     "RangeList",
@@ -46,8 +49,10 @@ __all__ = [
     "Service",
     "Sessions",
     "Spans",
+    "StatelessEgress",
     "check_together",
     "is_alone",
+    "node_address",
     "parse_resource",
     "parse_resources",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from sixlane.model.problem import shown, wrong
+from sixlane.model.problem import Path, shown, wrong
 from sixlane.model.ranges import RangeList
 from sixlane.rfc import rfc6052
 
@@ -82,10 +82,11 @@ def parse_routed(value: object) -> AnyAddress:
 
 
 def parse_routed_ranges(value: object) -> tuple[AnyNetwork, ...]:
-    return _parse_list(value, _parse_routed_network)
+    return _parse_list(value, parse_routed_network)
 
 
-def _parse_routed_network(value: object) -> AnyNetwork:
+def parse_routed_network(value: object) -> AnyNetwork:
+    """A range that packets can be sent to from afar."""
     network = parse_network(value)
     block = not_routed(network)
     if block:
@@ -238,6 +239,7 @@ Ipv6Ranges = Annotated[
 ]
 Ranges = Annotated[tuple[AnyNetwork, ...], *ranges_read_by(parse_ranges)]
 Routed = Annotated[AnyAddress, *_field(parse_routed, _ADDRESS_TEXT)]
+RoutedRange = Annotated[AnyNetwork, *_field(parse_routed_network, _RANGE_TEXT)]
 RoutedRanges = Annotated[tuple[AnyNetwork, ...], *ranges_read_by(parse_routed_ranges)]
 Addresses = Annotated[tuple[AnyAddress, ...], *_field(parse_addresses, _list_of(_ADDRESS_TEXT))]
 
@@ -259,6 +261,23 @@ NEVER_A_SOURCE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/
 def never_a_source(network: IPv4Network) -> IPv4Network | None:
     """A part of `network` that no node can have as its address, or None."""
     return next((block for block in NEVER_A_SOURCE if block.overlaps(network)), None)
+
+
+def refuse_behind(prefix: IPv6Network, network: IPv4Network, path: Path) -> None:
+    """Whether the addresses of `network` may stand for nodes behind a translation prefix."""
+    if network.prefixlen == 0:
+        raise wrong("0.0.0.0/0 would take all IPv4 addresses", "give what you own", path)
+    illegal = never_a_source(network)
+    if illegal:
+        raise wrong(f"{network} overlaps {illegal}, which no node has", "", path)
+    private = not_global(network) if prefix == rfc6052.WELL_KNOWN else None
+    if private:
+        part = f"{network} is" if private.supernet_of(network) else f"{network} holds {private},"
+        raise wrong(
+            f"{part} not global, so {prefix} cannot stand for it",
+            "RFC 6052 section 3.1: take a part of 64:ff9b:1::/48 or a prefix of your own",
+            path,
+        )
 
 
 _NOT_ROUTED: tuple[AnyNetwork, ...] = (

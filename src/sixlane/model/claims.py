@@ -16,6 +16,8 @@ from sixlane.model.dns64 import Dns64
 from sixlane.model.frontends import PROTOCOLS, FrontendList
 from sixlane.model.gateway import Gateway
 from sixlane.model.load_balancer import MaxBalanced
+from sixlane.model.network import Network
+from sixlane.model.network_claims import ranges_of
 from sixlane.model.packed import MAPPED, packed_address, unpacked_address
 from sixlane.model.primes import usual_size
 from sixlane.model.problem import Path, ResourceError
@@ -41,13 +43,19 @@ def claims_alike(one: Service, other: Service) -> bool:
 
 
 def check_services(
-    services: Sequence[Service], gateway: Gateway | None, resolvers: Iterable[Dns64]
+    services: Sequence[Service],
+    gateway: Gateway | None,
+    resolvers: Iterable[Dns64],
+    network: Network | None,
 ) -> None:
     """Whether services go with each other, and with all else. Raises `ResourceError` about one."""
     frontends = _Frontends(services)
     _refuse_shared_frontends(frontends)
     _refuse_listeners(services, resolvers)
-    blocks = _pools_of(services) + (_blocks_of(gateway) if gateway else [])
+    blocks = _blocks_of(gateway) if gateway else []
+    if network:
+        blocks += _blocks_of_pods(network, blocks)
+    blocks += _pools_of(services)
     blocks.sort(key=lambda block: block.first)
     _refuse_shared_pools(blocks)
     _refuse_frontends_in(blocks, frontends)
@@ -62,10 +70,11 @@ def check_services(
 
 @dataclass(frozen=True)
 class _Block:
-    """A range that somebody has: `what`, of a service or, if that is None, of the Gateway."""
+    """A range that somebody has: `what`, of a service or, if that is None, of `owner`."""
 
     network: AnyNetwork
     what: str
+    owner: str = "the Gateway"
     service: Service | None = None
     order: int = -1  # of the service, among all
 
@@ -79,7 +88,7 @@ class _Block:
 
     @property
     def whose(self) -> str:
-        return f"{self.what} of {self.service.key if self.service else 'the Gateway'}"
+        return f"{self.what} of {self.service.key if self.service else self.owner}"
 
     @property
     def path(self) -> Path:
@@ -170,7 +179,7 @@ def _pools_of(services: Sequence[Service]) -> list[_Block]:
     for at in places.values():
         first.setdefault(frozenset(services[at].spec.source_pool), at)
     return [
-        _Block(network, "sourcePool", services[at], at)
+        _Block(network, "sourcePool", service=services[at], order=at)
         for at in first.values()
         for network in services[at].spec.source_pool
     ]
@@ -186,13 +195,23 @@ def _blocks_of(gateway: Gateway) -> list[_Block]:
     ]
 
 
+def _blocks_of_pods(network: Network, pool6: Sequence[_Block]) -> list[_Block]:
+    """What pods may get. What lies in pool6 as a whole is nobody's for that reason already."""
+    blocks = [_Block(one, what, str(network.key)) for what, one in ranges_of(network)]
+    return [
+        block
+        for block in blocks
+        if not any(one.first <= block.first and block.last <= one.last for one in pool6)
+    ]
+
+
 def _refuse_shared_pools(blocks: Sequence[_Block]) -> None:
     """Ranges are inside each other or apart, so neighbours tell."""
     for one, other in pairwise(blocks):
         if one.last < other.first:
             continue
         owner, block = sorted((one, other), key=lambda each: each.order)
-        if block.service is None:  # two of the Gateway's, which it has checked itself
+        if block.service is None:  # of Gateway and Network, and they have been checked
             continue
         hint = "addresses that nothing else has"
         if owner.service:

@@ -7,7 +7,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sixlane.model.addresses import (
@@ -17,14 +17,15 @@ from sixlane.model.addresses import (
     Ipv6,
     Pool6,
     never_a_source,
-    not_global,
+    refuse_behind,
 )
 from sixlane.model.bindings import MAX_BINDINGS, StaticBinding, check_bindings
+from sixlane.model.device_name import DeviceName
 from sixlane.model.eam import Eam, EamList
 from sixlane.model.load_balancer import LoadBalancer
 from sixlane.model.overlaps import overlap_warnings
 from sixlane.model.pool4 import MAX_POOLS, Pool4, Sessions, check_pools, refuse_served
-from sixlane.model.problem import Path, ResourceError, path_text, shown, wrong
+from sixlane.model.problem import Path, ResourceError, path_text, refuse_twice, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
 from sixlane.model.words import number_or
@@ -33,32 +34,12 @@ from sixlane.rfc import rfc6052
 MIN_IPV6_MTU = 1280
 MAX_PREFIXES = 64
 MIN_SEGMENT, MAX_SEGMENT = 88, 65495
-_LONGEST_DEVICE_NAME = 15
-
-
-def _check_device_name(name: str) -> str:
-    if not 0 < len(name.encode()) <= _LONGEST_DEVICE_NAME:
-        raise wrong(
-            f"{shown(name)} is not the name of a device",
-            f"1 to {_LONGEST_DEVICE_NAME} bytes, as in `ip link`",
-        )
-    if name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
-        raise wrong(f"{shown(name)} is not the name of a device", "see `ip link`")
-    return name
 
 
 class Device(Model):
     """One network device on which packets are translated as they come in."""
 
-    name: Annotated[
-        str,
-        AfterValidator(_check_device_name),
-        Field(
-            description="As in `ip link`; at most 15 bytes.",
-            examples=["eth0"],
-            json_schema_extra={"minLength": 1, "maxLength": _LONGEST_DEVICE_NAME},
-        ),
-    ]
+    name: DeviceName
     attach: Annotated[
         Literal["auto", "xdp", "xdp-generic", "tc"],
         Field(
@@ -113,7 +94,7 @@ class Prefix(Model):
     def _check(self) -> "Prefix":
         if self._may_break_a_rule():
             for index, network in enumerate(self.ipv4):
-                self._check_range(network, ("ipv4", index))
+                refuse_behind(self.prefix, network, ("ipv4", index))
         return self
 
     def _may_break_a_rule(self) -> bool:
@@ -134,23 +115,6 @@ class Prefix(Model):
     def without_eam(self, ipv4: IPv4Network) -> "Prefix":
         """Without the mapping of an IPv4 prefix. KeyError if there is none."""
         return self.model_copy(update={"eam": self.eam.without(ipv4)})
-
-    def _check_range(self, network: IPv4Network, path: Path) -> None:
-        if network.prefixlen == 0:
-            raise wrong("0.0.0.0/0 would take all IPv4 addresses", "give what you own", path)
-        illegal = never_a_source(network)
-        if illegal:
-            raise wrong(f"{network} overlaps {illegal}, which no node has", "", path)
-        private = not_global(network) if self.is_well_known else None
-        if private:
-            part = (
-                f"{network} is" if private.supernet_of(network) else f"{network} holds {private},"
-            )
-            raise wrong(
-                f"{part} not global, so {self.prefix} cannot stand for it",
-                "RFC 6052 section 3.1: take a part of 64:ff9b:1::/48 or a prefix of your own",
-                path,
-            )
 
 
 class IcmpErrors(Model):
@@ -299,9 +263,9 @@ class GatewaySpec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> "GatewaySpec":
-        _refuse_twice((device.name for device in self.devices), "devices", "device")
-        _refuse_twice((prefix.name for prefix in self.prefixes), "prefixes", "name")
-        _refuse_twice((pool.name for pool in self.pool4), "pool4", "name")
+        refuse_twice((device.name for device in self.devices), "devices", "device")
+        refuse_twice((prefix.name for prefix in self.prefixes), "prefixes", "name")
+        refuse_twice((pool.name for pool in self.pool4), "pool4", "name")
         for at, prefix in enumerate(self.prefixes):
             _refuse_conflicts(prefix, self.prefixes[:at], self.prefixes)
             self.check_pool4_and(prefix, at)
@@ -396,18 +360,6 @@ def _as_resource_error() -> Iterator[None]:
         context = error.context or {}
         path = ("spec", *context["path"])
         raise ResourceError(context["what"], path, context["hint"]) from None
-
-
-def _refuse_twice(names: Iterable[str], key: str, what: str) -> None:
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name in first:
-            raise wrong(
-                f"{what} {name} stands twice",
-                f"already in {key}[{first[name]}]",
-                (key, index, "name"),
-            )
-        first[name] = index
 
 
 @cache

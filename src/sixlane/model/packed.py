@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses of both families as 16 bytes."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
-from sixlane.model.addresses import NEVER_A_SOURCE, AnyAddress
+from sixlane.model.addresses import NEVER_A_SOURCE, AnyAddress, AnyNetwork
 
 MAPPED = b"\0" * 10 + b"\xff\xff"
 """What stands before an IPv4 address where addresses of both families are 16 bytes."""
@@ -25,6 +27,18 @@ def packed_address(address: AnyAddress) -> bytes:
 def unpacked_address(packed: bytes) -> AnyAddress:
     """Of 16 bytes."""
     return IPv4Address(packed[12:]) if packed[:12] == MAPPED else IPv6Address(packed)
+
+
+def overlapping(networks: Iterable[AnyNetwork]) -> tuple[int, int] | None:
+    """The indices of two of which the latter lies in the former, or None."""
+    ordered = sorted(
+        enumerate(networks), key=lambda one: (packed_address(one[1][0]), one[1].prefixlen, one[0])
+    )
+    # In this order, what lies in a range stands right behind it.
+    for (other, outer), (at, inner) in pairwise(ordered):
+        if inner.version == outer.version and inner[0] in outer:
+            return other, at
+    return None
 
 
 def read_routed(text: object) -> tuple[str, bytes]:

@@ -8,16 +8,18 @@ from pydantic import ValidationError
 
 from sixlane.model.dns64 import Dns64
 from sixlane.model.gateway import Gateway
+from sixlane.model.network import Network
 from sixlane.model.problem import ResourceError, from_pydantic, likely, shown
 from sixlane.model.resource import API_VERSION, Key
 from sixlane.model.service import Service
 
-AnyResource = Gateway | Dns64 | Service
+AnyResource = Gateway | Dns64 | Service | Network
 
-KINDS: dict[str, type[Gateway] | type[Dns64] | type[Service]] = {
+KINDS: dict[str, type[AnyResource]] = {
     "Gateway": Gateway,
     "Dns64": Dns64,
     "Service": Service,
+    "Network": Network,
 }
 
 

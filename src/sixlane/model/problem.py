@@ -60,6 +60,19 @@ def wrong(what: str, hint: str = "", path: Path = ()) -> PydanticCustomError:
     return PydanticCustomError("sixlane", "{what}", {"what": what, "hint": hint, "path": path})
 
 
+def refuse_twice(names: Iterable[str], key: str, what: str) -> None:
+    """Whether no two items of the list `key` have one name. `what`: what it is called."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            raise wrong(
+                f"{what} {name} stands twice",
+                f"already in {key}[{first[name]}]",
+                (key, index, "name"),
+            )
+        first[name] = index
+
+
 def likely(word: object, known: Iterable[str]) -> str:
     """A hint for a word that is none of `known`: the one probably meant, or all of them."""
     known = sorted(known)

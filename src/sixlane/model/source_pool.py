@@ -2,11 +2,10 @@
 """What backends see as source, where a `Service` changes addresses."""
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import Annotated
 
 from sixlane.model.addresses import AnyNetwork, parse_routed_ranges, ranges_read_by
-from sixlane.model.packed import packed_address
+from sixlane.model.packed import overlapping
 from sixlane.model.problem import path_text, wrong
 
 MAX_POOL_ADDRESSES = 256
@@ -34,14 +33,12 @@ def _checked(pool: tuple[AnyNetwork, ...]) -> tuple[AnyNetwork, ...]:
 
 
 def _refuse_overlaps(pool: tuple[AnyNetwork, ...]) -> None:
-    """One address stands once. In this order, what lies in a range stands right behind it."""
-    ordered = sorted(
-        enumerate(pool), key=lambda one: (packed_address(one[1][0]), one[1].prefixlen, one[0])
-    )
-    for (other, outer), (at, inner) in pairwise(ordered):
-        if inner.version == outer.version and inner[0] in outer:
-            hint = f"{outer} in {path_text(('sourcePool', other))}"
-            raise wrong(f"{inner} stands twice", hint, (at,))
+    """One address stands once."""
+    found = overlapping(pool)
+    if found:
+        other, at = found
+        hint = f"{pool[other]} in {path_text(('sourcePool', other))}"
+        raise wrong(f"{pool[at]} stands twice", hint, (at,))
 
 
 SourcePool = Annotated[tuple[AnyNetwork, ...], *ranges_read_by(parse_source_pool)]

@@ -104,6 +104,22 @@ def test_a_dry_run_does_nothing(world: World) -> None:
     assert stored(world) == []
 
 
+def test_a_kind_that_no_part_puts_in_force_is_refused(world: World) -> None:
+    pools = [{"name": "default", "ranges": ["2001:db8:64:1::/64"]}]
+    network = {**GATEWAY, "kind": "Network", "metadata": {"name": "pods"}, "spec": {"pools": pools}}
+    transaction = puts(gateway(), parse_resource(network))
+    for dry_run in (True, False):
+        with pytest.raises(ResourceError, match="this agent cannot put a Network in force") as told:
+            world.agent.apply(transaction, dry_run=dry_run)
+        assert (told.value.path, told.value.index) == (("kind",), 1)
+    assert world.agent.revision() == 0
+    with pytest.raises(NotFound, match="no Network pods"):
+        world.agent.apply(Transaction([delete(Key("Network", "pods"))]))
+    world.agent.apply(Transaction([delete(Key("Network", "pods"), missing_ok=True)]))
+    world.agent.apply(puts(gateway()))
+    assert stored(world) == ["Gateway edge"]
+
+
 def test_a_second_gateway_is_refused(world: World) -> None:
     world.agent.apply(puts(gateway()))
     second = parse_resource({**GATEWAY, "metadata": {"name": "core"}})

@@ -126,7 +126,7 @@ def test_bash_breaks_words_at_colons(filled: Sixlane, path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["sixlane get gateway ", "sixlane prefix get ", "sixlane delete "])
 def test_it_is_silent_without_an_agent(alone: Sixlane, path: Path, line: str) -> None:
-    words = ["dns64", "gateway", "service"] if line == "sixlane delete " else []
+    words = ["dns64", "gateway", "network", "service"] if line == "sixlane delete " else []
     assert answers(path, alone.socket, line) == words
 
 

@@ -30,7 +30,7 @@ _MISTYPED = [
     (
         ["get", "pod"],
         "sixlane get: invalid value for '[KIND]': unknown kind pod, known: gateway, dns64, "
-        "service (see sixlane get --help)\n",
+        "service, network (see sixlane get --help)\n",
     ),
 ]
 
