@@ -97,3 +97,7 @@ enum decap_reason decap_reason_;
 enum vip_flag vip_flag_;
 struct tunnel_source_key tunnel_source_key_;
 struct decap_setup decap_setup_;
+enum pod_flag pod_flag_;
+enum pod_reason pod_reason_;
+struct pod pod_;
+struct pod_setup pod_setup_;

@@ -35,6 +35,9 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 bpf = pytest.mark.skipif(not _bpf(), reason="no BPF here: libbpf or the privilege is missing")
 xdp_link = pytest.mark.skipif(not (_bpf() and probe.has_xdp_link()), reason="no XDP links here")
 tcx = pytest.mark.skipif(not (_bpf() and probe.has_tcx()), reason="no TCX here")
+netkit = pytest.mark.skipif(
+    os.geteuid() != 0 or not features.has_device_kind("netkit"), reason="no netkit here"
+)
 big_tcp = pytest.mark.skipif(
     os.geteuid() != 0 or not (features.has_big_tcp(4) and features.has_big_tcp(6)),
     reason="no BIG TCP for both families here",

@@ -67,12 +67,6 @@ static __always_inline void decap_count(enum decap_reason why, __u32 bytes)
 		count_in(c, bytes);
 }
 
-/* IPv6 that looks like IPv4 in canonical form is neither. */
-static __always_inline bool is_disguised(const struct addr *addr, __u8 family)
-{
-	return family == FAMILY_INET6 && addr_is_v4(addr);
-}
-
 static __always_inline bool is_tunnel(const struct pkt *outer)
 {
 	return (outer->proto == PROTO_IPV4 || outer->proto == PROTO_IPV6) &&

@@ -82,6 +82,12 @@ static __always_inline bool pkt_has_l4_header(const struct pkt *p)
 	return !(p->fragment & IP6_OFFSET);
 }
 
+/* IPv6 that looks like IPv4 in canonical form is neither. */
+static __always_inline bool is_disguised(const struct addr *addr, __u8 family)
+{
+	return family == FAMILY_INET6 && addr_is_v4(addr);
+}
+
 /* Link header, up to two VLAN tags. */
 static __always_inline enum reason parse_link(struct ctx c, struct pkt *p)
 {

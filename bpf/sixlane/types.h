@@ -1154,4 +1154,54 @@ struct decap_setup {
 	__u8 pad[5];
 };
 
+/*
+ * Pods of this node.
+ */
+
+/* Where the pod is that has an address. */
+struct pod {
+	__u32 ifindex;	  /* of its device's end on the host */
+	__u8 pod_mac[6];  /* of the end in the pod; zeros where the device has none */
+	__u8 host_mac[6]; /* of the end on the host */
+};
+
+/* Packets that go by the host's stack, though they need not. */
+enum pod_flag {
+	POD_STACK_LOCAL = 1, /* between pods of this node */
+	POD_STACK_OUT = 2,   /* from pods to uplinks */
+	POD_STACK_IN = 4,    /* from uplinks to pods */
+};
+
+struct pod_setup {
+	__u64 namespace; /* the cookie of the network namespace */
+	__u32 flags;	 /* enum pod_flag */
+	__u32 pad;
+};
+
+/* What became of a packet from a pod, or from an uplink to one. */
+enum pod_reason {
+	POD_NONE,
+	/* redirected */
+	POD_LOCAL, /* to a pod of this node, from another one */
+	POD_OUT,   /* to an uplink */
+	POD_IN,	   /* to a pod, from an uplink */
+	/* left to the host's stack, as they came */
+	POD_PASS_LINK,	    /* for the other end of the link: neighbours, multicast */
+	POD_PASS_ASKED,	    /* as enum pod_flag asks */
+	POD_PASS_ROUTE,	    /* for the host, by another device than an uplink, or nowhere */
+	POD_PASS_NEIGHBOUR, /* whose address the kernel does not know yet */
+	POD_PASS_HOPS,	    /* that has none left */
+	POD_PASS_OPTIONS,   /* that each router is to look at */
+	POD_PASS_TOO_BIG,
+	POD_PASS_SOURCE, /* that came in from an address that no router sends on */
+	/* dropped */
+	POD_DROP_PROTOCOL, /* neither IP nor ARP, or with a VLAN tag */
+	POD_DROP_MALFORMED,
+	POD_DROP_OTHER_HOST, /* a frame for somebody else than the host */
+	POD_DROP_SOURCE,     /* not the pod's own */
+	POD_DROP_ROUTER,     /* a pod that says that it is a router, or knows one */
+	POD_DROP_FAILED,     /* the kernel had no room to change the header */
+	POD_REASONS,
+};
+
 #endif

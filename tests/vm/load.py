@@ -5,7 +5,7 @@ import sys
 
 from sixlane.bpf import LoadError, LogLevel, Object
 from sixlane.datapath import sizes
-from sixlane.datapath.objects import DECAP, UPLINK, object_path
+from sixlane.datapath.objects import DECAP, POD, UPLINK, object_path
 
 _LAST_LINES = 60
 
@@ -21,7 +21,7 @@ def main() -> None:
 
 def _steps() -> str:
     """What the verifier did before it refused."""
-    for name in (UPLINK, DECAP):
+    for name in (UPLINK, DECAP, POD):
         with Object.open(object_path(name)) as opened:
             for program in opened.programs.values():
                 program.keep_log(LogLevel.BRANCHES)

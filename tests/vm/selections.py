@@ -37,7 +37,20 @@ _MANY_PACKETS = (
     "--deselect=tests/prog/test_sessions.py::test_a_full_table",
     "--deselect=tests/prog/test_sessions.py::test_blocks_run_out",
 )
-_ON_6_1 = ("no TCX here",)
+_ON_6_1 = ("no TCX here", "no netkit here")
+# Of pods by netkit, one test of each way.
+_NETKIT = tuple(
+    f"tests/netns/test_pods_devices.py::test_{name}"
+    for name in (
+        "both_ends_are_as_they_should_be",
+        "nothing_half_made_is_left",
+        "from_pod_to_pod",
+        "from_pod_to_another_node_and_back",
+        "a_pod_sends_from_its_own_addresses_alone",
+        "a_flow_goes_on_while_programs_are_replaced",
+        "pods_of_a_gateways_node",
+    )
+)
 
 
 def _traffic(*names: str) -> tuple[str, ...]:
@@ -48,13 +61,20 @@ CI = (
     Selection(
         "6.12",
         "clang-19",
-        ("tests/prog/test_hairpin.py", *_traffic("offloads", "small_links", "big_tcp")),
+        (
+            "tests/prog/test_hairpin.py",
+            *_traffic("offloads", "small_links", "big_tcp", "net_netkit"),
+            *_NETKIT,
+        ),
     ),
     Selection(
         "6.1",
         "clang",
         (
-            *(f"tests/prog/test_{name}.py" for name in ("pipeline", "frames", "sessions", "lb")),
+            *(
+                f"tests/prog/test_{name}.py"
+                for name in ("pipeline", "frames", "sessions", "lb", "pods")
+            ),
             *_MANY_PACKETS,
         ),
         _ON_6_1,
@@ -62,7 +82,8 @@ CI = (
 )
 
 _TRAFFIC = _traffic(
-    "offloads", "small_links", "big_tcp", "order", "next_hops_alone", "datapath", "net_clsact"
+    *("offloads", "small_links", "big_tcp", "order", "next_hops_alone", "datapath", "net_clsact"),
+    *("net_netkit", "pods_devices"),
 )
 
 ALL = tuple(
@@ -70,6 +91,11 @@ ALL = tuple(
     for compiler in ("clang", "clang-19")
     for selection in (
         Selection("6.12", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS, *_TRAFFIC)),
-        Selection("6.1", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS), _ON_6_1),
+        Selection(
+            "6.1",
+            compiler,
+            ("tests/prog", _COMPILES, *_TWO_CPUS, *_traffic("pods_devices")),
+            _ON_6_1,
+        ),
     )
 )

@@ -233,8 +233,8 @@ struct bpf_link_info {
     __u32 id;
     __u32 prog_id;
     __u32 padding;
-    __u32 ifindex;      /* of XDP and TCX */
-    __u32 attach_type;  /* of TCX */
+    __u32 ifindex;      /* of XDP, TCX and netkit */
+    __u32 attach_type;  /* of TCX and netkit */
     __u64 rest[8];
 };
 """)

@@ -12,13 +12,15 @@ from sixlane.bpf.program import Program
 from sixlane.bpf.uapi import AttachType, LinkType
 from sixlane.errors import KernelError
 
+_OF_DEVICES = (LinkType.XDP, LinkType.TCX, LinkType.NETKIT)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
     """What the kernel tells of a link.
 
     `ifindex` counts in the device's own network namespace, and is 0 once the link is detached or
-    the device is gone; it and `attach_type` are 0 for kinds other than XDP and TCX.
+    the device is gone; it and `attach_type` are 0 for kinds other than XDP, TCX and netkit.
     """
 
     type: int
@@ -37,7 +39,8 @@ class Link(Handle):
     def create(
         cls, program: Program, ifindex: int, attach_type: AttachType, flags: int = 0
     ) -> Self:
-        """Attaches to device `ifindex` of the caller's network namespace; `flags`: XdpFlag for XDP.
+        """Attaches to device `ifindex` of the caller's network namespace; `flags`: XdpFlag for XDP,
+        PlaceFlag for TCX and netkit, whose programs of both ends are attached to the primary one.
 
         KernelError: EBUSY if another program holds the place, ENODEV or EINVAL without such a
         device, EOPNOTSUPP if the driver has no XDP of that mode.
@@ -59,7 +62,7 @@ class Link(Handle):
             type=info.type,
             id=info.id,
             program_id=info.prog_id,
-            ifindex=info.ifindex if info.type in (LinkType.XDP, LinkType.TCX) else 0,
+            ifindex=info.ifindex if info.type in _OF_DEVICES else 0,
             attach_type=_attach_type(info.type, info.attach_type),
         )
 
@@ -100,7 +103,8 @@ def xdp_program(ifindex: int) -> int:
 
 
 def attached_programs(ifindex: int, attach_type: AttachType) -> list[int]:
-    """Ids of the TCX programs on a device of the caller's network namespace, in running order."""
+    """Ids of the TCX or netkit programs on a device of the caller's network namespace, in the order
+    in which they run."""
     room = 64  # the kernel lets no more on one device
     ids = ffi.new(f"__u32[{room}]")
     count = ffi.new("__u32 *", room)
@@ -110,11 +114,11 @@ def attached_programs(ifindex: int, attach_type: AttachType) -> list[int]:
     return [ids[index] for index in range(count[0])]
 
 
-def _attach_type(link_type: int, of_tcx: int) -> int:
+def _attach_type(link_type: int, of_tc: int) -> int:
     match link_type:
         case LinkType.XDP:
             return AttachType.XDP
-        case LinkType.TCX:
-            return of_tcx
+        case LinkType.TCX | LinkType.NETKIT:
+            return of_tc
         case _:
             return 0

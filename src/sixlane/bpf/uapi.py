@@ -86,6 +86,8 @@ class AttachType(IntEnum):
     XDP = 37
     TCX_INGRESS = 46
     TCX_EGRESS = 47
+    NETKIT_PRIMARY = 54
+    NETKIT_PEER = 55
 
 
 class LinkType(IntEnum):
@@ -93,6 +95,7 @@ class LinkType(IntEnum):
 
     XDP = 6
     TCX = 11
+    NETKIT = 13
 
 
 class XdpFlag(IntFlag):
@@ -101,6 +104,12 @@ class XdpFlag(IntFlag):
     SKB_MODE = 1 << 1
     DRV_MODE = 1 << 2
     HW_MODE = 1 << 3
+
+
+class PlaceFlag(IntFlag):
+    """Where a tc program runs among those of its device; without one of these, as the last."""
+
+    BEFORE = 1 << 3
 
 
 class RunFlag(IntFlag):

@@ -5,13 +5,22 @@ A link is pinned and so outlives the agent; a tc filter stays with its device an
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from sixlane.bpf import AttachType, Link, Program, XdpFlag, attached_programs, probe, xdp_program
+from sixlane.bpf import (
+    AttachType,
+    Link,
+    PlaceFlag,
+    Program,
+    XdpFlag,
+    attached_programs,
+    probe,
+    xdp_program,
+)
 from sixlane.errors import ConfigError, KernelError, NotSupported
 from sixlane.net import clsact, link, netns
 
@@ -19,6 +28,9 @@ Entry = Literal["xdp", "xdp-generic", "tc"]
 Mode = Literal["xdp", "xdp-generic", "tcx", "clsact"]
 
 FILTER = "sixlane_uplink"
+
+OF_PODS = frozenset({"uplink_to_pod", "sixlane_to_pod"})
+"""Program and filter for pods on an uplink: behind a pipeline, in whatever order they come."""
 
 _FLAGS = {"xdp": XdpFlag.DRV_MODE, "xdp-generic": XdpFlag.SKB_MODE, "tcx": 0}
 _XDP_MISSING = (errno.EOPNOTSUPP, errno.EINVAL, 524)
@@ -54,12 +66,12 @@ def attach(
     if entry == "tc" and not probe.has_tcx():
         return _attach_filter(device, tc, name)
     if entry == "tc":
-        _refuse_foreign_filters(device, name)
-        _refuse_foreign_tcx(device)
+        refuse_foreign(device, OF_PODS | {name})
     mode: Mode = "tcx" if entry == "tc" else entry
     program, kind = (tc, AttachType.TCX_INGRESS) if mode == "tcx" else (xdp, AttachType.XDP)
+    flags = PlaceFlag.BEFORE if mode == "tcx" else _FLAGS[mode]
     try:
-        created = Link.create(program, ifindex, kind, _FLAGS[mode])
+        created = Link.create(program, ifindex, kind, flags)
     except KernelError as error:
         raise _explained(error, device, entry) from error
     with created:
@@ -218,17 +230,24 @@ def _pin(links: Path, attachment: Attachment) -> Path:
 
 
 def _attach_filter(device: link.Link, tc: Program, name: str) -> Mode:
-    _refuse_foreign_filters(device, name)
+    _refuse_foreign_filters(device, OF_PODS | {name})
     if not clsact.has_qdisc(device.ifindex):
         clsact.add_qdisc(device.ifindex)
     clsact.attach(device.ifindex, tc.fd, name)
     return "clsact"
 
 
-def _refuse_foreign_filters(device: link.Link, name: str) -> None:
+def refuse_foreign(device: link.Link, ours: Set[str]) -> None:
+    """ConfigError: somebody else's program sees packets that come in; `ours`: names."""
+    _refuse_foreign_filters(device, ours)
+    if probe.has_tcx():
+        _refuse_foreign_tcx(device, ours)
+
+
+def _refuse_foreign_filters(device: link.Link, ours: Set[str]) -> None:
     filters = clsact.list_filters(device.ifindex) if clsact.has_qdisc(device.ifindex) else []
     for found in filters:
-        if found.name != name:
+        if found.name not in ours:
             raise ConfigError(
                 f"device {device.name} has a tc filter of somebody else "
                 f"({found.kind} {found.name}, pref {found.preference})",
@@ -236,9 +255,11 @@ def _refuse_foreign_filters(device: link.Link, name: str) -> None:
             )
 
 
-def _refuse_foreign_tcx(device: link.Link) -> None:
+def _refuse_foreign_tcx(device: link.Link, ours: Set[str]) -> None:
     for program_id in attached_programs(device.ifindex, AttachType.TCX_INGRESS):
         with Program.from_id(program_id) as program:
+            if program.name in ours:
+                continue
             raise ConfigError(
                 f"device {device.name} has a tc program of somebody else ({program.name})",
                 f"look: bpftool net show dev {device.name}",

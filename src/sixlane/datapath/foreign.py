@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sixlane.bpf import AttachType, Program, attached_programs, probe, xdp_program
-from sixlane.datapath.attach import FILTER
+from sixlane.datapath.attach import FILTER, OF_PODS
 from sixlane.errors import KernelError
 from sixlane.net import clsact
 
@@ -36,8 +36,8 @@ def _programs(ifindex: int, ours: Collection[int]) -> Iterator[Foreign]:
             (hook, id) for hook, kind in _TCX.items() for id in attached_programs(ifindex, kind)
         ]
     for hook, id in found:
-        if id and id not in ours:
-            yield Foreign(hook, _name(id))
+        if id and id not in ours and (name := _name(id)) not in OF_PODS:
+            yield Foreign(hook, name)
 
 
 def _filters(ifindex: int) -> Iterator[Foreign]:
@@ -45,7 +45,7 @@ def _filters(ifindex: int) -> Iterator[Foreign]:
         return
     for direction in _DIRECTIONS:
         for found in clsact.list_filters(ifindex, direction):
-            if found.name != FILTER:
+            if found.name not in (FILTER, *OF_PODS):
                 yield Foreign(f"tc {direction}", found.name or found.kind)
 
 

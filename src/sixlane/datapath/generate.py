@@ -13,7 +13,7 @@ from pathlib import Path
 from sixlane.bpf import Object
 from sixlane.bpf.btf import Array, Btf, Enum, Int, MapDefinition, Section, Struct, Type, Typedef
 from sixlane.bpf.btf import Variable as BtfVariable
-from sixlane.datapath.objects import DECAP, TYPES, UPLINK, object_path
+from sixlane.datapath.objects import DECAP, POD, TYPES, UPLINK, object_path
 
 LAYOUT = Path(__file__).with_name("layout.py")
 
@@ -60,7 +60,7 @@ def main() -> None:
 
 def render(types: Btf, uplink: Path) -> str:
     """The text of layout.py, before formatting; the other objects are beside `uplink`."""
-    decap = uplink.with_name(DECAP)
+    decap, pod = uplink.with_name(DECAP), uplink.with_name(POD)
     body = "\n".join(
         [
             *(_enum(found) for found in types if isinstance(found, Enum)),
@@ -69,7 +69,10 @@ def render(types: Btf, uplink: Path) -> str:
             *_digests("DIGESTS", types, Btf.from_file(uplink)),
             *_maps("DECAP_MAPS", Btf.from_file(decap)),
             *_digests("DECAP_DIGESTS", types, Btf.from_file(decap)),
-            *_config(uplink),
+            *_maps("POD_MAPS", Btf.from_file(pod)),
+            *_digests("POD_DIGESTS", types, Btf.from_file(pod)),
+            *_config("CONFIG", uplink),
+            *_config("POD_CONFIG", pod),
         ]
     )
     return f"{HEAD}\n{body}\n"
@@ -189,6 +192,8 @@ _NUMBERS = {
     "captures": ("reason",),
     "vips": ("vip_flag",),
     "decap_counters": ("decap_reason",),
+    "pod_counters": ("pod_reason",),
+    "pod_setups": ("pod_flag",),
 }
 _TOGETHER = (
     ("generation", *_INNER),
@@ -256,10 +261,10 @@ def _layout(btf: Btf, type: Type) -> str:
             return f"{'be' if big else 'u'}{8 * btf.size(other)}"
 
 
-def _config(uplink: Path) -> Iterator[str]:
-    with Object.open(uplink) as opened:
+def _config(title: str, path: Path) -> Iterator[str]:
+    with Object.open(path) as opened:
         section = opened.btf.find(Section, ".rodata")
-        yield "CONFIG = {"
+        yield f"{title} = {{"
         for placed in section.placed:
             # Tables that the compiler puts beside them are named after their function: f.table.
             if isinstance(placed.type, BtfVariable) and "." not in placed.type.name:

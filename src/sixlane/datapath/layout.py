@@ -374,6 +374,34 @@ class VipFlag(IntEnum):
     VIP_ADDED = 1
 
 
+class PodFlag(IntEnum):
+    POD_STACK_LOCAL = 1
+    POD_STACK_OUT = 2
+    POD_STACK_IN = 4
+
+
+class PodReason(IntEnum):
+    POD_NONE = 0
+    POD_LOCAL = 1
+    POD_OUT = 2
+    POD_IN = 3
+    POD_PASS_LINK = 4
+    POD_PASS_ASKED = 5
+    POD_PASS_ROUTE = 6
+    POD_PASS_NEIGHBOUR = 7
+    POD_PASS_HOPS = 8
+    POD_PASS_OPTIONS = 9
+    POD_PASS_TOO_BIG = 10
+    POD_PASS_SOURCE = 11
+    POD_DROP_PROTOCOL = 12
+    POD_DROP_MALFORMED = 13
+    POD_DROP_OTHER_HOST = 14
+    POD_DROP_SOURCE = 15
+    POD_DROP_ROUTER = 16
+    POD_DROP_FAILED = 17
+    POD_REASONS = 18
+
+
 class Range4(ctypes.Structure):
     _fields_ = (
         ("first", ctypes.c_uint32),
@@ -1804,6 +1832,34 @@ class DecapSetup(ctypes.Structure):
 assert ctypes.sizeof(DecapSetup) == 24
 
 
+class Pod(ctypes.Structure):
+    _fields_ = (
+        ("ifindex", ctypes.c_uint32),
+        ("pod_mac", ctypes.c_uint8 * 6),
+        ("host_mac", ctypes.c_uint8 * 6),
+    )
+    ifindex: int
+    pod_mac: "ctypes.Array[ctypes.c_uint8]"
+    host_mac: "ctypes.Array[ctypes.c_uint8]"
+
+
+assert ctypes.sizeof(Pod) == 16
+
+
+class PodSetup(ctypes.Structure):
+    _fields_ = (
+        ("namespace", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    namespace: int
+    flags: int
+    pad: int
+
+
+assert ctypes.sizeof(PodSetup) == 16
+
+
 MAPS = {
     "ranges": MapLayout(12, 4, 4, 2, 0, MapLayout(2, 4, 1024, 256, 4096)),
     "sources": MapLayout(12, 4, 4, 128, 0, MapLayout(2, 4, 80, 1, 4096)),
@@ -1875,10 +1931,10 @@ MAPS = {
 }
 
 DIGESTS = {
-    "ranges": "04954aff",
-    "sources": "04954aff",
-    "eam4": "04954aff",
-    "eam6": "04954aff",
+    "ranges": "bda3c289",
+    "sources": "bda3c289",
+    "eam4": "bda3c289",
+    "eam6": "bda3c289",
     "sessions": "a6146298",
     "bindings": "a6146298",
     "nat_flows": "046aac68",
@@ -1893,8 +1949,8 @@ DIGESTS = {
     "frontend_stats": "046aac68",
     "frontend_drops": "2b9a0bbb",
     "parts": "e585ce5c",
-    "generation": "04954aff",
-    "gateways": "04954aff",
+    "generation": "bda3c289",
+    "gateways": "bda3c289",
     "counters": "6a5b2dcf",
     "prefix_counters": "8c357fe9",
     "past_counters": "6a5b2dcf",
@@ -1922,10 +1978,10 @@ DIGESTS = {
     "capture_rules": "ad4b9a81",
     "capture_works": "6ac767be",
     "captures": "c9875a87",
-    "frontends": "04954aff",
-    "service_bits": "04954aff",
-    "services": "04954aff",
-    "service_sources": "04954aff",
+    "frontends": "bda3c289",
+    "service_bits": "bda3c289",
+    "services": "bda3c289",
+    "service_sources": "bda3c289",
     "backends": "046aac68",
     "flows_in": "046aac68",
     "flows_back": "046aac68",
@@ -1962,9 +2018,30 @@ DECAP_DIGESTS = {
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""
 
+POD_MAPS = {
+    "pods": MapLayout(1, 16, 16, 16384, 1),
+    "uplinks": MapLayout(1, 4, 4, 16, 0),
+    "translators": MapLayout(3, 4, 4, 1, 0),
+    "pod_counters": MapLayout(6, 4, 16, 18, 0),
+    "pod_setups": MapLayout(2, 4, 16, 1, 0),
+}
+
+POD_DIGESTS = {
+    "pods": "45009a68",
+    "uplinks": "0abc8d26",
+    "translators": "3190e453",
+    "pod_counters": "05084e6a",
+    "pod_setups": "c496fdf0",
+}
+"""Of the layout of a map. Maps with the same digest are adopted together or not."""
+
 CONFIG = {
     "jiffies_per_second": Variable(0, 4),
     "flow_tick_shift": Variable(4, 4),
     "dry_run": Variable(8, 4),
     "capture": Variable(12, 4),
+}
+POD_CONFIG = {
+    "redirects_to_peer": Variable(0, 4),
+    "redirects_to_neighbour": Variable(4, 4),
 }

@@ -11,6 +11,7 @@ from sixlane.errors import NotSupported
 
 UPLINK = "uplink.bpf.o"
 DECAP = "decap.bpf.o"
+POD = "pod.bpf.o"
 TYPES = "types.bpf.o"
 
 _PACKAGE = Path(__file__).parent.parent

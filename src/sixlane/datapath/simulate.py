@@ -152,11 +152,15 @@ class Simulator:
         return _simulated(_VERDICTS[self._entry][ran.retval], bytes(ran.data), noted)
 
 
-def set_constants(opened: Object, constants: Mapping[str, int]) -> None:
-    """Before the load."""
+def set_constants(
+    opened: Object,
+    constants: Mapping[str, int],
+    places: Mapping[str, layout.Variable] = layout.CONFIG,
+) -> None:
+    """Before the load. `places`: of that object's constants."""
     rodata = opened.maps[".rodata"].initial_value
     for name, value in constants.items():
-        place = layout.CONFIG[name]
+        place = places[name]
         rodata[place.offset : place.offset + place.bytes] = value.to_bytes(place.bytes, "little")
 
 

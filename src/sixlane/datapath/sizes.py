@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from sixlane.bpf import LogLevel, Object
-from sixlane.datapath.objects import DECAP, UPLINK, object_path
+from sixlane.datapath.objects import DECAP, POD, UPLINK, object_path
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ LIMITS = {
     "decap_xdp": Size(1_200, 10_500, 240),
     "decap_tc": Size(1_000, 8_200, 240),
     "decap_answer": Size(500, 23_000, 112),
+    "from_pod": Size(1_300, 7_200, 208),
+    "from_netkit": Size(1_300, 7_200, 208),
+    "from_pod_out": Size(750, 3_700, 240),
+    "uplink_to_pod": Size(700, 2_900, 112),
 }
 
 
@@ -75,7 +79,7 @@ def _largest_frame(log: str) -> int:
 def main() -> None:
     failed = False
     print(f"{'program':12} {'instructions':>12} {'walked':>8} {'stack':>6}")
-    for name, size in (measure(UPLINK) | measure(DECAP)).items():
+    for name, size in (measure(UPLINK) | measure(DECAP) | measure(POD)).items():
         print(f"{name:12} {size.instructions:12} {size.walked:8} {size.stack_bytes:6}")
         failed |= not size.within(LIMITS[name])
     if failed and "--check" in sys.argv[1:]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to the kernel over netlink: one socket a request, pyroute2's message classes as codec.
+"""Requests to the kernel over netlink: one socket a request, pyroute2's message classes as codec;
+for what is done many times, a `Channel` without either.
 
 The transport is ours, and blocking, for what pyroute2 0.9's sockets do not do: they cannot be used
 in a thread whose asyncio loop runs, they leave out the kernel's explanation of an error (extended
@@ -14,7 +15,8 @@ import itertools
 import socket
 import struct
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
 
 from pyroute2.netlink import nla_slot
 
@@ -152,6 +154,113 @@ def select_raw(
     return _uninterrupted(read, what)
 
 
+class Request(NamedTuple):
+    """A request that is encoded already, but for its header. `what` opens the text of an error;
+    `tolerated`: the kernel's noes that are as good as a yes."""
+
+    what: str
+    type: int
+    body: bytes
+    flags: int = 0
+    tolerated: tuple[int, ...] = ()
+
+
+class Channel:
+    """One socket for many requests, for what is done often and must be quick.
+
+    It belongs to the network namespace in which it was opened, wherever the thread is later.
+    """
+
+    def __init__(self) -> None:
+        self._socket = _open(ROUTE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def change(self, requests: Sequence[Request]) -> None:
+        """All of them, in order, by one call. The kernel does also those behind one that it
+        refuses; the first refusal is raised, as KernelError."""
+        numbered = [(next(_sequence) & 0xFFFFFFFF, request) for request in requests]
+        refused: KernelError | None = None
+        with _told_of(requests[0].what if requests else ""):
+            self._socket.sendto(b"".join(_message(*one, F_ACK) for one in numbered), (0, 0))
+            for sequence, request in numbered:
+                try:
+                    for _ in _until_acknowledged(self._socket, sequence, request.what):
+                        pass
+                except KernelError as error:
+                    if error.errno not in request.tolerated:
+                        refused = refused or error
+        if refused:
+            raise refused
+
+    def dump(self, request: Request) -> list[bytes]:
+        """All objects that match, as whole netlink messages; none if the kernel's no is
+        tolerated."""
+
+        def read() -> list[bytes]:
+            sequence = next(_sequence) & 0xFFFFFFFF
+            with _told_of(request.what):
+                self._socket.sendto(_message(sequence, request, F_DUMP), (0, 0))
+                return list(_until_acknowledged(self._socket, sequence, request.what))
+
+        try:
+            return _uninterrupted(read, request.what)
+        except KernelError as error:
+            if error.errno in request.tolerated:
+                return []
+            raise
+
+    def get(self, request: Request) -> bytes | None:
+        """The one message that answers it; None if the kernel's no is tolerated."""
+        sequence = next(_sequence) & 0xFFFFFFFF
+        try:
+            with _told_of(request.what):
+                self._socket.sendto(_message(sequence, request, F_ACK), (0, 0))
+                (answer,) = _until_acknowledged(self._socket, sequence, request.what)
+        except KernelError as error:
+            if error.errno in request.tolerated:
+                return None
+            raise
+        return answer
+
+
+@contextlib.contextmanager
+def _told_of(what: str) -> Iterator[None]:
+    """The transport's own errors as the kernel's are told."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise KernelError(errno.ETIMEDOUT, what) from error
+    except OSError as error:
+        raise KernelError(error.errno or errno.EIO, what) from error
+
+
+def _message(sequence: int, request: Request, flags: int) -> bytes:
+    """One on the wire, padded, so that another may follow it."""
+    _, kind, body, more, _ = request
+    length = HEADER.size + len(body)
+    header = HEADER.pack(length, kind, F_REQUEST | flags | more, sequence, 0)
+    return header + body + bytes(-length % 4)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded, so that another may follow it."""
+    length = 4 + len(value)
+    return struct.pack("=HH", length, kind) + value + bytes(-length % 4)
+
+
 def attributes_of(message: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     """(type, value) of each attribute of `message` from `offset` on, flag bits removed."""
     while offset + 4 <= len(message):
@@ -183,14 +292,9 @@ def _answers(
     """Send a request; its answers, up to the kernel's acknowledgement. Raises the kernel's no."""
     sequence = next(_sequence) & 0xFFFFFFFF
     request = _encode(kind, message_type, fields, attributes, flags | F_REQUEST, sequence)
-    try:
-        with _open(protocol) as sock:
-            sock.sendto(request, (0, 0))
-            yield from _until_acknowledged(sock, sequence, what)
-    except TimeoutError as error:
-        raise KernelError(errno.ETIMEDOUT, what) from error
-    except OSError as error:
-        raise KernelError(error.errno or errno.EIO, what) from error
+    with _told_of(what), _open(protocol) as sock:
+        sock.sendto(request, (0, 0))
+        yield from _until_acknowledged(sock, sequence, what)
 
 
 def _open(protocol: int) -> socket.socket:

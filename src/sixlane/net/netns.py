@@ -110,6 +110,30 @@ def inside(name: str | None) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def inside_path(path: str) -> Iterator[None]:
+    """As `inside`, for a namespace that is not named but has a path, as runtimes tell of those of
+    containers. Raises `ConfigError` if there is none."""
+    with _thread_stays_where_it_was():
+        fd = open_path(path)
+        try:
+            _setns(fd, f"enter network namespace {path}")
+        finally:
+            os.close(fd)
+        yield
+
+
+def open_path(path: str) -> int:
+    """A file descriptor of the namespace at `path`, which the caller closes; `ConfigError` if there
+    is none."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"there is no network namespace at {path}") from None
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"open {path}") from error
+
+
 def in_new(job: Callable[[], Result]) -> Result:
     """What `job` returns in a namespace without a name, which ends with it.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sixlane.agent.doctor.check import Check, Finding, Subject, feature
 from sixlane.bpf import features, probe
 from sixlane.datapath import Datapath, sizes
-from sixlane.datapath.objects import DECAP, UPLINK
+from sixlane.datapath.objects import DECAP, POD, UPLINK
 from sixlane.errors import NotSupported, SixlaneError
 from sixlane.net import features as net
 from sixlane.net import sysctl
@@ -43,11 +43,12 @@ def _data_path(subject: Subject) -> Iterator[Finding]:
     try:
         # To load it takes the kernel seconds, which a gateway at work has better uses for.
         gateway = Datapath.loaded(subject.settings.bpffs) or sizes.measure(UPLINK)
-        backend = sizes.measure(DECAP)
+        backend, pods = sizes.measure(DECAP), sizes.measure(POD)
     except SixlaneError as error:
         yield Finding("problem", f"the data path does not load: {error.message}", error.hint)
         return
-    counts = [f"{name} {one.instructions}" for name, one in (*gateway.items(), *backend.items())]
+    measured = (*gateway.items(), *backend.items(), *pods.items())
+    counts = [f"{name} {one.instructions}" for name, one in measured]
     yield Finding("ok", f"all programs load; instructions: {', '.join(counts)}")
 
 
