@@ -124,7 +124,7 @@ venv: .venv/.installed ## The virtual environment in .venv
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-install: ## Commands, units, man pages, completions under PREFIX, with DESTDIR in front
+install: ## Commands, CNI plugin, units, man pages, completions under PREFIX, with DESTDIR in front
 	packaging/install-deps build
 	$(PYTHON) -m venv --clear $(DESTDIR)$(PREFIX)/lib/sixlane
 	$(DESTDIR)$(PREFIX)/lib/sixlane/bin/python -m pip install --quiet $(PIP_FLAGS) .

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make install` and `make uninstall`, into a directory of the test's own."""
 
+import json
 import os
 import site
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sixlane
+from sixlane.cni import plugin as plugin_module
 from sixlane.datapath import objects
 from tests import needs
 
@@ -18,6 +20,8 @@ FILES = {
     "bin/sixlane",
     "bin/sixlaned",
     "bin/sixlane-health",
+    "lib/cni/sixlane",
+    "lib/cni/10-sixlane.conflist",
     "lib/systemd/system/sixlaned.service",
     "lib/systemd/system/sixlaned.socket",
     "lib/systemd/system/sixlane-health.service",
@@ -76,6 +80,30 @@ def test_the_units_start_what_is_installed(installed: Path) -> None:
     assert "\nExecStart=/opt/sixlane/bin/sixlaned " in unit
     command = (installed / "opt/sixlane/bin/sixlaned").read_text().splitlines()
     assert command[0] == "#!/opt/sixlane/lib/sixlane/bin/python -I"
+
+
+def test_the_cni_plugin_runs_and_is_compiled(installed: Path, tmp_path: Path) -> None:
+    """It knows the environment by its last place."""
+    text = (installed / "opt/sixlane/lib/cni/sixlane").read_text()
+    moved = tmp_path / "sixlane"
+    moved.write_text(text.replace("/opt/sixlane", f"{installed}/opt/sixlane"))
+    moved.chmod(0o755)
+    done = subprocess.run(
+        [moved], env={"CNI_COMMAND": "ADD"}, input=b"{}", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert json.loads(done.stdout)["code"] == 1
+    (plugin,) = installed.glob("opt/sixlane/lib/sixlane/lib/python3*/site-packages/sixlane/cni")
+    assert list(plugin.glob("__pycache__/plugin.*.pyc"))
+    assert text.startswith("#!/opt/sixlane/lib/sixlane/bin/python -IS\n")
+    assert f'"/{plugin.relative_to(installed)}"' in text
+
+
+def test_the_cni_configuration_names_the_plugin(installed: Path) -> None:
+    of_network = json.loads((installed / "opt/sixlane/lib/cni/10-sixlane.conflist").read_text())
+    assert [plugin["type"] for plugin in of_network["plugins"]] == ["sixlane"]
+    assert of_network["cniVersion"] in of_network["cniVersions"]
+    assert tuple(of_network["cniVersions"]) == plugin_module.VERSIONS
 
 
 def test_it_runs_and_has_the_data_path(installed: Path) -> None:

@@ -23,7 +23,7 @@ _PROBLEMS = {
     422: "Refused: what is asked for is wrong, or does not fit this machine. Nothing was changed.",
     500: "The kernel or the disk refused; or a defect of sixlane. What was in force is so again.",
     501: "This machine lacks something that is needed.",
-    503: "Too many streams are open.",
+    503: "Not now: too many streams are open; or no pod can be served yet.",
 }
 _ALWAYS = (400, 500)  # any request may have a wrong parameter, any disk may break
 
@@ -79,6 +79,11 @@ def text_body(media_type: str) -> dict[str, Any]:
     """The same, of a body that is no one JSON value."""
     content = {media_type: {"schema": {"type": "string"}}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def done(*statuses: int) -> Responses:
+    """The responses of a call that has nothing to tell."""
+    return {204: {"description": "Done."}, **problems(*statuses)}
 
 
 def event_stream(name: str, *statuses: int) -> Responses:

@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from sixlane.api import health_checks, schemas, trace, transactions
+from sixlane.api import cni, health_checks, schemas, trace, transactions
 from sixlane.api.body import JSON
 from sixlane.api.problem import MEDIA_TYPE
 from sixlane.model import KINDS
@@ -37,6 +37,7 @@ _TAGS = {
     "transactions": "Many resources at once, the history, the way back.",
     "sessions": "Sessions, bindings and clients of stateful NAT64 (RFC 6146).",
     "health": "Checks of backends: what sixlane-health is to do, and what came of it.",
+    "pods": "What the CNI plugin asks on behalf of a container runtime.",
     "streams": "Server-sent events.",
     "system": "What the agent and the machine are doing.",
 }
@@ -102,6 +103,7 @@ def schemas_of_document() -> dict[str, Any]:
         trace.TraceBody,
         transactions.RollbackBody,
         health_checks.ResultsBody,
+        *cni.BODIES,
         *_shapes_of_answers(),
     ]
     _, made = models_json_schema(

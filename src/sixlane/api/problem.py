@@ -4,6 +4,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -36,7 +37,17 @@ class ProblemError(Exception):
         **more: Any,
     ) -> None:
         super().__init__(detail)
-        self.response = problem(status, kind, title, detail, hint, headers=headers, **more)
+        self._told = partial(problem, status, kind, title, detail, hint, headers=headers)
+        self._more = more
+
+    @property
+    def response(self) -> Response:
+        return self._told(**self._more)
+
+    def with_members(self, **more: Any) -> "ProblemError":
+        """The same, and what a route has to add."""
+        self._more |= more
+        return self
 
 
 def bad_request(detail: str, hint: str = "") -> ProblemError:
@@ -91,9 +102,13 @@ def _problem_error(request: Request, error: Exception) -> Response:
 
 def _sixlane_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SixlaneError)
-    more: dict[str, Any] = {}
+    return problem_of(error)
+
+
+def problem_of(error: SixlaneError, **more: Any) -> Response:
+    """`more`: members beside those that the error has."""
     if isinstance(error, ResourceError):
-        more = {"what": error.what, "path": list(error.path)}
+        more |= {"what": error.what, "path": list(error.path)}
         if error.index is not None:
             more["resource"] = error.index
     if isinstance(error, Conflict):

@@ -641,6 +641,43 @@ class Problem(Shape):
     resource_version: Annotated[
         str, Field(description="Of a conflict: the version that is there.")
     ] = ""
+    cni_code: Annotated[
+        int, Field(ge=0, le=999, description="Of pods: the error code of the CNI specification.")
+    ] = 0
+
+
+class CniInterface(Shape):
+    """A device of a pod, or its end on the host, which has no `sandbox`."""
+
+    name: str
+    mac: str = ""
+    mtu: Annotated[int, Field(ge=68)]
+    sandbox: Annotated[str, Field(description="The path of the network namespace.")] = ""
+
+
+class CniIp(Shape):
+    """An address of a pod, and its default gateway."""
+
+    interface: Annotated[int, Field(ge=0, description="Which one of the interfaces has it.")]
+    address: Annotated[str, Field(examples=["2001:db8:64:1::7/128"])]
+    gateway: str = ""
+
+
+class CniRoute(Shape):
+    """A route of a pod."""
+
+    dst: Annotated[str, Field(examples=["::/0"])]
+    gw: str = ""
+
+
+class CniResult(Shape):
+    """What an ADD has made (CNI specification 1.1, section 5)."""
+
+    cni_version: Literal["1.1.0"]
+    interfaces: list[CniInterface]
+    ips: list[CniIp]
+    routes: list[CniRoute]
+    dns: Annotated[dict[str, str | list[str]], Field(description="As the configuration has it.")]
 
 
 class Finding(Shape):
