@@ -123,7 +123,7 @@ def raise_node(numbers: tuple[int, ...] = (1, 2), kind: DeviceKind = "veth") -> 
     with contextlib.ExitStack() as stack:
         name, router, far = (stack.enter_context(spaces.new()) for _ in range(3))
         stack.callback(shutil.rmtree, root, ignore_errors=True)
-        _raise(name, router, far)
+        raise_spaces(name, router, far)
         pods = stack.enter_context(Pods.open(root))
         with netns.inside(name):
             uplink = link.index("up0")
@@ -141,7 +141,8 @@ def raise_node(numbers: tuple[int, ...] = (1, 2), kind: DeviceKind = "veth") -> 
                     devices.remove(one.name)
 
 
-def _raise(name: str, router: str, far: str) -> None:
+def raise_spaces(name: str, router: str, far: str) -> None:
+    """A node without sixlane, and what is around it."""
     for space in (name, router, far):
         with netns.inside(space):
             sysctl.set("net.ipv6.conf.default.accept_dad", 0)

@@ -28,7 +28,10 @@ from sixlane.agent.health import BackendHealth, Report
 from sixlane.agent.home import remember_home
 from sixlane.agent.log import fields
 from sixlane.agent.metrics import Metrics
+from sixlane.agent.originals import GatewaysOriginals, PodsOriginals
 from sixlane.agent.part import Part
+from sixlane.agent.pod_service import PodService, pods_data
+from sixlane.agent.pods import PodsPart
 from sixlane.agent.problems import not_found
 from sixlane.agent.reconcile import Reconciler
 from sixlane.agent.report import counters_data, session_count_data, status_data
@@ -56,12 +59,15 @@ class Agent:
     All public methods but `close` may be called by any thread.
     """
 
-    def __init__(self, store: Store, gateway: GatewayPart, resolvers: ResolversPart) -> None:
+    def __init__(
+        self, store: Store, gateway: GatewayPart, resolvers: ResolversPart, pods: PodsPart
+    ) -> None:
         self.settings = Settings()
         self._store = store
         self._gateway = gateway
         self._resolvers = resolvers
-        self._parts: tuple[Part, ...] = (gateway, resolvers)
+        self._pods = pods
+        self._parts: tuple[Part, ...] = (gateway, resolvers, pods)
         self._present = Present(store.load())
         self._hub = Hub()
         self._applier = Applier()
@@ -91,14 +97,18 @@ class Agent:
             _log.error("not written down", extra=fields(what="the network namespace", error=error))
         with ExitStack() as stack:
             store = stack.enter_context(Store(settings.store))
-            gateway = GatewayPart(settings.bpffs, store)
+            gateway = GatewayPart(settings.bpffs, GatewaysOriginals(store))
             stack.callback(gateway.close)
             gateway.open(store.load().resources())
             place = Place(settings.run_dir, settings.state_dir)
             supervisor = Units(settings.dns64_unit) if settings.dns64_unit else Direct()
             resolvers = ResolversPart(place, supervisor)
-            agent = cls(store, gateway, resolvers)
+            pods = PodsPart(settings.pods_bpffs, settings.leases, PodsOriginals(store))
+            stack.callback(pods.close)
+            gateway.on_translator = pods.translate
+            agent = cls(store, gateway, resolvers, pods)
             agent.settings = settings
+            pods.try_again = lambda: agent._reconciler.try_again(pods)
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             gateway.health.on_change = lambda: agent._on_verdicts()
@@ -186,11 +196,21 @@ class Agent:
             self._hub.snapshot,
             self._gateway.status(desired),
             self._resolvers.status(desired),
+            self._pods.status(desired),
             self._reconciler.problems,
             self._store.refusal,
             self._gateway.balanced() if has_services else None,
             orphaned=state.revision == 0 and self._gateway.is_in_force(),
         )
+
+    @property
+    def pods(self) -> PodService:
+        """What container runtimes ask is asked of this."""
+        return self._pods.service
+
+    def pods_data(self) -> list[dict[str, Any]]:
+        """What each pod of this node has, by its attachment."""
+        return pods_data(self._pods.service.all())
 
     def drops(self) -> AbstractContextManager[DropReader]:
         """Dropped packets from now on, while the context is open."""

@@ -31,6 +31,7 @@ from sixlane.agent.services import (
     services_of,
 )
 from sixlane.agent.session_log import Keeper
+from sixlane.bpf import Program
 from sixlane.bpf.pcap import Filter
 from sixlane.datapath import NOTHING_SWEPT, Counters, Datapath, Swept
 from sixlane.datapath.imports import ImportName
@@ -72,6 +73,7 @@ _FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
 _FOR_DEVICES = {"link", "address"}
 _FOR_SETTINGS = {"link", "setting"}
 _FOR_CHECKS = {"link", "route", "rule"}
+_TRANSLATOR = "uplink_tc"
 _REST = 20.0  # how many times as long as a look the pause behind it is
 _NO_SLOW_PATH = Trouble("", "SlowPathAbsent", "it is not there: nothing can be fragmented")
 
@@ -80,7 +82,8 @@ class GatewayPart:
     """Opens the data path when it is first needed; closing it leaves it forwarding.
 
     It must hear of all changes of the network (`heard`) from before it makes its first plan.
-    `try_again()` is called when a device could not be attached to.
+    `try_again()` is called when a device could not be attached to; `on_translator(program)` with
+    the program that translates, whenever it comes into force, and with None before it goes.
     """
 
     name = "gateway"
@@ -88,6 +91,7 @@ class GatewayPart:
 
     def __init__(self, pins: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None
+        self.on_translator: Callable[[Program | None], None] = lambda _: None
         self._pins = pins
         self._originals = originals
         self.drops = Drops()
@@ -375,6 +379,7 @@ class GatewayPart:
     def remove(self) -> list[str]:
         with self._lock:
             lost = []
+            self.on_translator(None)
             try:
                 if self._pins.exists() or self._datapath is not None:
                     lost += self._apply(self.plan((), ()))
@@ -457,7 +462,11 @@ class GatewayPart:
     def _apply_gateway(self, datapath: Datapath, plan: Plan, fill: Callable[[], None]) -> Done:
         if plan.ending:  # from before on: what comes later must not be taken for ended
             self.session_log.all_ended(time.time_ns(), plan.ending)
+        if plan.tables is None:
+            self.on_translator(None)
         done = apply_gateway(datapath, plan, self._originals, fill)
+        if plan.tables is not None:
+            self.on_translator(datapath.program(_TRANSLATOR))
         stateful = plan.tables.stateful if plan.tables else None
         self._pool_names = {pool.id: pool.name for pool in stateful.pools} if stateful else {}
         self._used = plan.used

@@ -19,6 +19,7 @@ def status_data(
     snapshot: Snapshot,
     gateway: Mapping[str, Any] | None,
     resolvers: Sequence[Mapping[str, Any]],
+    network: Mapping[str, Any] | None,
     failures: Mapping[str, str],
     refusal: SixlaneError | None,
     balanced: Mapping[str, Any] | None,
@@ -30,6 +31,7 @@ def status_data(
     """
     problems = [f"{part}: {problem}" for part, problem in sorted(failures.items())]
     problems += [f"gateway: {problem}" for problem in (gateway or {}).get("problems", ())]
+    problems += [f"pods: {problem}" for problem in (network or {}).get("problems", ())]
     problems += [
         f"dns64: {one['name']} is {one['state']}" + (f" ({one['note']})" if one["note"] else "")
         for one in resolvers
@@ -59,6 +61,7 @@ def status_data(
         ],
         "gateway": gateway,
         "dns64": resolvers,
+        "network": network,
         "balanced": balanced,
         "problems": problems,
     }

@@ -30,6 +30,16 @@ class Settings:
         return self.state_dir / "store.db"
 
     @property
+    def leases(self) -> Path:
+        """Of pods."""
+        return self.state_dir / "leases.db"
+
+    @property
+    def pods_bpffs(self) -> Path:
+        """The directory of the pins of pods."""
+        return self.bpffs.with_name(f"{self.bpffs.name}-pods")
+
+    @property
     def lock(self) -> Path:
         """Held by the one agent of this run directory."""
         return self.run_dir / "sixlaned.lock"

@@ -4,6 +4,9 @@
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.home import inside_home
 from sixlane.agent.lock import only_one, only_one_in
+from sixlane.agent.originals import GatewaysOriginals, PodsOriginals
+from sixlane.agent.part import Part
+from sixlane.agent.pods import PodsPart
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.settings import Settings
 from sixlane.agent.store import Store
@@ -33,7 +36,12 @@ def _remove(settings: Settings) -> list[str]:
     store = _open_store(settings, lost)
     originals = store if store is not None else _Nothing()
     place = Place(settings.run_dir, settings.state_dir)
-    for part in (GatewayPart(settings.bpffs, originals), ResolversPart(place)):
+    parts: tuple[Part, ...] = (
+        PodsPart(settings.pods_bpffs, settings.leases, PodsOriginals(originals)),
+        GatewayPart(settings.bpffs, GatewaysOriginals(originals)),
+        ResolversPart(place),
+    )
+    for part in parts:
         try:
             lost += part.remove()
         except SixlaneError as error:

@@ -9,8 +9,10 @@ import sixlane
 from sixlane.agent import Agent
 from sixlane.api import (
     backends,
+    cni,
     health,
     health_checks,
+    pods,
     prefixes,
     problem,
     resources,
@@ -46,6 +48,8 @@ def make_app(agent: Agent, open_streams: Streams | None = None) -> FastAPI:
         health_checks.routes(agent, open_streams),
         system.routes(agent),
         trace.routes(agent),
+        pods.routes(agent),
+        cni.routes(pods.AgentsPods(agent)),
     ):
         app.include_router(router)
     health.install(app, agent)

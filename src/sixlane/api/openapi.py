@@ -37,7 +37,7 @@ _TAGS = {
     "transactions": "Many resources at once, the history, the way back.",
     "sessions": "Sessions, bindings and clients of stateful NAT64 (RFC 6146).",
     "health": "Checks of backends: what sixlane-health is to do, and what came of it.",
-    "pods": "What the CNI plugin asks on behalf of a container runtime.",
+    "pods": "Pods of this node, and what the CNI plugin asks on behalf of a container runtime.",
     "streams": "Server-sent events.",
     "system": "What the agent and the machine are doing.",
 }

@@ -608,6 +608,33 @@ class Traces(Shape):
     items: list[Trace]
 
 
+class Pod(Shape):
+    """What an interface of a pod has. `namespace`, `name`: as Kubernetes calls the pod; null: it is
+    none of Kubernetes'."""
+
+    container_id: str
+    ifname: str
+    namespace: str | None
+    name: str | None
+    netns: Annotated[str, Field(description="The path of its network namespace.")]
+    pool: str
+    addresses: Annotated[list[str], Field(description="Its own, IPv6 first.")]
+    egress: Annotated[
+        str | None,
+        Field(description="What stands for its IPv4 address, by which it is let out; null: none."),
+    ]
+    device: Literal["veth", "netkit", "netkit-l2"]
+    host_device: Annotated[str, Field(description="The name of the device's end on the node.")]
+    mtu: int
+    ready: Annotated[bool, Field(description="False while it is being made.")]
+
+
+class PodListing(Shape):
+    """All pods of the node, by container."""
+
+    items: list[Pod]
+
+
 class TornDown(Shape):
     """`lost`: what could not be restored, one line each."""
 

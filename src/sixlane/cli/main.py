@@ -25,6 +25,7 @@ from sixlane.cli.gateway import gateway
 from sixlane.cli.get import export, get
 from sixlane.cli.history import history, rollback
 from sixlane.cli.monitor import monitor
+from sixlane.cli.pod import pod
 from sixlane.cli.prefix import prefix
 from sixlane.cli.service import service
 from sixlane.cli.session import DEFAULT_SOCKET, Session
@@ -89,6 +90,7 @@ for _command in (
     get,
     history,
     monitor,
+    pod,
     prefix,
     rollback,
     service,

@@ -78,6 +78,7 @@ def _show(out: Output, status: dict[str, Any]) -> None:
         _show_native(out, gateway)
         _show_resolvers(out, status["dns64"])
         _show_balanced(out, status.get("balanced"))
+        _show_network(out, status.get("network"))
         out.lines("")
     for problem in status["problems"]:
         click.secho(f"problem: {problem}", fg="red")
@@ -157,6 +158,14 @@ def _show_balanced(out: Output, balanced: dict[str, Any] | None) -> None:
     states = {state: number for state, number in balanced["backends"].items() if number}
     told = ", ".join(f"{number} {state}" for state, number in states.items()) or "none"
     out.lines(f"services in force: {balanced['services']}, backends: {told}")
+
+
+def _show_network(out: Output, network: dict[str, Any] | None) -> None:
+    if network is None:
+        return
+    uplinks = listed(network["uplinks"], out.wide)
+    row = [network["name"], network["device"], network["mtu"], uplinks, network["pods"]]
+    out.table(("NETWORK", "DEVICE", "MTU", "UPLINKS", "PODS"), [row])
 
 
 def _show_resolvers(out: Output, resolvers: list[dict[str, Any]]) -> None:

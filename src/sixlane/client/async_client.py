@@ -31,6 +31,7 @@ from sixlane.client.types import (
     Imported,
     Listing,
     Packet,
+    Pod,
     PoolClient,
     Prefix,
     PrefixListing,
@@ -253,6 +254,10 @@ class AsyncClient:
     async def service_counters(self, service: str) -> ServiceCounters:
         """As `Client.service_counters`."""
         return await self._do(calls.service_counters(service))
+
+    async def pods(self) -> list[Pod]:
+        """As `Client.pods`."""
+        return await self._do(calls.pods())
 
     async def history(self) -> list[Revision]:
         """As `Client.history`."""

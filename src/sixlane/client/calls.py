@@ -26,6 +26,7 @@ from sixlane.client.types import (
     Imported,
     Listing,
     Packet,
+    Pod,
     PoolClient,
     Prefix,
     PrefixListing,
@@ -242,6 +243,10 @@ def delete_backend(
 
 def service_counts() -> Call[list[ServiceCount]]:
     return Call("GET", "/v1/counters/services", lambda answer: _data(answer)["items"])
+
+
+def pods() -> Call[list[Pod]]:
+    return Call("GET", "/v1/pods", lambda answer: _data(answer)["items"])
 
 
 def service_counters(service: str) -> Call[ServiceCounters]:

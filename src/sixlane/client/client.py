@@ -29,6 +29,7 @@ from sixlane.client.types import (
     Imported,
     Listing,
     Packet,
+    Pod,
     PoolClient,
     Prefix,
     PrefixListing,
@@ -246,6 +247,10 @@ class Client:
     def service_counters(self, service: str) -> ServiceCounters:
         """What a Service carries, with each frontend and backend. Raises `NotFound`."""
         return self._do(calls.service_counters(service))
+
+    def pods(self) -> list[Pod]:
+        """What each pod of this node has."""
+        return self._do(calls.pods())
 
     def history(self) -> list[Revision]:
         """The changes of the whole, newest first."""

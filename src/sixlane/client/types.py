@@ -462,6 +462,24 @@ class ServiceCounters(ServiceCount):
     backends: list[BackendCounters]
 
 
+class Pod(TypedDict):
+    """What an interface of a pod has. `namespace`, `name`: as Kubernetes calls it; `egress`: what
+    stands for its IPv4 address; None where there is none."""
+
+    containerId: str
+    ifname: str
+    namespace: str | None
+    name: str | None
+    netns: str
+    pool: str
+    addresses: list[str]
+    egress: str | None
+    device: Literal["veth", "netkit", "netkit-l2"]
+    hostDevice: str
+    mtu: int
+    ready: bool
+
+
 class Counters(TypedDict):
     """`reasons`: by why packets left the pipeline. `prefixes`: name, then direction "46", "64".
     `traffic`: by all of that and protocol."""

@@ -191,6 +191,11 @@ class Pods:
         """Of all addresses that pods have."""
         return {unpacked_address(key): _place(value) for key, value in self._maps["pods"].items()}
 
+    def place(self, address: AnyAddress) -> Place | None:
+        """Of one address."""
+        value = self._maps["pods"].lookup(packed_address(address))
+        return None if value is None else _place(value)
+
     def put(self, addresses: Iterable[AnyAddress], place: Place) -> None:
         """KernelError (E2BIG) if there are more than MOST_ADDRESSES."""
         value = layout.Pod(
@@ -238,6 +243,18 @@ class Pods:
         self._attach(role, ifindex)
         if self._is_translated():
             self._attach(_OUTS[role], ifindex)
+
+    def is_on_pod(self, ifindex: int, *, netkit: bool) -> bool:
+        """Whether the programs are on a pod's device."""
+        role: Role = "netkit" if netkit else "pod"
+        place = _PLACES[role]
+        if place.filter and not probe.has_tcx():
+            return any(found.name == place.filter for found in clsact.list_filters(ifindex))
+        pin = _link(self.root, role, ifindex)
+        if not pin.exists():
+            return False
+        with Link.from_pin(pin) as pinned:
+            return _is_at(pinned.info, role, ifindex)
 
     def attach_uplink(self, ifindex: int) -> None:
         """Behind a pipeline, if there is one. ConfigError: another program is there."""

@@ -114,6 +114,11 @@ def set_beside(originals: Originals, ifindex: int, setting: Setting, value: str)
         _set(originals, ifindex, setting, str(before), value)
 
 
+def keep(originals: Originals, ifindex: int, setting: Setting, value: str) -> None:
+    """Remembers a value that something else is about to change."""
+    originals.remember(_key(ifindex, setting.family, setting.name), value)
+
+
 def restore_beside(originals: Originals, setting: Setting, used: Collection[int]) -> list[str]:
     """Puts one setting back on all devices but those with an index in `used`; what cannot be is
     forgotten and returned."""

@@ -198,7 +198,7 @@ def _furnish(device: Device) -> None:
                 requests.set_up(ifindex, what),
                 *(requests.new_address(ifindex, one, what) for one in _pod_addresses(device)),
                 *(requests.new_neighbour(ifindex, one, what) for one in _pod_neighbours(device)),
-                *(requests.new_way(ifindex, one, _told(ifname, one)) for one in _pod_ways(device)),
+                *(requests.new_way(ifindex, one, _told(ifname, one)) for one in pod_ways(device)),
             ]
         )
 
@@ -271,8 +271,9 @@ def _pod_addresses(device: Device) -> Sequence[IPv4Interface | IPv6Interface]:
     return [_alone(one) for one in device.all_addresses]
 
 
-def _pod_ways(device: Device) -> Sequence[Way]:
-    """The source is said: that of `egress` would be chosen for whatever is more like it."""
+def pod_ways(device: Device) -> Sequence[Way]:
+    """The pod's routes. The source is said: that of `egress` would be chosen for whatever is more
+    like it."""
     ways: list[Way] = []
     for one in device.addresses:
         everything = _EVERYTHING[one.version]
@@ -324,7 +325,7 @@ def _differences(device: Device, here: Channel) -> Iterator[str]:
         had = requests.read_furniture(pod, far)
         wanted = Furniture(
             frozenset(_pod_addresses(device)),
-            frozenset(_pod_ways(device)),
+            frozenset(pod_ways(device)),
             frozenset(_pod_neighbours(device)),
         )
         yield from _lacking(far.name, wanted, had)

@@ -32,6 +32,7 @@ CREATE TABLE lease (  -- namespace, pod, uid: NULL where nobody said
     host_device TEXT NOT NULL UNIQUE,
     mtu INTEGER NOT NULL,
     ready INTEGER NOT NULL,
+    configuration TEXT NOT NULL,
     UNIQUE (container_id, ifname)
 );
 CREATE TABLE held (  -- 16 bytes each. own: 0 of what the lease's egress stands for
@@ -45,7 +46,7 @@ CREATE TABLE start (network TEXT PRIMARY KEY, address BLOB NOT NULL) WITHOUT ROW
 """
 _COLUMNS = (
     "id, container_id, ifname, netns, namespace, pod, uid, pool, egress, device, host_device, mtu,"
-    " ready"
+    " ready, configuration"
 )
 
 
@@ -96,6 +97,7 @@ def insert(db: sqlite3.Connection, lease: Lease, held: Iterable[Held]) -> None:
         lease.host_device,
         lease.mtu,
         lease.ready,
+        lease.configuration,
     )
     values = ", ".join("?" * len(row))
     columns = _COLUMNS.removeprefix("id, ")
@@ -185,7 +187,7 @@ class TableBook:
 
 def _lease(row: Sequence[Any], own: Iterable[int]) -> Lease:
     (_, container_id, ifname, netns, namespace, pod, uid, pool, egress, *rest) = row
-    device, host_device, mtu, ready = rest
+    device, host_device, mtu, ready, configuration = rest
     return Lease(
         Attachment(container_id, ifname),
         netns,
@@ -197,4 +199,5 @@ def _lease(row: Sequence[Any], own: Iterable[int]) -> Lease:
         host_device,
         mtu,
         bool(ready),
+        configuration,
     )

@@ -78,10 +78,14 @@ class Leases:
         with self._database.reading() as db:
             return lease_tables.find(db, attachment)
 
-    def stale(self, valid: Collection[Attachment]) -> list[Lease]:
-        """Those of attachments that are not among `valid`."""
+    def stale(self, valid: Collection[Attachment], configuration: str) -> list[Lease]:
+        """Those of a network configuration whose attachments are not among `valid`."""
         known = frozenset(valid)
-        return [lease for lease in self.all() if lease.attachment not in known]
+        return [
+            lease
+            for lease in self.all()
+            if lease.configuration == configuration and lease.attachment not in known
+        ]
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA foreign_keys = ON")
@@ -118,6 +122,7 @@ def _made(db: sqlite3.Connection, asked: Asked, network: Network, usual: Usual) 
         host_device=host_device,
         mtu=asked.mtu or network.spec.mtu or usual.mtu,
         ready=False,
+        configuration=asked.configuration,
     )
     lease_tables.insert(db, lease, held)
     return lease
@@ -214,6 +219,7 @@ def _check_same(there: Lease, asked: Asked) -> None:
         ("pool", there.pool, asked.pool),
         ("device", there.device, None if asked.device == "auto" else asked.device),
         ("mtu", there.mtu, asked.mtu),
+        ("configuration", there.configuration, asked.configuration or None),
     ):
         if wants is not None and wants != has:
             raise _is_other(there, f"{what} {has}", f"{wants}")

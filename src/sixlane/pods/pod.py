@@ -48,7 +48,8 @@ class Asked:
     """What an ADD wants. What is None, or empty, is as the `Network` has it.
 
     `netns`: the path of the container's network namespace. `fixed`: addresses that the pod must
-    have, one of each family at most.
+    have, one of each family at most. `configuration`: the name of the runtime's network
+    configuration.
     """
 
     attachment: Attachment
@@ -58,6 +59,7 @@ class Asked:
     fixed: tuple[AnyAddress, ...] = ()
     device: DeviceChoice | None = None
     mtu: int | None = None
+    configuration: str = ""
 
 
 class Usual(NamedTuple):
@@ -73,7 +75,8 @@ class Lease:
 
     `addresses`: the pod's own, one of each family of its pool, IPv6 first. `egress`: the one that
     stands for an IPv4 address (RFC 6052), by which it reaches the IPv4 world without sessions.
-    `ready`: its device has been made, and packets go.
+    `ready`: its device has been made, and packets go. `configuration`: by whose name it was asked
+    for.
     """
 
     attachment: Attachment
@@ -86,3 +89,8 @@ class Lease:
     host_device: str
     mtu: int
     ready: bool
+    configuration: str = ""
+
+    @property
+    def all_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        return (*self.addresses, *((self.egress,) if self.egress else ()))

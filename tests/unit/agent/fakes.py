@@ -16,6 +16,8 @@ from sixlane.agent.desired import State, merged
 from sixlane.agent.gateway import GatewayPart
 from sixlane.agent.health import Health
 from sixlane.agent.part import Desired, Named
+from sixlane.agent.pod_service import PodService
+from sixlane.agent.pods import PodsPart
 from sixlane.agent.resolvers import ResolversPart
 from sixlane.agent.session_log import Keeper
 from sixlane.agent.store import Store
@@ -158,7 +160,7 @@ class FakePart:
         self._may_fail("apply", plan.wanted)
 
     def status(self, desired: Desired) -> Any:
-        return None if self.kind == "Gateway" else []
+        return [] if self.kind == "Dns64" else None
 
     def remove(self) -> list[str]:
         self.in_force, self.removed = [], True
@@ -226,13 +228,25 @@ class FakeResolvers(FakePart, ResolversPart):
         FakePart.__init__(self, "dns64", "Dns64")
 
 
+class FakePods(FakePart, PodsPart):
+    """Its leases are real."""
+
+    def __init__(self, leases: Path) -> None:
+        FakePart.__init__(self, "pods", "Network")
+        self.service = PodService(leases)
+
+    def close(self) -> None:
+        self.service.close()
+
+
 class World:
     """An agent over fakes and a real store."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "store.db"
         self.gateway, self.resolvers = FakeGateway(), FakeResolvers()
-        self.agent = Agent(Store(self.path), self.gateway, self.resolvers)
+        self.pods = FakePods(directory / "leases.db")
+        self.agent = Agent(Store(self.path), self.gateway, self.resolvers, self.pods)
 
     def close(self) -> None:
         self.agent.close()

@@ -104,7 +104,10 @@ def test_a_dry_run_does_nothing(world: World) -> None:
     assert stored(world) == []
 
 
-def test_a_kind_that_no_part_puts_in_force_is_refused(world: World) -> None:
+def test_a_kind_that_no_part_puts_in_force_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.pods, "kinds", frozenset())
     pools = [{"name": "default", "ranges": ["2001:db8:64:1::/64"]}]
     network = {**GATEWAY, "kind": "Network", "metadata": {"name": "pods"}, "spec": {"pools": pools}}
     transaction = puts(gateway(), parse_resource(network))
@@ -195,9 +198,11 @@ def test_a_start_brings_back_what_is_stored(tmp_path: Path) -> None:
 
 def test_teardown_forgets_all(world: World) -> None:
     world.agent.apply(puts(gateway(), dns64()))
-    assert world.agent.teardown() == ["gateway lost something", "dns64 lost something"]
+    lost = [f"{part} lost something" for part in ("gateway", "dns64", "pods")]
+    assert world.agent.teardown() == lost
     assert world.gateway.removed
     assert world.resolvers.removed
+    assert world.pods.removed
     assert world.agent.status()["resources"] == []
     assert world.agent.status()["revision"] == 2
     assert stored(world) == []

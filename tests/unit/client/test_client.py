@@ -221,7 +221,8 @@ def test_what_the_agent_tells_of_itself(client: Any) -> None:
     assert client.status()["problems"] == []
     assert client.counters()["reasons"] == {"forward_46": {"packets": 2, "bytes": 80}}
     assert "# TYPE sixlane_build_info gauge" in client.metrics()
-    assert client.teardown() == ["gateway lost something", "dns64 lost something"]
+    lost = [f"{part} lost something" for part in ("gateway", "dns64", "pods")]
+    assert client.teardown() == lost
 
 
 # ---- streams ----
@@ -456,6 +457,7 @@ SHAPES = [
     (shapes.Eam, "Eam"),
     (shapes.Listing, "Listing"),
     (shapes.Metadata, "ViewMetadata"),
+    (shapes.Pod, "Pod"),
     (shapes.PoolClient, "PoolClient"),
     (shapes.PoolUse, "PoolUse"),
     (shapes.Prefix, "Prefix"),

@@ -77,6 +77,7 @@ def test_the_same_attachment_has_the_same_lease(leases: Leases) -> None:
         ({"pool": "other"}, "pool default", "other"),
         ({"device": "netkit"}, "device veth", "netkit"),
         ({"mtu": 1400}, "mtu 1500", "1400"),
+        ({"configuration": "others"}, "configuration ", "others"),
         ({"fixed": (ip_address("10.64.1.3"),)}, "10.64.1.2", "10.64.1.3"),
         ({"netns": "/run/netns/b"}, "netns /run/netns/a", "/run/netns/b"),
     ],
@@ -289,11 +290,15 @@ def test_a_pool_that_shrinks_keeps_leases(leases: Leases) -> None:
 
 
 def test_stale(leases: Leases) -> None:
-    one, two, three = (add(leases, name) for name in ("a", "b", "c"))
-    assert leases.stale([two.attachment, asked("gone").attachment]) == [one, three]
-    assert leases.stale([one.attachment, two.attachment, three.attachment]) == []
-    other = Attachment(one.attachment.container_id, "net1")
-    assert leases.stale([other, two.attachment, three.attachment]) == [one]
+    """Of one network configuration, whatever others have."""
+    one, two, three = (add(leases, name, configuration="pods") for name in ("a", "b", "c"))
+    other = add(leases, "d", configuration="others")
+    assert one.configuration == "pods"
+    assert leases.stale([two.attachment, asked("gone").attachment], "pods") == [one, three]
+    assert leases.stale([one.attachment, two.attachment, three.attachment], "pods") == []
+    second = Attachment(one.attachment.container_id, "net1")
+    assert leases.stale([second, two.attachment, three.attachment], "pods") == [one]
+    assert leases.stale([], "others") == [other]
 
 
 def test_two_attachments_with_one_device_name(

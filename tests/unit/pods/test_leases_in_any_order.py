@@ -142,7 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def collect_garbage(self, data: Any) -> None:
         valid = data.draw(st.sets(st.sampled_from(sorted(self.had))))
-        stale = self.leases.stale(valid)
+        stale = self.leases.stale(valid, "")
         assert [lease.attachment for lease in stale] == sorted(set(self.had) - valid)
         for lease in stale:
             self.leases.remove(lease.attachment)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sixlane.agent.conditions import rfc3339
 from sixlane.agent.doctor.check import Subject
+from sixlane.agent.originals import GatewaysOriginals
 from sixlane.agent.settings import Settings
 from sixlane.agent.store import Store
 from sixlane.datapath.attach import attachments
@@ -28,9 +29,9 @@ def with_store(settings: Settings, store: Store) -> Subject:
         wants_dns64=any(isinstance(one, Dns64) for one in resources),
         store_refusal=str(store.refusal) if store.refusal else None,
         last_change=_last_change(store),
-        bound=bindings(store),
-        originals=len(store.items()),
-        void_originals=len(void_keys(store)),
+        bound=bindings(GatewaysOriginals(store)),
+        originals=len(GatewaysOriginals(store).items()),
+        void_originals=len(void_keys(GatewaysOriginals(store))),
     )
 
 

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pod networking as a part of the agent: the `Network` in force, and whoever serves its pods."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from sixlane.agent.conditions import Condition, Truth
+from sixlane.agent.log import fields
+from sixlane.agent.part import Desired, Named
+from sixlane.agent.pod_node import (
+    NodePlan,
+    Trouble,
+    Uplink,
+    apply_node,
+    is_unsettled,
+    least_mtu,
+    node_routes,
+    plan_node,
+    remove_node_routes,
+    restore_forwarding,
+)
+from sixlane.agent.pod_service import PodService, Serving
+from sixlane.bpf import Program
+from sixlane.datapath.pods import Pods
+from sixlane.errors import ConfigError, KernelError
+from sixlane.model import AnyResource, Network, ResourceError
+from sixlane.nat64 import Originals
+from sixlane.net import features, link, netns
+from sixlane.net.monitor import KINDS
+from sixlane.pods.pod import DeviceKind, Usual
+
+_log = logging.getLogger("sixlane.pods")
+
+_MTU = 1500  # with no uplink that would tell
+_FOR_NODE = {"link", "route", "setting"}
+
+
+class PodsPart:
+    """Opens the data path of pods when a Network comes; closing it leaves it in force.
+
+    `try_again()` is called when something of the node's could not be had.
+    """
+
+    name = "pods"
+    kinds = frozenset({"Network"})
+
+    def __init__(self, pins: Path, leases: Path, originals: Originals) -> None:
+        self.try_again: Callable[[], None] = lambda: None
+        self.service = PodService(leases)
+        self._pins = pins
+        self._originals = originals
+        self._datapath: Pods | None = None
+        self._network: Network | None = None
+        self._uplinks: tuple[Uplink, ...] = ()  # as of the last apply
+        self._troubles: list[Trouble] = []
+        self._translator: Program | None = None
+        self._is_told = False  # whether there is a translator
+        self._device: DeviceKind | None = None  # what `auto` is
+        self._lock = threading.RLock()
+
+    def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> NodePlan:
+        with self._lock:
+            network = _network_of(desired)
+            if network is not None:
+                _refuse_big_tcp(network)
+                with self.service.programs:
+                    return plan_node(network, self._datapath)
+            there = self._datapath is not None or self._pins.exists()
+            if there and _network_of(before) is not None:
+                self._refuse_pods()
+            return NodePlan(None, withdraws=there and not self.service.all())
+
+    def apply(self, plan: NodePlan) -> None:
+        with self._lock:
+            if plan.network is None:
+                if plan.withdraws:
+                    self._withdraw()
+                return
+            datapath = self._opened(plan)
+            self._network, self._uplinks = plan.network, plan.uplinks
+            self.service.serve(Serving(plan.network, self._usual()))
+            with self.service.programs:
+                self._tell(apply_node(plan, datapath, self._originals))
+            if self._troubles:
+                self.try_again()
+
+    def settled(self, desired: Desired) -> None:
+        """What the plan rests on was noted when it was applied."""
+
+    def has_drifted(self, kinds: Set[str]) -> bool:
+        with self._lock:
+            if self._network is None or not kinds & _FOR_NODE:
+                return False
+            return (
+                self._present_uplinks() != self._uplinks
+                or is_unsettled(self._uplinks)
+                or ("route" in kinds and self._has_lost_route())
+            )
+
+    def look(self) -> bool:
+        return self.has_drifted(KINDS)
+
+    def conditions(self, resource: AnyResource) -> Sequence[Condition]:
+        """As of the last apply."""
+        with self._lock:
+            troubles = list(self._troubles)
+        routes = [one for one in troubles if one.reason == "RouteNotAdded"]
+        return [
+            _condition("UplinksAttached", [one for one in troubles if one not in routes]),
+            _condition("RoutesInForce", routes),
+        ]
+
+    def status(self, desired: Desired) -> dict[str, Any] | None:
+        """None: there is no Network in force."""
+        with self._lock:
+            if self._network is None or self._datapath is None:
+                return None
+            pods = self.service.all()
+            return {
+                "name": self._network.metadata.name,
+                "device": self._usual().device,
+                "mtu": self._usual().mtu,
+                "pods": len(pods),
+                "pending": sum(not one.ready for one in pods),
+                "uplinks": [one.name for one in self._uplinks],
+                "missing": list(self._datapath.missing),
+                "counters": {
+                    name: {"packets": one.packets, "bytes": one.bytes}
+                    for name, one in self._datapath.counters().items()
+                },
+                "problems": [one.message for one in self._troubles],
+            }
+
+    def translate(self, program: Program | None) -> None:
+        """Has a Gateway's program see what pods send; None: it is nobody's."""
+        with self._lock:
+            if self._is_told and _id(program) == _id(self._translator):
+                return
+            self.service.translate(program)
+            self._forget_translator()
+            # Of our own: whoever has it may load another one, and tell later.
+            self._translator = Program.from_id(program.info.id) if program else None
+            self._is_told = True
+
+    def remove(self) -> list[str]:
+        with self._lock, self.service.withdrawn():
+            return [*self.service.remove_all(), *self._removed()]
+
+    def close(self) -> None:
+        with self._lock:
+            self.service.close()
+            self._close()
+            self._forget_translator()
+
+    def _withdraw(self) -> None:
+        with self.service.withdrawn(self._refuse_pods):  # an ADD may have been faster
+            for line in self._removed():
+                _log.warning("not put back", extra=fields(part=self.name, what=line))
+
+    def _refuse_pods(self) -> None:
+        count = len(self.service.all())
+        if count:
+            what = "1 pod has" if count == 1 else f"{count} pods have"
+            hint = "end them first; sixlane teardown takes everything away"
+            raise ConfigError(f"{what} addresses of the Network that is to go", hint)
+
+    def _removed(self) -> list[str]:
+        """What could not be put back, one line each."""
+        self._close()
+        Pods.remove(self._pins)
+        remove_node_routes()
+        self._network, self._uplinks, self._troubles = None, (), []
+        return restore_forwarding(self._originals)
+
+    def _forget_translator(self) -> None:
+        if self._translator is not None:
+            self._translator.close()
+            self._translator = None
+
+    def _close(self) -> None:
+        if self._datapath is not None:
+            self._datapath.close()
+            self._datapath = None
+
+    def _opened(self, plan: NodePlan) -> Pods:
+        if self._datapath is not None:
+            return self._datapath
+        try:
+            datapath = Pods.open(self._pins)
+        except OSError as error:
+            raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
+        try:
+            datapath.set_up(netns.cookie())
+            datapath.set_uplinks({one.ifindex for one in plan.uplinks})
+            if self._is_told:
+                datapath.translate(self._translator)
+            self.service.adopt(datapath)
+            datapath.take_over()
+        except BaseException:
+            with self.service.withdrawn():
+                datapath.close()
+            raise
+        self._datapath = datapath
+        return datapath
+
+    def _usual(self) -> Usual:
+        if self._device is None:
+            self._device = "netkit" if features.has_device_kind("netkit") else "veth"
+        return Usual(self._device, least_mtu(self._uplinks, _MTU))
+
+    def _present_uplinks(self) -> tuple[Uplink, ...]:
+        assert self._network is not None
+        found = [(one.name, link.find(one.name)) for one in self._network.spec.uplinks]
+        return tuple(Uplink(name, one.ifindex, one.mtu) for name, one in found if one)
+
+    def _has_lost_route(self) -> bool:
+        assert self._network is not None
+        wanted = {(one.to, one.via) for one in self._network.spec.routes}
+        failing = any(one.reason == "RouteNotAdded" for one in self._troubles)
+        return bool(wanted) and not failing and node_routes() != wanted
+
+    def _tell(self, troubles: list[Trouble]) -> None:
+        """Each once, when it begins and when it ends."""
+        before, self._troubles = self._troubles, troubles
+        for one in troubles:
+            if one not in before:
+                _log.warning("trouble", extra=fields(part=self.name, what=one.message))
+        for one in before:
+            if one not in troubles:
+                _log.info("no longer", extra=fields(part=self.name, what=one.message))
+
+
+def _id(program: Program | None) -> int | None:
+    return program.info.id if program else None
+
+
+def _refuse_big_tcp(network: Network) -> None:
+    wanted = network.spec.big_tcp
+    for family, size in (("ipv6", wanted.ipv6), ("ipv4", wanted.ipv4)):
+        if size is not None:
+            what = "this agent does not put it in force"
+            raise ResourceError(
+                what, ("spec", "bigTcp", family), "leave it out", where=str(network.key)
+            )
+
+
+def _condition(type: str, troubles: list[Trouble]) -> Condition:
+    status: Truth = "False" if troubles else "True"
+    reason = troubles[0].reason if troubles else type
+    return Condition(type, status, reason, "; ".join(one.message for one in troubles))
+
+
+def _network_of(desired: Desired) -> Network | None:
+    return next((one for one in desired if isinstance(one, Network)), None)
