@@ -109,7 +109,7 @@ def test_wrong_prefix_is_one_line() -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-def _lab(place: Place, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def _lab(place: Place, command: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "sixlane.lab", command, "--prefix", place.prefix]
     return subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
 
