@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from sixlane.rfc.checksum import checksum
 from tests import needs
 from tests.diff.configurations import CONFIGURATIONS
 from tests.fuzz import corpus
 from tests.fuzz.batches import configuration_of, packets_of
+from tests.fuzz.called import (
+    VIP4,
+    check_called,
+    packets_to_frontends,
+    raise_called,
+    wrong_with,
+)
 from tests.fuzz.checking import check, smaller
-from tests.packets import ip4, udp
-from tests.world import World, raise_world
+from tests.packets import ip4, tcp, udp
+from tests.services import Balanced
+from tests.world import Seen, World, raise_world
 
 pytestmark = [pytest.mark.diff, needs.root]
 
@@ -69,6 +78,67 @@ def test_a_packet_that_is_not_counted_is_found(
     monkeypatch.setattr(world, "counted", dict)
     difference = check(world, translator, [packet])
     assert difference is not None
+
+
+@pytest.fixture(scope="module")
+def called() -> Iterator[Balanced]:
+    with raise_called() as lb:
+        yield lb
+
+
+def test_packets_to_frontends(called: Balanced) -> None:
+    for batch in range(10):
+        difference = check_called(called, packets_to_frontends(2, batch))
+        assert difference is None, f"batch {batch}: {difference}"
+
+
+def _into(packet: bytes, lb: Balanced) -> Seen:
+    seen = lb.world.send(packet, "xdp")
+    assert seen.verdict == "redirect"
+    assert wrong_with(packet, seen) is None
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong"),
+    [(10, "outer header"), (12, "comes from"), (28, "another packet"), (60, "another packet")],
+)
+def test_a_tunnel_that_is_not_right_is_seen(called: Balanced, at: int, wrong: str) -> None:
+    """Of IPv4: checksum and source outside, the hop limit and the last byte inside."""
+    called.ring([1])
+    packet = bytes(ip4(dst=str(VIP4)) / tcp(1))
+    seen = _into(packet, called)
+    called.ring([1, 2])
+    changed = bytearray(seen.frame)
+    changed[14 + at] ^= 1
+    if at == 12:  # with a right checksum
+        changed[24:26] = bytes(2)
+        changed[24:26] = checksum(bytes(changed[14:34])).to_bytes(2)
+    assert wrong in (wrong_with(packet, replace(seen, frame=bytes(changed))) or "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"src": "127.0.0.1"}, "a source that is none"),
+        ({"ttl": 1}, "no hop left"),
+        ({"chksum": 1}, "a wrong header checksum"),
+        ({"len": 60}, "a length beyond its end"),
+    ],
+)
+def test_what_must_not_go_on_is_seen(
+    called: Balanced, fields: dict[str, object], wrong: str
+) -> None:
+    called.ring([1])
+    seen = _into(bytes(ip4(dst=str(VIP4)) / tcp()), called)
+    called.ring([1, 2])
+    packet = bytes(ip4(**({"dst": str(VIP4)} | fields)) / tcp())
+    assert wrong in (wrong_with(packet, seen) or "")
+
+
+def test_a_service_that_nobody_has_is_seen(called: Balanced) -> None:
+    seen = _into(bytes(ip4(dst=str(VIP4)) / tcp()), called)
+    assert "no service" in (wrong_with(bytes(ip4(dst=str(VIP4)) / tcp(dport=81)), seen) or "")
 
 
 def test_batches_repeat() -> None:

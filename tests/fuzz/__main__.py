@@ -5,7 +5,8 @@
     python -m tests.fuzz --collect
 
 Ends at the first difference: the packet is printed, made smaller and kept among the failures in
-tests/diff/corpus, which tests/diff and later runs try again. --collect makes the corpus anew.
+tests/diff/corpus, which tests/diff and later runs try again. --collect makes the corpus anew. One
+batch of five is of packets to a service's frontends (called.py), of which none is kept.
 """
 
 import argparse

@@ -8,13 +8,17 @@ from multiprocessing.queues import Queue
 from tests.apart import leave_the_machine
 from tests.diff.configurations import CONFIGURATIONS
 from tests.fuzz.batches import configuration_of, packets_of
+from tests.fuzz.called import check_called, packets_to_frontends, raise_called
 from tests.fuzz.checking import Difference, check, smaller
+from tests.services import Balanced
 from tests.world import World, raise_world
+
+_OF_SERVICES = 5
 
 
 @dataclass(frozen=True)
 class Found:
-    """`packet` was made smaller of `original`."""
+    """`packets`: to be kept, made smaller."""
 
     batch: int
     difference: Difference
@@ -30,15 +34,25 @@ def work(seed: int, first: int, step: int, batches: int, cpu: int, told: "Queue[
     os.sched_setaffinity(0, {cpu})
     try:
         leave_the_machine()
-        with raise_world() as world:
-            told.put(_batches(world, seed, range(first, batches, step), told))
+        with raise_world() as world, raise_called() as called:
+            told.put(_batches(world, called, seed, range(first, batches, step), told))
     except BaseException as why:  # the parent has to hear of whatever it is
         told.put(f"{type(why).__name__}: {why}")
 
 
-def _batches(world: World, seed: int, batches: range, told: "Queue[Told]") -> Told:
+def _batches(
+    world: World, called: Balanced, seed: int, batches: range, told: "Queue[Told]"
+) -> Told:
+    """Of each `_OF_SERVICES` batches, one is of packets to frontends."""
     in_force = None
-    for batch in batches:
+    for turn, batch in enumerate(batches):
+        if turn % _OF_SERVICES == 0:
+            packets = packets_to_frontends(seed, batch)
+            difference = check_called(called, packets)
+            if difference is not None:
+                return Found(batch, difference, ())  # the corpus is of translated packets
+            told.put(len(packets))
+            continue
         number = configuration_of(batch)
         translator = CONFIGURATIONS[number]
         if number != in_force:
