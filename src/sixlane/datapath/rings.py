@@ -132,8 +132,9 @@ class Gaps:
         self._room = room
         self._gaps, end = [], 0
         for first, size in sorted(used):
-            if first > end:
-                self._gaps.append(Extent(end, first - end))
+            until = min(first, room)  # whatever is beyond is nobody's
+            if until > end:
+                self._gaps.append(Extent(end, until - end))
             end = max(end, first + size)
         if room > end:
             self._gaps.append(Extent(end, room - end))

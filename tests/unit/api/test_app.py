@@ -120,7 +120,7 @@ def test_status_counters_teardown(client: httpx.Client) -> None:
         ],
     }
     assert client.post("/v1/teardown").json() == {
-        "lost": ["gateway lost something", "dns64 lost something"]
+        "lost": ["gateway lost something", "dns64 lost something", "pods lost something"]
     }
 
 

@@ -2,7 +2,7 @@
 """Where rings have their places."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sixlane.datapath.rings import Extent, Gaps
@@ -51,6 +51,7 @@ _sizes = st.integers(1, 30)
     st.lists(st.builds(Extent, st.integers(0, ROOM + 10), _sizes), max_size=6),
     st.lists(_sizes, max_size=6),
 )
+@example([Extent(54, 30), Extent(101, 1)], [8, 30, 17])
 def test_beside_what_is_in_use_and_each_other(used: list[Extent], sizes: list[int]) -> None:
     """By entries, one after the other: each in front of the next place where it would fit."""
     free = [not any(first <= at < first + size for first, size in used) for at in range(ROOM)]
