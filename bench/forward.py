@@ -24,11 +24,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from bench import loads, netperf
 from bench.apart import go_apart
-from bench.gateways import BIG_VARIANTS, MASQUERADE, VARIANTS, Variant, raise_variant
+from bench.figure import Figure
+from bench.gateways import BIG_VARIANTS, MASQUERADE, VARIANTS, raise_variant
 from bench.loads import Tools
 from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
 from bench.report import write
@@ -38,18 +38,6 @@ from sixlane.errors import SixlaneError
 from tests.vm.errors import Failed
 
 _HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One of the figures that a load gives; `name` is for people, `key` is its name in there."""
-
-    key: str
-    name: str
-    unit: str
-    better: Literal["higher", "lower"]
-    baseline: str | None = None
-    """The variant with which all others are compared in this; None: each has one."""
 
 
 @dataclass(frozen=True)
@@ -189,23 +177,10 @@ def _rows(
         rounds,
     )
     return [
-        _row(figure, variant, found[variant.name][figure.key].values)
+        figure.row(variant, found[variant.name][figure.key].values)
         for figure in load.figures
         for variant in variants
     ]
-
-
-def _row(figure: Figure, variant: Variant, values: tuple[float, ...]) -> Row:
-    baseline = figure.baseline or variant.baseline
-    if baseline == variant.name:
-        baseline = None
-    return Row(
-        f"{figure.name}: {variant.name}",
-        figure.unit,
-        figure.better,
-        None if baseline is None else f"{figure.name}: {baseline}",
-        values,
-    )
 
 
 if __name__ == "__main__":

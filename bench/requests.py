@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Literal
 
 from bench.apart import go_apart
+from bench.figure import Figure
 from bench.forward import settings
 from bench.gateways import forget_soon
 from bench.network import Addresses, Network, compile_c, raise_network, suit_xdp
@@ -34,6 +34,7 @@ from sixlane.errors import SixlaneError
 from sixlane.net import netns
 from tests.netns import spaces
 from tests.netns.agents import Agent
+from tests.netns.balanced import gateway, service
 from tests.vm.errors import Failed
 
 _HERE = Path(__file__).parent
@@ -68,14 +69,6 @@ table ip nat {{
 
 
 @dataclass(frozen=True)
-class _Figure:
-    key: str
-    name: str
-    unit: str
-    better: Literal["higher", "lower"]
-
-
-@dataclass(frozen=True)
 class _Load:
     """So many connections at once, and requests over each."""
 
@@ -84,11 +77,11 @@ class _Load:
     each: int
 
     @property
-    def figures(self) -> tuple[_Figure, ...]:
+    def figures(self) -> tuple[Figure, ...]:
         return (
-            _Figure("rate", f"{self.name}, rate", "1/s", "higher"),
-            _Figure("p50", f"{self.name}, median", "us", "lower"),
-            _Figure("p99", f"{self.name}, P99", "us", "lower"),
+            Figure("rate", f"{self.name}, rate", "1/s", "higher"),
+            Figure("p50", f"{self.name}, median", "us", "lower"),
+            Figure("p99", f"{self.name}, P99", "us", "lower"),
         )
 
 
@@ -155,13 +148,7 @@ def rows(stack: ExitStack, rounds: int, seconds: int) -> list[Row]:
             rounds,
         )
         found += [
-            Row(
-                f"{figure.name}: {variant.name}",
-                figure.unit,
-                figure.better,
-                f"{figure.name}: {variant.baseline}" if variant.baseline else None,
-                measured[variant.name][figure.key].values,
-            )
+            figure.row(variant, measured[variant.name][figure.key].values)
             for figure in load.figures
             for variant in variants
         ]
@@ -209,28 +196,12 @@ def _sixlane(attach: str, count: int, network: Network) -> None:
     agent = Agent(hosts.gateway, directory, internet=hosts.client, pod=hosts.server)
     stack.callback(agent.clean)
     agent.start()
-    gateway = {
-        "devices": [{"name": name, "attach": attach} for name in ("wan0", "lan0")],
-        "prefixes": [],
-        "loadBalancer": {"max": {"services": 16, "backends": 4096, "natFlows": 1 << 20}},
-    }
-    service = {
-        "mode": "nat",
-        "frontends": [{"address": _VIP, "port": _PORT}],
-        "backends": [{"address": str(_FIRST_BACKEND + number)} for number in range(count)],
-        "sourcePool": ["10.9.0.0/24"],
-    }
-    kinds = (("Gateway", "edge", gateway), ("Service", "web", service))
+    most = {"services": 16, "backends": 4096, "natFlows": 1 << 20}
+    backends = [{"address": str(_FIRST_BACKEND + number)} for number in range(count)]
+    frontends = [{"address": _VIP, "port": _PORT}]
     agent.apply(
-        *(
-            {
-                "apiVersion": "sixlane.dev/v1alpha1",
-                "kind": kind,
-                "metadata": {"name": name},
-                "spec": spec,
-            }
-            for kind, name, spec in kinds
-        )
+        gateway(attach, loadBalancer={"max": most}),
+        service("web", backends, frontends, mode="nat", sourcePool=["10.9.0.0/24"]),
     )
 
 

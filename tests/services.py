@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from sixlane.datapath import layout
-from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.commit import slot_key
 from sixlane.datapath.layout import BackendState
 from sixlane.datapath.rooms import ServiceRoom
@@ -59,12 +58,7 @@ class Balanced:
         maps["service_rings"].update(slot_key(service), bytes(place))
 
     def later(self, seconds: float) -> None:
-        """Has the data path's clock go on."""
-        self.world.datapath.forget_next_hops()
-        clock = self.world.datapath.maps()["clock_offset"]
-        offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
-        offset += round(seconds * jiffies_per_second())
-        clock.update(bytes(4), offset.to_bytes(8, "little"))
+        self.world.later(seconds)
 
     def forget(self) -> None:
         """As if no flow had ever come."""

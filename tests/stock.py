@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sixlane import lb
-from sixlane.bpf import Map, Program, RingBuffer, possible_cpus
+from sixlane.bpf import Map, Program, RingBuffer
 from sixlane.bpf.uapi import PER_CPU_MAPS, MapType
 from sixlane.datapath import Datapath
 from sixlane.datapath.pools import NO_ROOM, Room
@@ -139,9 +139,7 @@ def _empty_map(map: Map) -> None:
             while ring.read(1000):
                 pass
     elif info.type in PER_CPU_MAPS:
-        nothing = [bytes(info.value_size)] * possible_cpus()
-        for number in range(info.max_entries):
-            map.update_per_cpu(number.to_bytes(4, "little"), nothing)
+        map.clear_per_cpu([number.to_bytes(4, "little") for number in range(info.max_entries)])
     else:
         keys = array("I", range(info.max_entries))
         map.update_rows(keys, bytes(info.value_size * info.max_entries))

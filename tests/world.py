@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from sixlane.bpf import SkBuff, XdpMd
 from sixlane.datapath import Datapath, SlowPath, Written
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.counters import read_reasons
 from sixlane.datapath.layout import Reason
 from sixlane.datapath.pools import Room
@@ -126,12 +127,19 @@ class World:
         verdict = _VERDICTS[entry].get(result.retval, f"verdict {result.retval}")
         return Seen(verdict, bytes(result.data), {})
 
+    def later(self, seconds: float) -> None:
+        """Has the data path's clock go on, and what is remembered for a second be forgotten."""
+        self.datapath.forget_next_hops()
+        clock = self.datapath.maps()["clock_offset"]
+        offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
+        offset += round(seconds * jiffies_per_second())
+        clock.update(bytes(4), offset.to_bytes(8, "little"))
+
     def forget_neighbours(self) -> None:
         """As if the kernel had sent to none of them for long."""
         self.datapath.forget_next_hops()
         uses = self.datapath._maps["neighbours"]
-        for key, values in uses.items_per_cpu():
-            uses.update_per_cpu(key, [bytes(len(value)) for value in values])
+        uses.clear_per_cpu([key for key, _ in uses.items_per_cpu()])
 
     def counted(self) -> dict[str, int]:
         """By reason: how many packets, since this was last asked."""

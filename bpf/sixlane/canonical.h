@@ -28,8 +28,8 @@ static __always_inline bool addr_is_v4(const struct addr *a)
 	return !a->hi && bpf_be64_to_cpu(a->lo) >> 32 == V4_MAPPED >> 32;
 }
 
-/* 0/8, 127/8, multicast and what lies above: as known.py spans them for the translator, whose table
- * has them beside what it looks up anyway (RFC 7915 4.1). */
+/* 0/8, 127/8, multicast and what lies above (RFC 7915 4.1). The translator has them in a table that
+ * it looks into anyway (known.py). */
 static __always_inline bool v4_is_illegal_source(__u32 v4)
 {
 	__u32 first = v4 >> 24;

@@ -130,9 +130,9 @@ static __always_inline bool addr_is_routed(const struct addr *a, __u8 family)
 	if (family == FAMILY_INET6)
 		return !addr_is_illegal_source6(a) && !addr_is_link_local6(a);
 
-	__u32 v4 = addr_to_v4(*a), first = v4 >> 24;
+	__u32 v4 = addr_to_v4(*a);
 
-	return first != 0 && first != 127 && first < 224 && v4 >> 16 != 0xa9fe;
+	return !v4_is_illegal_source(v4) && v4 >> 16 != 0xa9fe;
 }
 
 /* Whether a router may send it on without another look. */

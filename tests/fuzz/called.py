@@ -19,7 +19,7 @@ from scapy.packet import Packet, Raw
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
 from sixlane.errors import KernelError
 from sixlane.model.addresses import AnyAddress
-from sixlane.rfc.checksum import verifies
+from sixlane.rfc.checksum import update, verifies
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from sixlane.rfc.transport import pseudo_header
 from tests.diff.test_datapath import is_too_short_for_a_test_run
@@ -62,7 +62,10 @@ def packets_to_frontends(seed: int, batch: int, count: int = 200) -> list[bytes]
     """The same each time."""
     rng = random.Random(f"called {seed} {batch}")
     built = [_build(rng)[:BYTES_MAX] for _ in range(_BUILT)]
-    return [*built, *(mutant(rng, rng.choice(built), rng.choice(built)) for _ in range(count - 40))]
+    return [
+        *built,
+        *(mutant(rng, rng.choice(built), rng.choice(built)) for _ in range(count - _BUILT)),
+    ]
 
 
 def check_called(lb: Balanced, packets: Sequence[bytes]) -> Difference | None:
@@ -192,9 +195,9 @@ def _with_a_hop_less(packet: bytes) -> bytes:
     at = 8 if packet[0] >> 4 == 4 else 7
     less = bytearray(packet)
     less[at] -= 1
-    if at == 8:  # RFC 1141
-        total = int.from_bytes(packet[10:12]) + 0x100
-        less[10:12] = ((total + (total >> 16)) & 0xFFFF).to_bytes(2)
+    if at == 8:
+        field = int.from_bytes(packet[10:12])
+        less[10:12] = update(field, packet[8:10], bytes(less[8:10])).to_bytes(2)
     return bytes(less)
 
 

@@ -10,7 +10,6 @@ import pytest
 from scapy.layers.inet6 import IPv6
 
 from sixlane.datapath.backends import Backends
-from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.layout import BackendState
 from sixlane.datapath.rings import NOWHERE, rings_in_force
 from sixlane.errors import ConfigError
@@ -21,6 +20,7 @@ from sixlane.model.packed import unpacked_address
 from sixlane.rfc.maglev import Member, table
 from tests import needs
 from tests.packets import ip4, tcp
+from tests.services import Balanced
 from tests.unit.rfc.vectors import TRANSLATOR
 from tests.world import World, raise_world, tables_for
 
@@ -101,23 +101,10 @@ class Bench:
         assert seen.verdict == "redirect"
         return str(IPv6(seen.packet).dst)
 
-    def later(self, seconds: int) -> None:
-        """Has the data path's clock go on."""
-        clock = self.world.datapath.maps()["clock_offset"]
-        offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
-        offset += seconds * jiffies_per_second()
-        clock.update(bytes(4), offset.to_bytes(8, "little"))
-
     def counted(self, name: str) -> list[int]:
         """What stands in a map of counters, added up, by the id that it is of."""
         values = self.world.datapath.maps()[name].items_per_cpu()
         return [sum(sum(one) for one in on_cpus) for _, on_cpus in values]
-
-    def forget(self) -> None:
-        """As if no flow had ever come."""
-        cache = self.world.datapath.maps()["flow_cache"]
-        for key, value in list(cache.items()):
-            cache.update(key, bytes(len(value)))
 
     def ring(self, name: str) -> list[int]:
         """Read from the kernel: ids of backends."""
@@ -238,7 +225,7 @@ def test_a_number_that_is_given_again_brings_no_flows_along(bench: Bench) -> Non
     number, _ = bench.backends()["web"]["2001:db8:64:1::1"]
     calls = [bytes(ip4(dst="192.175.48.200") / tcp(sport=40000 + n)) for n in range(32)]
     first = [bench.sent_to(call) for call in calls]
-    bench.later(16)
+    bench.world.later(16)
     last = 2
     while bench.backends()["web"].get(f"2001:db8:64:1::{last:x}", (0,))[0] != number:
         last += 1
@@ -246,7 +233,7 @@ def test_a_number_that_is_given_again_brings_no_flows_along(bench: Bench) -> Non
         assert last < 200, "the number does not come back"
     of_it = [call for call, who in zip(calls, first, strict=True) if who.endswith("::1")]
     now = [bench.sent_to(call) for call in of_it]
-    bench.forget()
+    Balanced(bench.world, TRANSLATOR).forget()
     assert now == [bench.sent_to(call) for call in of_it], "where the ring leads"
     assert len(set(now)) == 2, "without that there is nothing to be seen"
 

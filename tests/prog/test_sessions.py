@@ -18,7 +18,6 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
-from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.layout import Lifetime, SessionProtocol, SlowMark
 from sixlane.datapath.pools import PoolEntry, PoolRange, Room, Stateful
 from sixlane.model import RangeList
@@ -95,12 +94,7 @@ def configure(
 
 
 def wait(world: World, seconds: float) -> None:
-    """Has the data path's clock go on, and what is remembered for a second be forgotten."""
-    world.datapath.forget_next_hops()
-    clock = world.datapath.maps()["clock_offset"]
-    offset = int.from_bytes(clock.lookup(bytes(4)) or b"", "little")
-    offset += round(seconds * jiffies_per_second())
-    clock.update(bytes(4), offset.to_bytes(8, "little"))
+    world.later(seconds)
 
 
 def out(world: World, entry: Entry, upper: Packet, source: str = POD) -> Seen:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sixlane.bpf import Map
 from sixlane.datapath.layout import Limit
+from sixlane.datapath.spreading import both_halves, spread
 from sixlane.errors import ConfigError
 
 _WAYS = int(Limit.FRONTEND_WAYS)
@@ -22,7 +23,6 @@ _SET_BYTES = _WAYS * _ROW.size
 _FIRST_SET_SHIFT = 40
 _MOST_TIMES = 16  # as many sets as should do
 _MOVES = 100  # of others for the sake of one, before there are more sets
-_WORD = (1 << 64) - 1
 
 
 class FrontendRow(NamedTuple):
@@ -74,18 +74,13 @@ def rows_in(frontends: Map) -> Iterator[FrontendRow]:
 def _hash(key: bytes) -> int:
     """As frontend_hash() in frontend.h has it."""
     high, low, port, protocol = _KEY.unpack(key)
-    both = low + high * 0xC2B2AE3D27D4EB4F + (port << 8 | protocol) * 0xD6E8FEB86659FD93
-    return _spread(both)
+    return spread(both_halves(high, low) + (port << 8 | protocol) * 0xD6E8FEB86659FD93)
 
 
 def _sets(hash: int, count: int) -> tuple[int, int]:
     """Where a key may be."""
-    other = _spread(hash ^ hash >> 32)
+    other = spread(hash ^ hash >> 32)
     return hash >> _FIRST_SET_SHIFT & count - 1, other >> _FIRST_SET_SHIFT & count - 1
-
-
-def _spread(number: int) -> int:
-    return number * 0x9E3779B97F4A7C15 & _WORD
 
 
 def _placed(hashes: Sequence[int], count: int) -> dict[int, int] | None:

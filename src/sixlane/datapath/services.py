@@ -26,6 +26,7 @@ from sixlane.datapath.layout import (
     Limit,
     ServiceFlag,
 )
+from sixlane.datapath.spreading import FACTOR, HIGH_FACTOR, both_halves, spread
 from sixlane.model.addresses import AnyAddress, AnyNetwork
 from sixlane.model.load_balancer import TUNNEL_SOURCES
 from sixlane.model.packed import MAPPED, packed_address
@@ -320,8 +321,7 @@ def ticks_of(seconds: int) -> int:
 def bit_of(address: bytes, words: int) -> tuple[int, int]:
     """Word and bit of the filter, as service_bit() in frontend.h has them."""
     high, low = int.from_bytes(address[:8]), int.from_bytes(address[8:])
-    both = low + high * 0xC2B2AE3D27D4EB4F
-    hash = both * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+    hash = spread(both_halves(high, low))
     return hash >> 38 & words - 1, hash >> 32 & 63
 
 
@@ -330,8 +330,7 @@ def _filter(addresses: Mapping[bytes, None], words: int) -> bytes:
     import numpy as np
 
     halves = np.frombuffer(b"".join(addresses), ">u8").reshape(-1, 2).astype(np.uint64)
-    both = halves[:, 1] + halves[:, 0] * np.uint64(0xC2B2AE3D27D4EB4F)
-    hash = both * np.uint64(0x9E3779B97F4A7C15)
+    hash = (halves[:, 1] + halves[:, 0] * np.uint64(HIGH_FACTOR)) * np.uint64(FACTOR)
     bits = np.zeros(words, np.uint64)
     number = hash >> np.uint64(38) & np.uint64(words - 1)
     np.bitwise_or.at(bits, number, np.uint64(1) << (hash >> np.uint64(32) & np.uint64(63)))

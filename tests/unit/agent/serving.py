@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastapi import FastAPI
+
 from sixlane.agent import Agent
 from sixlane.api.app import make_app
 from sixlane.api.listen import listening
@@ -17,7 +19,14 @@ from sixlane.api.streams import Streams
 @contextmanager
 def serving(agent: Agent, path: Path) -> Iterator[None]:
     streams = Streams()
-    server = Server(make_app(agent, streams), streams)
+    with running(make_app(agent, streams), streams, path):
+        yield
+
+
+@contextmanager
+def running(app: FastAPI, streams: Streams, path: Path) -> Iterator[None]:
+    """On a real socket at `path`."""
+    server = Server(app, streams)
     with listening(path) as listener:
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()

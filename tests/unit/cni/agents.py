@@ -13,12 +13,11 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 
 from sixlane.api import cni, problem
-from sixlane.api.listen import listening
 from sixlane.api.parameters import refuse_unknown
-from sixlane.api.server import Server
 from sixlane.api.streams import Streams
 from sixlane.pods.attached import Attached, CniCode, PodError, PodRoute
 from sixlane.pods.pod import Asked, Attachment, Lease
+from tests.unit.agent.serving import running
 
 HOST_MAC, MAC = bytes.fromhex("0a0000000001"), bytes.fromhex("0a0000000002")
 GATEWAYS = (IPv6Address("fe80::1"), IPv4Address("169.254.1.1"))
@@ -108,17 +107,8 @@ def serving(pods: cni.Pods, path: Path) -> Iterator[None]:
     app, streams = FastAPI(dependencies=[Depends(refuse_unknown)]), Streams()
     problem.install(app)
     app.include_router(cni.routes(pods))
-    server = Server(app, streams)
-    with listening(path) as listener:
-        thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            thread.join()
+    with running(app, streams, path):
+        yield
 
 
 @contextmanager
