@@ -24,7 +24,7 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	packaging/install-deps vm
-	$(MAKE) --no-print-directory --jobs=4 $(TESTS)
+	$(MAKE) --no-print-directory --jobs=4 --keep-going $(TESTS)
 endif
 
 # Four at once: some compute, some wait. Each has its mounts and its directory to itself.
