@@ -57,7 +57,11 @@ class Kubelet:
 
     def is_ready(self) -> bool:
         """Whether the runtime, and its network, say that they are."""
-        conditions = [grpc.decoded(one) for one in _message(self._call("Status", {}), 1)[1]]
+        try:
+            told = _message(self._call("Status", {}), 1)
+        except grpc.Refused:  # it has but begun
+            return False
+        conditions = [grpc.decoded(one) for one in told[1]]
         return all(one.get(2) == [1] for one in conditions)
 
     def run(self, pod: Pod) -> str:
