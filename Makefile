@@ -8,8 +8,8 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE # hundreds of commands and agents start in the tests
 
 C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c bench/*.h tests/*/*.c)
-TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
-	test-networks-o-z
+TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-o-r \
+	test-networks-d-g test-networks-s-z
 
 .PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests check generate format bpf deps venv install uninstall clean
 
@@ -33,7 +33,8 @@ test-references := tests/unit tests/diff
 test-networks-a-c := tests/netns/test_[a-c]*.py
 test-networks-d-g := tests/netns/test_[d-g]*.py
 test-networks-h-n := tests/netns/test_[h-n]*.py
-test-networks-o-z := tests/netns/test_[o-z]*.py
+test-networks-o-r := tests/netns/test_[o-r]*.py
+test-networks-s-z := tests/netns/test_[s-z]*.py
 $(filter-out test-other-kernels,$(TESTS)):
 	@unset MAKEFLAGS; directory=$$(mktemp --directory) && trap "rm -rf $$directory" EXIT && \
 	$(BIN)/python -m pytest --quiet -m "not sweep" --basetemp=$$directory/tests $($@)
@@ -44,8 +45,8 @@ test-other-kernels:
 test-sweeps: deps venv bpf ## More of what the tests show once: each way to attach, each signal, each kill
 	$(BIN)/python -m pytest -m sweep
 
-test-kills: deps venv bpf ## The agent killed at each single step of an apply (15 minutes)
-	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py
+test-kills: deps venv bpf ## The agent killed at each single step of an apply, of an ADD, of a DEL (25 minutes)
+	KILLS=all $(BIN)/python -m pytest --timeout=1200 tests/netns/test_killed.py tests/netns/test_pods_killed.py
 
 test-vm: deps venv bpf ## The part of it that runs on other kernels, under QEMU; ARGS="test --all", ARGS=load
 	packaging/install-deps vm

@@ -83,6 +83,10 @@ class Agent:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return not self._has_ended()
+
     def start(self) -> None:
         """Returns when the API answers."""
         with self.log.open("wb") as log:

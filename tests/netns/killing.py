@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 before each system call with which an apply changes anything, by strace's injection.
+"""kill -9 before each system call with which the agent changes anything, by strace's injection.
 
-First the steps are recorded: the applier's thread is traced through one apply. A later apply of the
+First the steps are recorded: the thread at work is traced through one change. A later change of the
 same kind is then killed on entry to one of them, so that the states between any two steps are seen.
 """
 
 import contextlib
+import os
 import re
 import subprocess
 import time
@@ -23,7 +24,10 @@ _CHANGES = {
         r"BPF_(MAP_CREATE|MAP_UPDATE_ELEM|MAP_UPDATE_BATCH|MAP_DELETE_ELEM|OBJ_PIN|PROG_LOAD"
         r"|LINK_CREATE|LINK_UPDATE|LINK_DETACH|0x1[bc]\b)"
     ),
-    "sendto": re.compile(r"RTM_(NEW|SET|DEL)|nlmsg_type=ethtool|nlmsg_flags=[^,]*NLM_F_ACK"),
+    # Requests of netlink, and that the answer is ready, to the thread that sends it.
+    "sendto": re.compile(
+        r'RTM_(NEW|SET|DEL)|nlmsg_type=ethtool|nlmsg_flags=[^,]*NLM_F_ACK|^\d+, "\\0", 1,'
+    ),
     "write": re.compile(r""),
     "pwrite64": re.compile(r""),
     "fdatasync": re.compile(r""),
@@ -43,7 +47,7 @@ _CALL = re.compile(r"(\w+)\((.*)")
 
 
 class Step(NamedTuple):
-    """The `number`th (from 1) call of `call` in the applier's thread."""
+    """The `number`th (from 1) call of `call` in the thread."""
 
     call: str
     number: int
@@ -56,6 +60,27 @@ def applier(agent: Agent) -> int:
         for task in Path(f"/proc/{agent.pid}/task").iterdir()
         if (task / "comm").read_text() == "applier\n"
     )
+
+
+def server(agent: Agent, ask: Callable[[], object]) -> int:
+    """The thread of the agent that serves whoever asks next: all that ask one after the other.
+
+    It starts when the first one asks, which is to be `ask`, behind `agent.start`.
+    """
+
+    def unnamed() -> set[int]:
+        tasks = Path(f"/proc/{agent.pid}/task").iterdir()
+        return {int(one.name) for one in tasks if (one / "comm").read_text().startswith("python")}
+
+    before = unnamed()
+    ask()
+    (thread,) = unnamed() - before
+    return thread
+
+
+def some(steps: list[Step], stride: int, start: int = 0) -> list[Step]:
+    """Hundreds of steps are for `make test-kills`; a run of all tests takes some of them."""
+    return steps if os.environ.get("KILLS") == "all" else steps[start::stride]
 
 
 def steps(thread: int, change: Callable[[], object], scratch: Path) -> list[Step]:
@@ -76,7 +101,7 @@ def steps(thread: int, change: Callable[[], object], scratch: Path) -> list[Step
 
 @contextlib.contextmanager
 def killed_at(thread: int, step: Step, scratch: Path) -> Iterator[None]:
-    """Whatever the block has the agent do, it is killed when its applier comes to `step`."""
+    """Whatever the block has the agent do, it is killed when its thread comes to `step`."""
     inject = f"inject={step.call}:signal=KILL:when={step.number}"
     with _strace(thread, scratch, "-e", f"trace={step.call}", "-e", inject):
         yield

@@ -3,7 +3,6 @@
 
 import contextlib
 import itertools
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -146,11 +145,6 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
         yield Edge(agent, sender, receiver)
 
 
-def some(steps: list[killing.Step], stride: int = 30) -> list[killing.Step]:
-    """Hundreds of steps are for `make test-kills`; a run of all tests takes some of them."""
-    return steps[:: 1 if os.environ.get("KILLS") == "all" else stride]
-
-
 def test_probe_tells_the_two_apart(edge: Edge) -> None:
     edge.agent.start()
     for config, expected in ((OLD, BY_OLD), (NEW, BY_NEW), (OLD, BY_OLD)):
@@ -165,7 +159,8 @@ def test_killed_at_each_step_of_a_change(edge: Edge, tmp_path: Path) -> None:
     agent.start()
     edge.apply(OLD)
     kills = 0
-    steps = some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch), 4)
+    steps = killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch)
+    steps = killing.some(steps, 4)
     for step in steps:
         edge.apply(OLD)
         with killing.killed_at(killing.applier(agent), step, scratch):
@@ -184,7 +179,8 @@ def test_killed_at_each_step_of_the_first_apply(edge: Edge, tmp_path: Path) -> N
     agent, scratch = edge.agent, tmp_path / "strace"
     agent.start()
     kills = 0
-    steps = some(killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch))
+    steps = killing.steps(killing.applier(agent), lambda: edge.apply(NEW), scratch)
+    steps = killing.some(steps, 30)
     for step in steps:
         edge.teardown()
         with killing.killed_at(killing.applier(agent), step, scratch):
@@ -206,7 +202,8 @@ def test_killed_at_each_step_of_a_teardown(edge: Edge, tmp_path: Path) -> None:
     agent.start()
     edge.apply(OLD)
     kills = 0
-    steps = some(killing.steps(killing.applier(agent), edge.teardown, scratch))
+    steps = killing.steps(killing.applier(agent), edge.teardown, scratch)
+    steps = killing.some(steps, 30)
     for step in steps:
         edge.apply(OLD)
         with killing.killed_at(killing.applier(agent), step, scratch):

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from ipaddress import ip_address, ip_interface
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,31 @@ def test_pods_reach_each_other_and_the_world(node: Node) -> None:
         assert re.search(r"pods +(veth|netkit) +1500 +up0 +2\n", node.agent.sixlane("status"))
     assert node.pods() == []
     assert ours(node.agent.namespace) == []
+
+
+@needs.netkit
+def test_each_kind_of_device(own_node: Node) -> None:
+    """Side by side on one node, and over a kill of its agent."""
+    node = own_node
+    kinds = {"one": "netkit", "two": "netkit-l2", "three": "veth"}
+    with node.containers(*kinds):
+        asked: dict[str, dict[str, str]] = {"one": {}, "two": {"device": "netkit-l2"}}
+        made = {name: node.add(name, **asked.get(name, {"device": "veth"})) for name in kinds}
+        own = {name: address(done) for name, done in made.items()}
+        assert {one["containerId"]: one["device"] for one in node.pods()} == kinds
+        for is_away in (False, True):
+            if is_away:
+                node.agent.end(signal.SIGKILL)
+            with past_the_stack(node.agent.namespace):
+                for name, other in permutations(kinds, 2):
+                    ping(node.spaces[name], own[other])
+                for name in kinds:
+                    ping(node.far, own[name])
+        node.agent.start()
+        for name, done in made.items():
+            node.check(done.result(), name).result()
+            ping(node.far, own[name])
+    assert node.pods() == ours(node.agent.namespace) == node.pins() == []
 
 
 def test_each_command_twice(node: Node) -> None:

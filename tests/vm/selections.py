@@ -4,8 +4,8 @@
 An emulated machine is ten times slower than a real one. So `CI` has what a kernel or a compiler can
 make fail: each kernel loads what each compiler makes, whatever is selected; then packets of each
 way through the programs on the oldest kernel, one at a time, and on the newer one hairpins and real
-traffic. `ALL` has all of both, by each compiler. Tests with an agent are in neither: it starts
-within ten seconds at best.
+traffic. `ALL` has all of both, by each compiler. Of tests with an agent, which starts within ten
+seconds at best, there is but one: of pods by netkit, which few other machines can run.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ _MANY_PACKETS = (
     "--deselect=tests/prog/test_sessions.py::test_blocks_run_out",
 )
 _ON_6_1 = ("no TCX here", "no netkit here")
+_AGENT = "tests/netns/test_pods.py::test_each_kind_of_device"
 # Of pods by netkit, one test of each way.
 _NETKIT = tuple(
     f"tests/netns/test_pods_devices.py::test_{name}"
@@ -65,6 +66,7 @@ CI = (
             "tests/prog/test_hairpin.py",
             *_traffic("offloads", "small_links", "big_tcp", "net_netkit"),
             *_NETKIT,
+            _AGENT,
         ),
     ),
     Selection(
@@ -90,7 +92,7 @@ ALL = tuple(
     selection
     for compiler in ("clang", "clang-19")
     for selection in (
-        Selection("6.12", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS, *_TRAFFIC)),
+        Selection("6.12", compiler, ("tests/prog", _COMPILES, *_TWO_CPUS, *_TRAFFIC, _AGENT)),
         Selection(
             "6.1",
             compiler,
