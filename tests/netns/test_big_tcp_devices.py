@@ -6,17 +6,20 @@ What is asserted is how large packets are where they arrive, not how fast: a flo
 arrives segment by segment.
 """
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sixlane.agent.big_tcp import LACKING, NodeSizes, enlarge
+from sixlane.agent import big_tcp
+from sixlane.agent.big_tcp import LACKING, NOT_SET, NodeSizes, enlarge, set_end
 from sixlane.datapath.pods import By
+from sixlane.errors import KernelError
 from sixlane.model.network import BigTcp
 from sixlane.net import features, gso, link, netns, sysctl
 from sixlane.pods import Attachment, Lease
-from sixlane.pods.big_tcp import Bound, plan_big_tcp
+from sixlane.pods.big_tcp import Bound, EndPlan, plan_big_tcp
 from tests import needs
 from tests.netns import spaces
 from tests.netns.compiled import compile_bpf
@@ -38,6 +41,7 @@ BOTH = BigTcp(ipv6=BIG, ipv4=BIG4)
 NOTHING = BigTcp()
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 Four = tuple[int | None, ...]
+HAVE: Four = (BIG, BIG, BIG4, BIG4)
 ORDINARY: Four = (gso.ORDINARY,) * 4
 
 
@@ -124,7 +128,7 @@ def test_all_have_it_and_get_back_what_they_had(node: Node) -> None:
     before = all_of(node)
     try:
         assert bring(node, sizes, BOTH) == []
-        assert set(all_of(node).values()) == {(BIG, BIG, BIG4, BIG4)}
+        assert set(all_of(node).values()) == {HAVE}
         assert [ipv6_mtu(space) for space in node.spaces.values()] == [MTU - 8] * 2
         again = NodeSizes(kept)  # as by another agent
         assert bring(node, again, BigTcp(ipv6=BIG4)) == []
@@ -191,6 +195,36 @@ def test_no_more_than_a_device_can_do(node: Node) -> None:
 
 
 @needs.big_tcp
+def test_what_an_uplink_sends_by(node: Node) -> None:
+    """Ports of a bridge, and what a macvlan is on: all of it has no more than the least of them."""
+    sizes = NodeSizes(Kept())
+    with spaces.new() as space, netns.inside(space):
+        link.create_veth("port0", "end0")
+        link.create_bridge("br0")
+        link.set_master("port0", "br0")
+        spaces.command("ip", "link", "add", "link", "br0", "name", "mv0", "type", "macvlan")
+        for expected in (HAVE, ORDINARY):
+            if expected == ORDINARY:
+                spaces.command("ip", "tuntap", "add", "dev", "tap0", "mode", "tap")
+                link.set_master("tap0", "br0")
+            ends = sizes.observe([link.index("mv0")], [])
+            assert sizes.apply(BOTH, plan_big_tcp(BOTH, ends)) == []
+            had = {name: four(space, name) for name in ("mv0", "br0", "port0", "end0")}
+            assert had.pop("end0") == ORDINARY
+            assert had.pop("port0") == HAVE
+            assert set(had.values()) == {expected}
+        (row,) = [
+            one
+            for one in sizes.rows(plan_big_tcp(BOTH, sizes.observe([link.index("mv0")], [])))
+            if one["device"] == "mv0"
+        ]
+        assert row["role"] == "uplink"
+        assert row["why"]["ipv4"] == "limited by br0's maximum of 65536"
+        sizes.restore([])
+        assert {four(space, name) for name in ("mv0", "br0", "port0")} == {ORDINARY}
+
+
+@needs.big_tcp
 def test_a_pod_that_comes(node: Node) -> None:
     """Before it is told, and as far as the uplinks can do."""
     with node.pod(5) as space:
@@ -222,6 +256,44 @@ def test_of_devices_that_have_gone_nothing_is_kept(node: Node) -> None:
     assert len(kept.values) == kept_of_both - 5
     bring(node, sizes, NOTHING)
     assert kept.values == {}
+
+
+@needs.big_tcp
+def test_one_that_fails_is_told_and_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it set again and again, by whoever looks; and its original is kept till it is back."""
+    kept = Kept()
+    with spaces.new() as space, netns.inside(space):
+        for name in ("up0", "up1", "up2"):
+            link.create_veth(name, f"end-{name}")
+        sizes, indices = NodeSizes(kept), [link.index(f"up{number}") for number in range(3)]
+
+        def fails(plan: EndPlan) -> None:
+            if plan.end.name == "up1":
+                raise KernelError(errno.EBUSY, "set gso of device up1")
+            set_end(plan)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(big_tcp, "set_end", fails)
+            ends = sizes.observe(indices, [])
+            (told,) = sizes.apply(BOTH, plan_big_tcp(BOTH, ends))
+            assert told.reason == NOT_SET
+            assert "up1" in told.message and "EBUSY" in told.message
+            assert [four(space, f"up{one}") for one in range(3)] == [HAVE, ORDINARY, HAVE]
+            ends = sizes.observe(indices, [])
+            assert not sizes.has_drifted(BOTH, ends)
+            why = [one["why"]["ipv6"] for one in sizes.rows(plan_big_tcp(BOTH, ends))]
+            assert why == ["as asked", f"not set: {told.message.partition(': ')[2]}", "as asked"]
+            gso.set_sizes("up0", gso.ORDINARY)
+            assert sizes.has_drifted(BOTH, sizes.observe(indices, []))
+        assert sizes.apply(BOTH, plan_big_tcp(BOTH, sizes.observe(indices, []))) == []
+        assert {four(space, f"up{one}") for one in range(3)} == {HAVE}
+        with monkeypatch.context() as patched:
+            patched.setattr(big_tcp, "set_end", fails)
+            sizes.apply(NOTHING, plan_big_tcp(NOTHING, sizes.observe(indices, [])))
+        assert len(kept.values) == 4
+        assert sizes.restore([]) == []
+        assert {four(space, f"up{one}") for one in range(3)} == {ORDINARY}
+        assert kept.values == {}
 
 
 def test_what_this_kernel_lacks_is_told() -> None:

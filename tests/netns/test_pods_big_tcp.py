@@ -141,7 +141,7 @@ def test_an_uplink_that_takes_less(own_node: Node) -> None:
         found = big_tcp_condition(node)
         assert "br0: limited by the device's maximum of 65536" in found["message"]
         why = {one["device"]: one["why"]["ipv6"] for one in rows(node)}
-        assert why["eth0"] == "limited by uplink br0's maximum of 65536"
+        assert why["eth0"] == "limited by br0's maximum of 65536"
         with netns.inside(node.agent.namespace):
             link.delete("br0")
         assert eventually(lambda: all_of(node, "one") == {HAVE})

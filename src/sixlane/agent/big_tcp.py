@@ -24,6 +24,7 @@ from sixlane.pods.big_tcp import (
     End,
     EndPlan,
     Family,
+    Role,
     is_asked,
     limits_asked,
     plan_big_tcp,
@@ -75,11 +76,10 @@ class NodeSizes:
         by_name = {one.name: one for one in sized}
         records, in_hand = self._records(), self._in_hand()
         ends = [
-            _end("uplink", by_index[one], None, _recorded(records, one))
-            for one in uplinks
-            if one in by_index
+            _end(role, found, None, _recorded(records, found.ifindex), below=below)
+            for role, found, below in _leading_out(by_index, uplinks)
         ]
-        seen = set(uplinks)
+        seen = {one.ifindex for one in ends}
         for lease in leases:
             host = by_name.get(lease.host_device)
             if host is None or not lease.ready:
@@ -174,7 +174,7 @@ class NodeSizes:
             end = plan.end
             for limit in limits & plan.changes.keys():
                 size = end.sizes.of(limit)
-                if end.role == "uplink" and limit not in end.originals and size is not None:
+                if end.leads_out and limit not in end.originals and size is not None:
                     self._remember(str(end.ifindex), limit, size)
         for family, of_family in FAMILIES.items():
             if family in had or not limits & set(of_family):
@@ -291,15 +291,58 @@ def _is_there(end: End) -> bool:
 
 
 def _end(
-    role: Any,
+    role: Role,
     found: gso.Sized,
     lease: Lease | None,
     originals: Mapping[Limit, int],
     ipv6_mtu: int | None = None,
+    below: Bound | None = None,
 ) -> End:
     return End(
-        role, found.name, found.ifindex, found.sizes, found.mtu, ipv6_mtu, lease, dict(originals)
+        role,
+        found.name,
+        found.ifindex,
+        found.sizes,
+        found.mtu,
+        ipv6_mtu,
+        lease,
+        dict(originals),
+        below,
     )
+
+
+def _leading_out(
+    devices: Mapping[int, gso.Sized], uplinks: Collection[int]
+) -> Iterator[tuple[Role, gso.Sized, Bound | None]]:
+    """Uplinks, then whatever they send by; each with the least of those below it."""
+    below = {one: _below(devices, one) for one in uplinks}
+    lower = {found for each in below.values() for found in each} - set(uplinks)
+    for ifindex in (*uplinks, *sorted(lower)):
+        if ifindex not in devices:
+            continue
+        role: Role = "uplink" if ifindex in below else "lower"
+        bounds = [
+            Bound(devices[one].sizes.maximum, devices[one].name)
+            for one in below.get(ifindex) or _below(devices, ifindex)
+        ]
+        least = min(bounds, key=lambda one: one.size, default=None)
+        yield role, devices[ifindex], least
+
+
+def _below(devices: Mapping[int, gso.Sized], ifindex: int) -> list[int]:
+    """Ports of a bond or a bridge, and what a VLAN is on; and what is below those."""
+    found: list[int] = []
+    waiting = [ifindex]
+    while waiting:
+        upper = waiting.pop()
+        nearest = [one.ifindex for one in devices.values() if one.master == upper]
+        lower = devices[upper].lower if upper in devices else None
+        if lower is not None and lower in devices:
+            nearest.append(lower)
+        new = [one for one in nearest if one not in (*found, ifindex)]
+        found += new
+        waiting += new
+    return found
 
 
 def _recorded(records: Iterable[_Record], ifindex: int, inside: bool = False) -> dict[Limit, int]:
@@ -325,7 +368,7 @@ def _key(end: End) -> tuple[str | None, int]:
 def _place(end: End) -> str:
     if end.netns:
         return f"device {end.name} in {end.netns}"
-    return f"{'uplink' if end.role == 'uplink' else 'device'} {end.name}"
+    return f"device {end.name}"
 
 
 def _mtu_setting(name: str) -> tuple[str, ...]:

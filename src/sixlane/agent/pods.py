@@ -288,7 +288,7 @@ class PodsPart:
             f"{one.end.name}: {one.why[family]}"
             for one in self._size_plans
             for family in one.limited
-            if one.end.role == "uplink"
+            if one.end.leads_out
         }
         reason = "Limited" if any(one.limited for one in self._size_plans) else "AsAsked"
         return Condition("BigTcp", "True", reason, "; ".join(sorted(limited)), needed=False)

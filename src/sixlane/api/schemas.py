@@ -648,7 +648,10 @@ class BigTcpDevice(Shape):
     Kubernetes'. Sizes for IPv4 are null where the kernel has none."""
 
     device: Annotated[str, Field(description="Its name where it is.")]
-    role: Literal["uplink", "host-end", "pod-end"]
+    role: Annotated[
+        Literal["uplink", "lower", "host-end", "pod-end"],
+        Field(description="`lower`: an uplink sends by it; a pod's device has its ends there."),
+    ]
     container_id: str | None
     namespace: str | None
     name: str | None

@@ -475,7 +475,7 @@ class BigTcpDevice(TypedDict):
     `ipv6Mtu`: of a pod's end. None where there is none."""
 
     device: str
-    role: Literal["uplink", "host-end", "pod-end"]
+    role: Literal["uplink", "lower", "host-end", "pod-end"]
     containerId: str | None
     namespace: str | None
     name: str | None

@@ -33,7 +33,10 @@ _SKIP_STATISTICS = attribute(29, _U32.pack(1 << 3))  # IFLA_EXT_MASK
 
 # include/uapi/linux/if_link.h. What lowers a size for IPv4 too comes before that.
 _ATTRIBUTES: Final[Mapping[Limit, int]] = {"gso": 41, "gro": 58, "gso_ipv4": 63, "gro_ipv4": 64}
-_NAME, _MTU, _PEER, _MAXIMUM = 3, 4, 5, 59  # IFLA_IFNAME, _MTU, _LINK, _TSO_MAX_SIZE
+_NAME, _MTU, _LINK, _MASTER, _LINKINFO, _LINK_NETNSID = 3, 4, 5, 10, 18, 37
+_INFO_KIND = 1
+_MAXIMUM = 59  # IFLA_TSO_MAX_SIZE
+_UPPER = {"vlan", "macvlan", "ipvlan"}
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,16 @@ class Sizes:
 @dataclass(frozen=True)
 class Sized:
     """A device and its sizes. `peer`: the index of a pair's other end, where that end is; `mtu`:
-    bytes of layer 3."""
+    bytes of layer 3; `master`: the device whose port it is; `lower`: the one, in this namespace,
+    by which it sends (VLAN, macvlan, ipvlan)."""
 
     ifindex: int
     name: str
     peer: int | None
     mtu: int
     sizes: Sizes
+    master: int | None = None
+    lower: int | None = None
 
 
 def find(ifindex: int) -> Sized | None:
@@ -111,12 +117,17 @@ def _read(message: bytes) -> Sized:
         return int(_U32.unpack(found[key])[0]) if key in found else None
 
     gso, gro, gso_ipv4, gro_ipv4 = map(number, _ATTRIBUTES.values())
+    info = dict(attributes_of(found.get(_LINKINFO, b""), 0))
+    kind = info.get(_INFO_KIND, b"").rstrip(b"\0").decode()
+    is_upper = kind in _UPPER and _LINK_NETNSID not in found
     return Sized(
         ifindex,
         found[_NAME].rstrip(b"\0").decode(),
-        number(_PEER),
+        number(_LINK),
         number(_MTU) or 0,
         Sizes(gso, gro, gso_ipv4, gro_ipv4, number(_MAXIMUM) or ORDINARY),
+        number(_MASTER),
+        number(_LINK) if is_upper else None,
     )
 
 

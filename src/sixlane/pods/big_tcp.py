@@ -3,7 +3,8 @@
 
 A device gets what is asked, or as much as it can do. What a pod sends is handed to an uplink whole,
 and the CPU cuts what that cannot take, at a third of the throughput: so devices of pods get no more
-than the least of the uplinks can do.
+than the least of the uplinks can do; nor does an uplink get more than the devices that it sends by
+(of a bond, a bridge, a VLAN), which get what it gets.
 
 IPv6 packets above 64 KiB carry a jumbo header of 8 bytes. No wire sees it, but every kernel that
 forwards them counts it into each segment, and answers Packet Too Big to segments that would fit. So
@@ -28,8 +29,11 @@ _FOLLOWS: Mapping[Limit, Limit] = {"gso": "gso_ipv4", "gro": "gro_ipv4"}
 _NAMES: Mapping[Family, str] = {"ipv6": "IPv6", "ipv4": "IPv4"}
 JUMBO_HEADER_BYTES = 8
 
-Role = Literal["uplink", "host end", "pod end", "former"]
-"""`former`: a device that was an uplink, and has yet to get back what it had."""
+Role = Literal["uplink", "lower", "host end", "pod end", "former"]
+"""`lower`: a device by which an uplink sends. `former`: a device that was one of those two, and has
+yet to get back what it had."""
+
+_OUT: frozenset[Role] = frozenset({"uplink", "lower"})
 
 NOTHING = BigTcp()
 
@@ -39,7 +43,7 @@ class End:
     """A device as it is. `ifindex`: in its own namespace; `lease`: of the pod whose end it is.
 
     `originals`: what it had before, of the sizes that we have in hand. `ipv6_mtu`: of a pod's end,
-    where IPv6 is on.
+    where IPv6 is on. `below`: the least of the devices by which it sends.
     """
 
     role: Role
@@ -50,6 +54,11 @@ class End:
     ipv6_mtu: int | None = None
     lease: Lease | None = None
     originals: Mapping[Limit, int] = field(default_factory=dict)
+    below: "Bound | None" = None
+
+    @property
+    def leads_out(self) -> bool:
+        return self.role in _OUT
 
     @property
     def netns(self) -> str | None:
@@ -65,7 +74,7 @@ class Bound:
     device: str = ""
 
     def __str__(self) -> str:
-        whose = f"uplink {self.device}'s" if self.device else "the device's"
+        whose = f"{self.device}'s" if self.device else "the device's"
         return f"limited by {whose} maximum of {self.size}"
 
 
@@ -112,7 +121,7 @@ def limits_asked(asked: BigTcp) -> frozenset[Limit]:
 
 def least_of_uplinks(ends: Iterable[End]) -> Bound | None:
     """How much all of the uplinks can do; None: there is none."""
-    uplinks = [Bound(one.sizes.maximum, one.name) for one in ends if one.role == "uplink"]
+    uplinks = [Bound(one.sizes.maximum, one.name) for one in ends if one.leads_out]
     return min(uplinks, key=lambda one: one.size, default=None)
 
 
@@ -127,8 +136,9 @@ def plan_end(asked: BigTcp, end: End, uplinks: Bound | None) -> EndPlan:
     if end.role == "former":
         asked = NOTHING
     bound = Bound(min(end.sizes.maximum, LARGEST))
-    if end.role in ("host end", "pod end") and uplinks and uplinks.size < bound.size:
-        bound = uplinks
+    other = uplinks if end.lease else end.below
+    if other and other.size < bound.size:
+        bound = other
     why: dict[Family, str] = {}
     wanted: dict[Limit, int] = {}
     lacks, limited = set(), set()
