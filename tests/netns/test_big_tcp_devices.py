@@ -7,7 +7,7 @@ arrives segment by segment.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,14 @@ from tests.netns.edge import Kept
 from tests.netns.looking import carried
 from tests.netns.node import FAR, MTU, Node, own, raise_node
 
-pytestmark = [
-    pytest.mark.netns,
-    needs.root,
-    needs.bpf,
-    needs.tcx,
-    needs.command("clang"),
-    needs.command("gcc"),
-]
+pytestmark = [pytest.mark.netns, needs.root, needs.bpf]
+
+
+def looks_at_packets(test: Callable[..., None]) -> Callable[..., None]:
+    for mark in (needs.big_tcp, needs.tcx, needs.command("clang"), needs.command("gcc")):
+        test = mark(test)
+    return test
+
 
 BIG, BIG4 = 196_608, 131_072
 BOTH = BigTcp(ipv6=BIG, ipv4=BIG4)
@@ -332,7 +332,7 @@ def big(node: Node) -> Iterator[Node]:
                 gso.set_sizes(device, gso.ORDINARY)
 
 
-@needs.big_tcp
+@looks_at_packets
 @VERSIONS
 @pytest.mark.parametrize("way", ["pod to pod", "node to pod", "pod to node"])
 def test_packets_beyond_64_kib_arrive(big: Node, version: int, way: str, program: Path) -> None:
@@ -350,7 +350,7 @@ def test_packets_beyond_64_kib_arrive(big: Node, version: int, way: str, program
     assert sizes.mean > 20_000
 
 
-@needs.big_tcp
+@looks_at_packets
 def test_by_the_stack_too(big: Node, program: Path) -> None:
     """It counts the jumbo header into segments, and would answer Packet Too Big."""
     big.pods.set_up(1, By.STACK)
@@ -364,7 +364,7 @@ def test_by_the_stack_too(big: Node, program: Path) -> None:
     assert sizes.mean > 20_000
 
 
-@needs.big_tcp
+@looks_at_packets
 def test_without_it_packets_are_ordinary(node: Node, program: Path) -> None:
     sizes = carried(program, node.spaces[1], node.spaces[2], own(2)[0])
     assert sizes.longest <= gso.ORDINARY

@@ -219,6 +219,8 @@ def test_the_gateway_hears_of_it(own_node: Node) -> None:
     prefix = {**GATEWAY["spec"]["prefixes"][0], "maxSegmentSize": None}
     node.agent.apply(changed(GATEWAY, prefixes=[prefix]))
     before = node.agent.status()["gateway"]["generation"]
-    node.agent.apply(ASKED)
+    assert "ask for as much of both" in node.agent.apply(changed(NETWORK, bigTcp={"ipv6": BIG}))
+    node.agent.apply(NETWORK)
+    assert "of both" not in node.agent.apply(changed(NETWORK, bigTcp={"ipv6": BIG, "ipv4": BIG}))
     assert eventually(lambda: node.agent.status()["gateway"]["generation"] > before)
     node.agent.sixlane("delete", "gateway", "edge")

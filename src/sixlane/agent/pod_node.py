@@ -20,7 +20,8 @@ from sixlane.nat64.settings import (
     read_setting,
 )
 from sixlane.net import link, route
-from sixlane.pods.big_tcp import EndPlan
+from sixlane.net.gso import ORDINARY
+from sixlane.pods.big_tcp import NOTHING, EndPlan
 from sixlane.pods.devices import PROTOCOL
 
 
@@ -65,6 +66,8 @@ class NodePlan:
     is_unsettled: bool = False
     withdraws: bool = False
     sizes: tuple[EndPlan, ...] = ()
+    translates: bool = False
+    """A Gateway does, what these pods send."""
 
     @property
     def empty(self) -> bool:
@@ -91,7 +94,14 @@ class NodePlan:
         return [f"set the packet sizes of the devices of {count}"] if pods else []
 
     def warnings(self) -> list[str]:
-        return [f"uplink {name}: there is no such device yet" for name in self.absent]
+        asked = self.network.spec.big_tcp if self.network else NOTHING
+        told = [f"uplink {name}: there is no such device yet" for name in self.absent]
+        if self.translates and (asked.ipv6 or 0) > (asked.ipv4 or ORDINARY):
+            told.append(
+                "bigTcp: what the Gateway makes of packets of IPv6 is larger than devices take of "
+                "IPv4, and the CPU cuts it: ask for as much of both"
+            )
+        return told
 
 
 def plan_node(network: Network, datapath: Pods | None) -> NodePlan:

@@ -28,7 +28,7 @@ from sixlane.agent.pod_service import PodService, Serving
 from sixlane.bpf import Program
 from sixlane.datapath.pods import Pods
 from sixlane.errors import ConfigError, KernelError
-from sixlane.model import AnyResource, Network
+from sixlane.model import AnyResource, Gateway, Network
 from sixlane.nat64 import Originals
 from sixlane.net import features, link, netns
 from sixlane.net.monitor import KINDS
@@ -75,7 +75,11 @@ class PodsPart:
             if network is not None:
                 with self.service.programs:
                     plan = plan_node(network, self._datapath)
-                return replace(plan, sizes=self._plan_sizes(network, plan.uplinks))
+                return replace(
+                    plan,
+                    sizes=self._plan_sizes(network, plan.uplinks),
+                    translates=any(isinstance(one, Gateway) for one in desired),
+                )
             there = self._datapath is not None or self._pins.exists()
             if there and _network_of(before) is not None:
                 self._refuse_pods()
