@@ -26,13 +26,15 @@ struct {
 	__type(value, struct sizes);
 } seen SEC(".maps");
 
+const volatile __u32 link_header_bytes = ETH_HLEN; /* 0: netkit without a link header */
+
 /* Bytes of the IP and TCP headers of one segment, 0 if it is not TCP. */
 static __always_inline __u32 headers_of(struct __sk_buff *skb)
 {
 	struct iphdr ip4;
 	struct ipv6hdr ip6;
 	struct tcphdr tcp;
-	__u32 at = ETH_HLEN, bytes;
+	__u32 at = link_header_bytes, bytes;
 	__u8 jumbo[8];
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
@@ -62,7 +64,7 @@ static __always_inline __u32 headers_of(struct __sk_buff *skb)
 SEC("tc")
 int look(struct __sk_buff *skb)
 {
-	__u32 zero = 0, headers = headers_of(skb), bytes = skb->len - ETH_HLEN;
+	__u32 zero = 0, headers = headers_of(skb), bytes = skb->len - link_header_bytes;
 	struct sizes *sizes = bpf_map_lookup_elem(&seen, &zero);
 
 	if (!sizes || !headers)

@@ -7,21 +7,18 @@ arrives segment by segment.
 
 import hashlib
 import socket
-import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from sixlane.bpf import AttachType, Link, Object
-from sixlane.net import address, gso, link, netns, route, sysctl
+from sixlane.net import address, gso, netns, route, sysctl
 from tests import needs
 from tests.netns.compiled import compile_bpf
 from tests.netns.edge import SERVER, SERVER6, Edge, raise_edge
+from tests.netns.looking import Seen, looking, seen
 
 pytestmark = [
     pytest.mark.netns,
@@ -37,20 +34,6 @@ MTU = 1500
 PORT = 5400
 SENT = bytes(range(251)) * 250_000  # 62 MB
 NATIVE_CLIENT, NATIVE_SERVER = "2001:db8:1::10", "2001:db8::2"
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What arrived, in bytes of layer 3."""
-
-    packets: int
-    total: int
-    longest: int
-    longest_segment: int
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.packets
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +76,7 @@ def _add_native_ipv6(edge: Edge) -> None:
         route.add(client_side, via=IPv6Address("2001:db8::1"))
 
 
-@contextmanager
-def _looking(namespace: str, program: Path) -> Iterator[Object]:
-    with Object.open(program) as opened, netns.inside(namespace):
-        opened.load()
-        device = link.get("eth0")
-        with Link.create(opened.programs["look"], device.ifindex, AttachType.TCX_INGRESS):
-            yield opened
-
-
-def _sizes(opened: Object) -> Sizes:
-    ((_, value),) = opened.maps["seen"].items()
-    return Sizes(*struct.unpack("=QQQQ", value))
-
-
-def _transfer(edge: Edge, program: Path, at: str, to: str, *, back: bool) -> Sizes:
+def _transfer(edge: Edge, program: Path, at: str, to: str, *, back: bool) -> Seen:
     """SENT from the client to the server, or `back`; as the receiver's device sees it come in.
 
     `at`: what the server listens at; `to`: what the client connects to.
@@ -116,7 +85,7 @@ def _transfer(edge: Edge, program: Path, at: str, to: str, *, back: bool) -> Siz
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     with netns.inside(edge.server):
         listener = socket.create_server((at, PORT), family=socket.AF_INET6)
-    with listener, _looking(receiving, program) as opened:
+    with listener, looking(receiving, program) as opened:
         listener.settimeout(10)
         with netns.inside(edge.client):
             client = socket.socket(family, socket.SOCK_STREAM)
@@ -136,7 +105,7 @@ def _transfer(edge: Edge, program: Path, at: str, to: str, *, back: bool) -> Siz
                     received += len(data)
                 thread.join()
         assert digest.digest() == hashlib.sha256(SENT).digest()
-        return _sizes(opened)
+        return seen(opened)
 
 
 def test_64_stays_big(edge: Edge, program: Path) -> None:

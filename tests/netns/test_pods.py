@@ -446,12 +446,6 @@ def test_a_route_that_cannot_be(node: Node) -> None:
     assert node.agent.status()["problems"] == []
 
 
-def test_what_the_agent_does_not_do_is_refused(node: Node) -> None:
-    big = changed(NETWORK, bigTcp={"ipv6": 196608})
-    told = node.agent.apply(big, code=5)
-    assert "does not put it in force" in told and "spec.bigTcp.ipv6" in told
-
-
 def test_an_uplink_that_comes_later(node: Node) -> None:
     uplinks = [{"name": "up0"}, {"name": "up1"}]
     node.agent.apply(changed(NETWORK, uplinks=uplinks))

@@ -39,6 +39,10 @@ _MANY_PACKETS = (
 )
 _ON_6_1 = ("no TCX here", "no netkit here")
 _AGENT = "tests/netns/test_pods.py::test_each_kind_of_device"
+_BIG_TCP = tuple(
+    f"tests/netns/test_big_tcp_devices.py::test_{name}"
+    for name in ("all_have_it_and_get_back_what_they_had", "packets_beyond_64_kib_arrive")
+)
 # Of pods by netkit, one test of each way.
 _NETKIT = tuple(
     f"tests/netns/test_pods_devices.py::test_{name}"
@@ -67,6 +71,7 @@ CI = (
             *_traffic("offloads", "small_links", "big_tcp", "net_netkit"),
             *_NETKIT,
             _AGENT,
+            *_BIG_TCP,
         ),
     ),
     Selection(
@@ -78,6 +83,7 @@ CI = (
                 for name in ("pipeline", "frames", "sessions", "lb", "pods")
             ),
             *_MANY_PACKETS,
+            "tests/netns/test_big_tcp_devices.py::test_what_this_kernel_lacks_is_told",
         ),
         _ON_6_1,
     ),
@@ -85,7 +91,7 @@ CI = (
 
 _TRAFFIC = _traffic(
     *("offloads", "small_links", "big_tcp", "order", "next_hops_alone", "datapath", "net_clsact"),
-    *("net_netkit", "pods_devices"),
+    *("net_netkit", "pods_devices", "big_tcp_devices"),
 )
 
 ALL = tuple(

@@ -110,6 +110,7 @@ class Agent:
             agent.settings = settings
             pods.try_again = lambda: agent._reconciler.try_again(pods)
             gateway.try_again = lambda: agent._reconciler.try_again(gateway)
+            pods.on_sizes = lambda: agent._on_sizes()
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             gateway.health.on_change = lambda: agent._on_verdicts()
             stack.callback(agent._stop)
@@ -211,6 +212,10 @@ class Agent:
     def pods_data(self) -> list[dict[str, Any]]:
         """What each pod of this node has, by its attachment."""
         return pods_data(self._pods.service.all())
+
+    def big_tcp_data(self) -> list[dict[str, Any]]:
+        """How large the packets of each device of pods, and of uplinks, may be, and why."""
+        return self._pods.big_tcp()
 
     def drops(self) -> AbstractContextManager[DropReader]:
         """Dropped packets from now on, while the context is open."""
@@ -350,6 +355,15 @@ class Agent:
         for part in self._parts:
             if part.has_drifted(kinds):
                 self._applier.submit(partial(self._reconciler.reconcile_part, part))
+
+    def _on_sizes(self) -> None:
+        """Called by the applier's thread: what a Gateway offers depends on what its devices do."""
+
+        def job() -> None:
+            if self._gateway.has_drifted({"link"}):
+                self._reconciler.reconcile_part(self._gateway)
+
+        self._applier.submit(job)
 
     def _on_verdicts(self) -> None:
         """Called by any thread: what checks found out comes together as long as it waits."""

@@ -20,6 +20,8 @@ from sixlane.nat64.settings import (
     read_setting,
 )
 from sixlane.net import link, route
+from sixlane.net.gso import ORDINARY
+from sixlane.pods.big_tcp import NOTHING, EndPlan
 from sixlane.pods.devices import PROTOCOL
 
 
@@ -63,6 +65,9 @@ class NodePlan:
     old_routes: tuple[NodeRoute, ...] = ()
     is_unsettled: bool = False
     withdraws: bool = False
+    sizes: tuple[EndPlan, ...] = ()
+    translates: bool = False
+    """A Gateway does, what these pods send."""
 
     @property
     def empty(self) -> bool:
@@ -79,10 +84,24 @@ class NodePlan:
             *(["let the node forward what pods send"] if self.is_unsettled else ()),
             *(f"remove {one}" for one in self.old_routes),
             *(f"add {one}" for one in self.new_routes),
+            *(one.summary() for one in self.sizes if not one.end.lease and not one.empty),
+            *self._of_pods(),
         ]
 
+    def _of_pods(self) -> list[str]:
+        pods = {one.end.lease.attachment for one in self.sizes if one.end.lease and not one.empty}
+        count = "1 pod" if len(pods) == 1 else f"{len(pods)} pods"
+        return [f"set the packet sizes of the devices of {count}"] if pods else []
+
     def warnings(self) -> list[str]:
-        return [f"uplink {name}: there is no such device yet" for name in self.absent]
+        asked = self.network.spec.big_tcp if self.network else NOTHING
+        told = [f"uplink {name}: there is no such device yet" for name in self.absent]
+        if self.translates and (asked.ipv6 or 0) > (asked.ipv4 or ORDINARY):
+            told.append(
+                "bigTcp: what the Gateway makes of packets of IPv6 is larger than devices take of "
+                "IPv4, and the CPU cuts it: ask for as much of both"
+            )
+        return told
 
 
 def plan_node(network: Network, datapath: Pods | None) -> NodePlan:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent import big_tcp
 from sixlane.agent.log import fields
 from sixlane.agent.turns import Turns
 from sixlane.bpf import Program
@@ -25,6 +26,7 @@ from sixlane.net import link, requests
 from sixlane.net.netlink import Channel
 from sixlane.pods import devices
 from sixlane.pods.attached import Attached, CniCode, PodError, PodRoute
+from sixlane.pods.big_tcp import Bound
 from sixlane.pods.devices import Device
 from sixlane.pods.ipam import NothingFree
 from sixlane.pods.leases import Leases
@@ -43,6 +45,8 @@ class Serving:
 
     network: Network
     usual: Usual
+    uplinks: Bound | None = None
+    """How large packets the uplinks can do."""
 
 
 class PodService:
@@ -79,6 +83,7 @@ class PodService:
             before = datapath.place(lease.addresses[0]) if lease.ready else None
             try:
                 place = devices.add(device, partial(self._attach, datapath, lease))
+                _enlarge(lease, place, serving)
                 if not lease.ready:
                     leases.ready(lease.attachment)
             except BaseException:
@@ -267,6 +272,14 @@ class PodService:
                 if end is not None:  # else its pod has gone; the runtime has yet to say so
                     device = Device.of(lease, None)
                     yield lease, Place(end.ifindex, device.pod_mac, device.host_mac)
+
+
+def _enlarge(lease: Lease, place: Place, serving: Serving) -> None:
+    """Whatever cannot be had of BIG TCP, a pod can do without; the reconciler tries again."""
+    try:
+        big_tcp.enlarge(lease, place.ifindex, serving.network.spec.big_tcp, serving.uplinks)
+    except SixlaneError as error:
+        _log.warning("no BIG TCP", extra=fields(attachment=lease.attachment, error=error))
 
 
 def pods_data(leases: Collection[Lease]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sixlane.agent.big_tcp import LACKING, NOT_SET, NodeSizes
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Named
@@ -26,22 +28,25 @@ from sixlane.agent.pod_service import PodService, Serving
 from sixlane.bpf import Program
 from sixlane.datapath.pods import Pods
 from sixlane.errors import ConfigError, KernelError
-from sixlane.model import AnyResource, Network, ResourceError
+from sixlane.model import AnyResource, Gateway, Network
 from sixlane.nat64 import Originals
 from sixlane.net import features, link, netns
 from sixlane.net.monitor import KINDS
+from sixlane.pods.big_tcp import End, EndPlan, is_asked, least_of_uplinks, plan_big_tcp
 from sixlane.pods.pod import DeviceKind, Usual
 
 _log = logging.getLogger("sixlane.pods")
 
 _MTU = 1500  # with no uplink that would tell
 _FOR_NODE = {"link", "route", "setting"}
+_OF_BIG_TCP = {NOT_SET, LACKING}
 
 
 class PodsPart:
     """Opens the data path of pods when a Network comes; closing it leaves it in force.
 
-    `try_again()` is called when something of the node's could not be had.
+    `try_again()` is called when something of the node's could not be had, `on_sizes()` when packet
+    sizes of devices have changed, of which the kernel tells nobody.
     """
 
     name = "pods"
@@ -49,9 +54,12 @@ class PodsPart:
 
     def __init__(self, pins: Path, leases: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None
+        self.on_sizes: Callable[[], None] = lambda: None
         self.service = PodService(leases)
         self._pins = pins
         self._originals = originals
+        self._sizes = NodeSizes(originals)
+        self._size_plans: tuple[EndPlan, ...] = ()  # as of the last apply
         self._datapath: Pods | None = None
         self._network: Network | None = None
         self._uplinks: tuple[Uplink, ...] = ()  # as of the last apply
@@ -65,9 +73,13 @@ class PodsPart:
         with self._lock:
             network = _network_of(desired)
             if network is not None:
-                _refuse_big_tcp(network)
                 with self.service.programs:
-                    return plan_node(network, self._datapath)
+                    plan = plan_node(network, self._datapath)
+                return replace(
+                    plan,
+                    sizes=self._plan_sizes(network, plan.uplinks),
+                    translates=any(isinstance(one, Gateway) for one in desired),
+                )
             there = self._datapath is not None or self._pins.exists()
             if there and _network_of(before) is not None:
                 self._refuse_pods()
@@ -81,10 +93,13 @@ class PodsPart:
                 return
             datapath = self._opened(plan)
             self._network, self._uplinks = plan.network, plan.uplinks
-            self.service.serve(Serving(plan.network, self._usual()))
+            # First, what pods had is remembered: those that come from now on have what is asked.
+            troubles = self._set_sizes(plan.network, plan.sizes)
+            bound = least_of_uplinks(one.end for one in plan.sizes)
+            self.service.serve(Serving(plan.network, self._usual(), bound))
             with self.service.programs:
-                self._tell(apply_node(plan, datapath, self._originals))
-            if self._troubles:
+                self._tell([*apply_node(plan, datapath, self._originals), *troubles])
+            if any(one.reason != LACKING for one in self._troubles):
                 self.try_again()
 
     def settled(self, desired: Desired) -> None:
@@ -98,19 +113,26 @@ class PodsPart:
                 self._present_uplinks() != self._uplinks
                 or is_unsettled(self._uplinks)
                 or ("route" in kinds and self._has_lost_route())
+                or ("link" in kinds and self._have_sizes_drifted(inside=False))
             )
 
     def look(self) -> bool:
-        return self.has_drifted(KINDS)
+        with self._lock:
+            return self.has_drifted(KINDS) or (
+                self._network is not None and self._have_sizes_drifted(inside=True)
+            )
 
     def conditions(self, resource: AnyResource) -> Sequence[Condition]:
         """As of the last apply."""
         with self._lock:
             troubles = list(self._troubles)
+            big_tcp = self._big_tcp_condition()
         routes = [one for one in troubles if one.reason == "RouteNotAdded"]
+        others = [one for one in troubles if one.reason not in _OF_BIG_TCP]
         return [
-            _condition("UplinksAttached", [one for one in troubles if one not in routes]),
+            _condition("UplinksAttached", [one for one in others if one not in routes]),
             _condition("RoutesInForce", routes),
+            *([big_tcp] if big_tcp else ()),
         ]
 
     def status(self, desired: Desired) -> dict[str, Any] | None:
@@ -133,6 +155,13 @@ class PodsPart:
                 },
                 "problems": [one.message for one in self._troubles],
             }
+
+    def big_tcp(self) -> list[dict[str, Any]]:
+        """What each device has now, and why; none without a Network."""
+        with self._lock:
+            if self._network is None:
+                return []
+            return self._sizes.rows(self._plan_sizes(self._network, self._present_uplinks()))
 
     def translate(self, program: Program | None) -> None:
         """Has a Gateway's program see what pods send; None: it is nobody's."""
@@ -173,7 +202,10 @@ class PodsPart:
         Pods.remove(self._pins)
         remove_node_routes()
         self._network, self._uplinks, self._troubles = None, (), []
-        return restore_forwarding(self._originals)
+        self._size_plans = ()
+        lost = self._sizes.restore(())  # no pod is left
+        self.on_sizes()
+        return [*lost, *restore_forwarding(self._originals)]
 
     def _forget_translator(self) -> None:
         if self._translator is not None:
@@ -222,6 +254,49 @@ class PodsPart:
         failing = any(one.reason == "RouteNotAdded" for one in self._troubles)
         return bool(wanted) and not failing and node_routes() != wanted
 
+    # ---- packet sizes ----
+
+    def _plan_sizes(
+        self, network: Network, uplinks: Sequence[Uplink], *, inside: bool = True
+    ) -> tuple[EndPlan, ...]:
+        ends = self._sized_ends(uplinks, inside=inside)
+        return plan_big_tcp(network.spec.big_tcp, ends)
+
+    def _sized_ends(self, uplinks: Sequence[Uplink], *, inside: bool) -> list[End]:
+        indices = [one.ifindex for one in uplinks]
+        return self._sizes.observe(indices, self.service.all(), inside=inside)
+
+    def _set_sizes(self, network: Network, plans: tuple[EndPlan, ...]) -> list[Trouble]:
+        self._size_plans = plans
+        troubles = self._sizes.apply(network.spec.big_tcp, plans)
+        if any(one.changes for one in plans):
+            self.on_sizes()
+        return troubles
+
+    def _have_sizes_drifted(self, *, inside: bool) -> bool:
+        assert self._network is not None
+        asked = self._network.spec.big_tcp
+        if self._sizes.is_idle(asked):
+            return False
+        ends = self._sized_ends(self._present_uplinks(), inside=inside)
+        return self._sizes.has_drifted(asked, ends)
+
+    def _big_tcp_condition(self) -> Condition | None:
+        """None: nothing is asked."""
+        if self._network is None or not is_asked(self._network.spec.big_tcp):
+            return None
+        failed = [one for one in self._troubles if one.reason in _OF_BIG_TCP]
+        if failed:
+            return _condition("BigTcp", failed, needed=False)
+        limited = {
+            f"{one.end.name}: {one.why[family]}"
+            for one in self._size_plans
+            for family in one.limited
+            if one.end.leads_out
+        }
+        reason = "Limited" if any(one.limited for one in self._size_plans) else "AsAsked"
+        return Condition("BigTcp", "True", reason, "; ".join(sorted(limited)), needed=False)
+
     def _tell(self, troubles: list[Trouble]) -> None:
         """Each once, when it begins and when it ends."""
         before, self._troubles = self._troubles, troubles
@@ -237,20 +312,10 @@ def _id(program: Program | None) -> int | None:
     return program.info.id if program else None
 
 
-def _refuse_big_tcp(network: Network) -> None:
-    wanted = network.spec.big_tcp
-    for family, size in (("ipv6", wanted.ipv6), ("ipv4", wanted.ipv4)):
-        if size is not None:
-            what = "this agent does not put it in force"
-            raise ResourceError(
-                what, ("spec", "bigTcp", family), "leave it out", where=str(network.key)
-            )
-
-
-def _condition(type: str, troubles: list[Trouble]) -> Condition:
+def _condition(type: str, troubles: list[Trouble], *, needed: bool = True) -> Condition:
     status: Truth = "False" if troubles else "True"
     reason = troubles[0].reason if troubles else type
-    return Condition(type, status, reason, "; ".join(one.message for one in troubles))
+    return Condition(type, status, reason, "; ".join(one.message for one in troubles), needed)
 
 
 def _network_of(desired: Desired) -> Network | None:

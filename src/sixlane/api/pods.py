@@ -42,4 +42,9 @@ def routes(agent: Agent) -> APIRouter:
         """What each pod of this node has."""
         return answer({"items": agent.pods_data()})
 
+    @router.get("/v1/bigtcp", operation_id="listBigTcp", responses=found("BigTcpListing"))
+    def list_big_tcp() -> Response:
+        """How large packets may be on uplinks and devices of pods, and why."""
+        return answer({"items": agent.big_tcp_data()})
+
     return router

@@ -635,6 +635,48 @@ class PodListing(Shape):
     items: list[Pod]
 
 
+class BigTcpReasons(Shape):
+    """Why a device has the sizes that it has, for people: of each family."""
+
+    ipv6: Annotated[str, Field(examples=["as asked"])]
+    ipv4: Annotated[str, Field(examples=["limited by the device's maximum of 65536"])]
+
+
+class BigTcpDevice(Shape):
+    """How large packets may be on an uplink or an end of a pod's device, in bytes with headers.
+    `containerId`, `namespace`, `name`: the pod whose device it is; null: none, or none of
+    Kubernetes'. Sizes for IPv4 are null where the kernel has none."""
+
+    device: Annotated[str, Field(description="Its name where it is.")]
+    role: Annotated[
+        Literal["uplink", "lower", "host-end", "pod-end"],
+        Field(description="`lower`: an uplink sends by it; a pod's device has its ends there."),
+    ]
+    container_id: str | None
+    namespace: str | None
+    name: str | None
+    netns: Annotated[
+        str | None,
+        Field(description="The path of the network namespace that it is in; null: the node's."),
+    ]
+    gso: Annotated[int | None, Field(description="Of IPv6 packets that it is handed.")]
+    gro: Annotated[int | None, Field(description="Of IPv6 packets made of what it received.")]
+    gso_ipv4: int | None
+    gro_ipv4: int | None
+    maximum: Annotated[int, Field(description="How much its driver can do.")]
+    ipv6_mtu: Annotated[
+        int | None,
+        Field(description="Of a pod's end: what the pod takes to be its MTU of IPv6."),
+    ]
+    why: BigTcpReasons
+
+
+class BigTcpListing(Shape):
+    """Uplinks first, then both ends of each pod's device; none without a Network."""
+
+    items: list[BigTcpDevice]
+
+
 class TornDown(Shape):
     """`lost`: what could not be restored, one line each."""
 

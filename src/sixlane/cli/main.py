@@ -10,6 +10,7 @@ from sixlane.cli.apply import apply
 from sixlane.cli.backend import backend
 from sixlane.cli.bench import bench
 from sixlane.cli.bib import bib
+from sixlane.cli.bigtcp import bigtcp
 from sixlane.cli.capture import capture
 from sixlane.cli.command import Program
 from sixlane.cli.completion import VARIABLE, completion
@@ -75,6 +76,7 @@ for _command in (
     backend,
     bench,
     bib,
+    bigtcp,
     capture,
     completion,
     counters,

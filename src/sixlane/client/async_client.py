@@ -19,6 +19,7 @@ from sixlane.client.types import (
     BackendChange,
     BackendListing,
     BackendView,
+    BigTcpDevice,
     Binding,
     Counters,
     Drop,
@@ -258,6 +259,10 @@ class AsyncClient:
     async def pods(self) -> list[Pod]:
         """As `Client.pods`."""
         return await self._do(calls.pods())
+
+    async def big_tcp(self) -> list[BigTcpDevice]:
+        """As `Client.big_tcp`."""
+        return await self._do(calls.big_tcp())
 
     async def history(self) -> list[Revision]:
         """As `Client.history`."""

@@ -14,6 +14,7 @@ from sixlane.client.types import (
     BackendChange,
     BackendListing,
     BackendView,
+    BigTcpDevice,
     Binding,
     Counters,
     Drop,
@@ -247,6 +248,10 @@ def service_counts() -> Call[list[ServiceCount]]:
 
 def pods() -> Call[list[Pod]]:
     return Call("GET", "/v1/pods", lambda answer: _data(answer)["items"])
+
+
+def big_tcp() -> Call[list[BigTcpDevice]]:
+    return Call("GET", "/v1/bigtcp", lambda answer: _data(answer)["items"])
 
 
 def service_counters(service: str) -> Call[ServiceCounters]:

@@ -17,6 +17,7 @@ from sixlane.client.types import (
     BackendChange,
     BackendListing,
     BackendView,
+    BigTcpDevice,
     Binding,
     Counters,
     Drop,
@@ -251,6 +252,10 @@ class Client:
     def pods(self) -> list[Pod]:
         """What each pod of this node has."""
         return self._do(calls.pods())
+
+    def big_tcp(self) -> list[BigTcpDevice]:
+        """How large packets may be on uplinks and devices of pods, and why."""
+        return self._do(calls.big_tcp())
 
     def history(self) -> list[Revision]:
         """The changes of the whole, newest first."""

@@ -462,6 +462,33 @@ class ServiceCounters(ServiceCount):
     backends: list[BackendCounters]
 
 
+class BigTcpReasons(TypedDict):
+    """Why a device has the sizes that it has, for people."""
+
+    ipv6: str
+    ipv4: str
+
+
+class BigTcpDevice(TypedDict):
+    """How large packets may be on a device, in bytes with headers. `gso`, `gro`: of IPv6;
+    `netns`: None: it is the node's; `containerId`, `namespace`, `name`: of the pod whose it is;
+    `ipv6Mtu`: of a pod's end. None where there is none."""
+
+    device: str
+    role: Literal["uplink", "lower", "host-end", "pod-end"]
+    containerId: str | None
+    namespace: str | None
+    name: str | None
+    netns: str | None
+    gso: int | None
+    gro: int | None
+    gsoIpv4: int | None
+    groIpv4: int | None
+    maximum: int
+    ipv6Mtu: int | None
+    why: BigTcpReasons
+
+
 class Pod(TypedDict):
     """What an interface of a pod has. `namespace`, `name`: as Kubernetes calls it; `egress`: what
     stands for its IPv4 address; None where there is none."""

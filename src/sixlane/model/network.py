@@ -141,14 +141,20 @@ class PodRoute(Model):
 
 
 class BigTcp(Model):
-    """Packets of TCP beyond 64 KiB on uplinks and pod devices, in bytes."""
+    """Packets of TCP beyond 64 KiB on uplinks and on both ends of pod devices, in bytes.
+
+    A size is that of a packet with its headers, 65,536 to 524,288 (512 KiB); each device gets as
+    much as it can do, and no Linux device can do more than 524,280. 65,536 is what devices have by
+    themselves: it holds them at that, without BIG TCP.
+    """
 
     ipv6: Annotated[
         int | None,
         Field(
             ge=SMALLEST_BIG_TCP,
             le=LARGEST_BIG_TCP,
-            description="Of IPv6; null: left alone.",
+            description="Of IPv6; null: left alone, and as it was before. Above 65,536, pods take "
+            "their MTU of IPv6 to be 8 bytes less.",
             examples=[196608],
         ),
     ] = None
@@ -157,7 +163,7 @@ class BigTcp(Model):
         Field(
             ge=SMALLEST_BIG_TCP,
             le=LARGEST_BIG_TCP,
-            description="Of IPv4; null: left alone.",
+            description="Of IPv4 (Linux 6.3); null: left alone, and as it was before.",
             examples=[196608],
         ),
     ] = None
@@ -217,7 +223,12 @@ class NetworkSpec(Model):
         ),
     ] = ()
     big_tcp: Annotated[
-        BigTcp, Field(description="Packets of TCP beyond 64 KiB, in bytes; null: left alone.")
+        BigTcp,
+        Field(
+            description="Packets of TCP beyond 64 KiB, on uplinks and pod devices, those that are "
+            "there and those that come. A device gets as much as it can do, and one of a pod no "
+            "more than the uplinks: `sixlane bigtcp status`. Beside a Gateway, both families."
+        ),
     ] = BigTcp()
 
     def pool(self, name: str) -> PodPool | None:

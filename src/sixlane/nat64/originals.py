@@ -76,8 +76,8 @@ def bindings(originals: Originals) -> dict[str, int]:
 
 def void_keys(originals: Originals) -> list[str]:
     """What was kept in other eras."""
-    era = _era()
-    return [key for key, _ in originals.items() if key.partition("/")[0] != era]
+    present = era()
+    return [key for key, _ in originals.items() if key.partition("/")[0] != present]
 
 
 def restore_originals(originals: Originals) -> list[str]:
@@ -149,11 +149,11 @@ def _restore(ifindex: int, name: str, setting: Setting, value: str) -> Iterator[
 def _records(originals: Originals) -> list[_Record]:
     """Those of this era."""
     found = []
-    era = _era()
+    present = era()
     for key, value in originals.items():
         when, _, rest = key.partition("/")
         ifindex, _, what = rest.partition("/")
-        if when != era or not ifindex.isdigit():
+        if when != present or not ifindex.isdigit():
             continue
         family, _, name = what.partition("/")
         setting = Setting(cast("Family", family), name) if name else None
@@ -162,9 +162,9 @@ def _records(originals: Originals) -> list[_Record]:
 
 
 def _key(ifindex: int, *what: str) -> str:
-    return "/".join((_era(), str(ifindex), *what))
+    return "/".join((era(), str(ifindex), *what))
 
 
-def _era() -> str:
+def era() -> str:
     """From a start of the machine to the next, in one network namespace."""
     return f"{sysctl.get('kernel.random.boot_id')}:{netns.cookie()}"

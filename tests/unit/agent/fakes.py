@@ -234,6 +234,10 @@ class FakePods(FakePart, PodsPart):
     def __init__(self, leases: Path) -> None:
         FakePart.__init__(self, "pods", "Network")
         self.service = PodService(leases)
+        self.sizes: list[dict[str, Any]] = []
+
+    def big_tcp(self) -> list[dict[str, Any]]:
+        return self.sizes
 
     def close(self) -> None:
         self.service.close()
