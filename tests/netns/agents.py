@@ -171,6 +171,10 @@ class Agent:
         """All views, with their conditions."""
         return Client(str(self.place.run_dir / "api.sock")).resources()["items"]
 
+    def metrics(self) -> str:
+        """As Prometheus gets them."""
+        return Client(str(self.socket)).metrics()
+
     def named(self, name: str = "cluster") -> int | None:
         """The pid of the named of a Dns64 resource."""
         return process.find(self.place.configuration(name))

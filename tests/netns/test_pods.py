@@ -24,6 +24,7 @@ from tests import needs
 from tests.netns import spaces
 from tests.netns.agents import Agent, changed, eventually
 from tests.netns.node import EGRESS4, FAR, raise_spaces
+from tests.netns.test_scrape import numbers
 from tests.unit.cni.calling import Ran, Runtime
 from tests.world import stock
 
@@ -183,6 +184,11 @@ def test_pods_reach_each_other_and_the_world(node: Node) -> None:
             ping(node.spaces["one"], two)
             ping(node.far, one)
         assert all(node.counted(reason) > before for reason, before in counted.items())
+        metrics = numbers(node.agent.metrics())
+        assert metrics["sixlane_pods",] == 2
+        assert metrics["sixlane_pod_packets_total", "local"] == node.counted("local")
+        assert metrics["sixlane_pod_addresses", "ipv6", "default"] == 2
+        assert metrics["sixlane_cni_requests_total", "ADD", "ok"] >= 2
         told = {one["containerId"]: one for one in node.pods()}
         assert (told["one"]["namespace"], told["one"]["name"]) == ("shop", "web")
         assert (told["one"]["addresses"], told["two"]["addresses"]) == ([one], [two])

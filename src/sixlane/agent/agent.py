@@ -334,6 +334,9 @@ class Agent:
             self._gateway.session_log.lost,
             self._gateway.health.metrics(),
             self._gateway.service_uses(),
+            self._pods.metrics(),
+            self._pods.service.requests.results(),
+            self._pods.service.requests.took(),
         )
 
     # ---- what happens by itself ----

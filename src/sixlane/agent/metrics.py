@@ -2,11 +2,12 @@
 """Numbers about the agent itself."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from sixlane.agent.health import HealthMetrics
+from sixlane.agent.pod_metrics import PodMetrics
 from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName
 from sixlane.lb import ServiceUse
 
@@ -46,7 +47,9 @@ class Metrics:
     has a program attached. `apply_s`: how long those took that succeeded. `fill`: by what there is
     room for, how much of it is taken, and how much there is. `sessions`: that live, by protocol and
     state; `pools`: each address of pool4. `log_lost`: lines of the session log that could not be
-    written. `health`: of the checks of services; `services`: those in force.
+    written. `health`: of the checks of services; `services`: those in force. `pods`: None: there is
+    no Network. `requests`: of container runtimes, by command and result; `requests_s`: how long
+    those took, by command.
     """
 
     revision: int
@@ -63,3 +66,6 @@ class Metrics:
     log_lost: int = 0
     health: HealthMetrics = field(default_factory=HealthMetrics)
     services: Sequence[ServiceUse] = ()
+    pods: PodMetrics | None = None
+    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    requests_s: Mapping[str, Histogram] = field(default_factory=dict)

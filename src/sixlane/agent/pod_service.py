@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sixlane.agent import big_tcp
+from sixlane.agent.cni_requests import Requests
 from sixlane.agent.log import fields
 from sixlane.agent.turns import Turns
 from sixlane.bpf import Program
@@ -57,6 +58,7 @@ class PodService:
     """
 
     def __init__(self, file: Path) -> None:
+        self.requests = Requests()
         self._file = file
         self._leases: Leases | None = None
         self._datapath: Pods | None = None

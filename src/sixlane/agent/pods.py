@@ -12,6 +12,7 @@ from sixlane.agent.big_tcp import LACKING, NOT_SET, NodeSizes
 from sixlane.agent.conditions import Condition, Truth
 from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Named
+from sixlane.agent.pod_metrics import PodMetrics, big_tcp_use, pool_use
 from sixlane.agent.pod_node import (
     NodePlan,
     Trouble,
@@ -155,6 +156,25 @@ class PodsPart:
                 },
                 "problems": [one.message for one in self._troubles],
             }
+
+    def metrics(self) -> PodMetrics | None:
+        """None: there is no Network in force."""
+        with self._lock:
+            if self._network is None or self._datapath is None:
+                return None
+            pods = self.service.all()
+            sizes = (
+                self._plan_sizes(self._network, self._present_uplinks(), inside=False)
+                if is_asked(self._network.spec.big_tcp)
+                else ()
+            )
+            return PodMetrics(
+                sum(one.ready for one in pods),
+                sum(not one.ready for one in pods),
+                pool_use(self._network, pods),
+                self._datapath.counters(),
+                big_tcp_use(sizes),
+            )
 
     def big_tcp(self) -> list[dict[str, Any]]:
         """What each device has now, and why; none without a Network."""

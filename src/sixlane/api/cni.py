@@ -5,6 +5,7 @@ The plugin sees to what is between it and the runtime; here, the network configu
 Each problem carries the specification's error code as `cniCode`.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_interface
 from typing import Annotated, Any, Protocol, TypeVar
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from fastapi import APIRouter, Response
 from pydantic import Field, ValidationError
 
+from sixlane.agent.cni_requests import Command
 from sixlane.agent.problems import NotFound
 from sixlane.api.answers import answer
 from sixlane.api.body import JSON, parse_json_object
@@ -58,6 +60,9 @@ class Pods(Protocol):
 
     def status(self) -> None:
         """Raises `PodError` if no pod could be added."""
+
+    def note(self, command: Command, result: str, seconds: float) -> None:
+        """For the metrics: what was asked, what came of it, and how long that took."""
 
 
 ContainerId = Annotated[
@@ -142,7 +147,7 @@ def routes(pods: Pods) -> APIRouter:
             asked, config = _asked(_parsed(CniAddBody, content))
             return answer(result_of(asked, pods.add(asked, config.name), config))
 
-        return _answered(do)
+        return _answered(pods, "ADD", do)
 
     @router.post(
         "/v1/cni/check",
@@ -158,7 +163,7 @@ def routes(pods: Pods) -> APIRouter:
             asked, config = _asked(given)
             compare(asked, pods.check(asked, config.name), given.prev_result or {})
 
-        return _answered(do)
+        return _answered(pods, "CHECK", do)
 
     @router.post(
         "/v1/cni/del",
@@ -173,7 +178,7 @@ def routes(pods: Pods) -> APIRouter:
             given = _parsed(CniDelBody, content)
             pods.delete(Attachment(given.container_id, given.ifname), given.netns)
 
-        return _answered(do)
+        return _answered(pods, "DEL", do)
 
     @router.post(
         "/v1/cni/gc",
@@ -189,7 +194,7 @@ def routes(pods: Pods) -> APIRouter:
             valid = [Attachment(one.container_id, one.ifname) for one in given.valid_attachments]
             pods.gc(valid, given.network)
 
-        return _answered(do)
+        return _answered(pods, "GC", do)
 
     @router.post(
         "/v1/cni/status",
@@ -204,7 +209,7 @@ def routes(pods: Pods) -> APIRouter:
             parse_configuration(_parsed(CniStatusBody, content).config)
             pods.status()
 
-        return _answered(do)
+        return _answered(pods, "STATUS", do)
 
     return router
 
@@ -332,17 +337,31 @@ def _parsed(shape: type[_Shape], content: bytes) -> _Shape:
         raise PodError(code, wrong.message, wrong.hint) from None
 
 
-def _answered(do: Callable[[], Response | None]) -> Response:
+def _answered(pods: Pods, command: Command, do: Callable[[], Response | None]) -> Response:
     """What `do` answers, or 204; or the problem that it raises, with the code for the runtime."""
+    began, result = time.monotonic(), CniCode.DEFECT.name
     try:
-        return do() or Response(status_code=204)
+        response, code = _done(do)
+        result = code.name if code else "ok"
+        return response
+    finally:
+        pods.note(command, result.lower(), time.monotonic() - began)
+
+
+def _done(do: Callable[[], Response | None]) -> tuple[Response, CniCode | None]:
+    """The answer, and the code that it has; None: that of a success has none."""
+    try:
+        return do() or Response(status_code=204), None
     except PodError as error:
         status, title = _TOLD.get(error.code, (REFUSED, "Refused"))
-        return problem(status, "pod", title, error.message, error.hint, cniCode=error.code)
+        told = problem(status, "pod", title, error.message, error.hint, cniCode=error.code)
+        return told, error.code
     except SixlaneError as error:
-        return problem_of(error, cniCode=code_of(error))
+        code = code_of(error)
+        return problem_of(error, cniCode=code), code
     except ProblemError as error:
-        return error.with_members(cniCode=CniCode.DECODING_FAILURE).response
+        code = CniCode.DECODING_FAILURE
+        return error.with_members(cniCode=code).response, code
 
 
 _TOLD: Mapping[CniCode, tuple[int, str]] = {

@@ -25,7 +25,8 @@ import sixlane
 from sixlane.agent.backend_edits import label
 from sixlane.agent.health import HealthMetrics
 from sixlane.agent.log import fields
-from sixlane.agent.metrics import BOUNDS_S, Metrics
+from sixlane.agent.metrics import BOUNDS_S, Histogram, Metrics
+from sixlane.agent.pod_metrics import PodMetrics
 from sixlane.errors import SixlaneError
 from sixlane.lb import ServiceUse
 
@@ -41,6 +42,9 @@ _REASONS = {
     "icmp_error_": ("sixlane_icmp_errors", "ICMP errors that were due for dropped packets."),
 }
 """The family of each reason, by the beginning of its name."""
+
+_COUNTABLE = 1 << 53
+"""Of more addresses, not each number is one of Prometheus' own."""
 
 _VERDICTS = {"well": 1, "quarantined": 0, "unknown": -1}
 _TRUTH = {"True": 1, "False": 0, "Unknown": -1}
@@ -131,6 +135,8 @@ def _families(agent: Source) -> Iterator[Metric]:
     yield _of_session_log(counters["reasons"], metrics)
     yield from _of_services(metrics.services)
     yield from _of_health(metrics.health)
+    yield from _of_pods(metrics.pods)
+    yield from _of_requests(metrics)
     yield from _of_resources(agent.resources())
 
 
@@ -197,11 +203,10 @@ def _of_agent(metrics: Metrics) -> Iterator[Metric]:
     applies.add_metric(["ok"], metrics.applies_ok)
     applies.add_metric(["failed"], metrics.applies_failed)
     yield applies
-    bounds = [str(bound) for bound in BOUNDS_S] + ["+Inf"]
     yield HistogramMetricFamily(
         "sixlane_apply_duration_seconds",
         "How long transactions took that succeeded, from their turn to being in force and stored.",
-        buckets=list(zip(bounds, metrics.apply_s.counts, strict=True)),
+        buckets=_buckets(metrics.apply_s),
         sum_value=metrics.apply_s.sum_s,
     )
     taken = GaugeMetricFamily(
@@ -372,6 +377,66 @@ def _of_health(health: HealthMetrics) -> Iterator[Metric]:
             checks.add_metric([service, outcome], number)
         took.add_metric([service], outcomes["well"], counts.seconds)
     yield from (well, damped, latency, checks, took)
+
+
+def _of_pods(pods: PodMetrics | None) -> Iterator[Metric]:
+    if pods is None:
+        return
+    yield _gauge("pods", "Pods of this node.", {}, pods.pods)
+    yield _gauge("pods_pending", "Pods that are being made.", {}, pods.pending)
+    labels = ["pool", "family"]
+    leased = GaugeMetricFamily(
+        "sixlane_pod_addresses", "Addresses of a pool that pods have.", labels=labels
+    )
+    room = GaugeMetricFamily(
+        "sixlane_pod_max_addresses",
+        "Addresses of the pool that pods may have; not of those that are too many to count.",
+        labels=labels,
+    )
+    for (pool, version), use in pods.pools.items():
+        leased.add_metric([pool, f"ipv{version}"], use.leased)
+        if use.room <= _COUNTABLE:
+            room.add_metric([pool, f"ipv{version}"], use.room)
+    packets = CounterMetricFamily(
+        "sixlane_pod_packets", "Packets from and to pods, by what came of them.", labels=["reason"]
+    )
+    sizes = CounterMetricFamily(
+        "sixlane_pod_bytes", "Bytes of layer 3 of the same, as received.", labels=["reason"]
+    )
+    for reason, count in pods.counters.items():
+        packets.add_metric([reason], count.packets)
+        sizes.add_metric([reason], count.bytes)
+    devices = GaugeMetricFamily(
+        "sixlane_big_tcp_devices",
+        "Devices on the node that are to do BIG TCP, by family and by how much of it they have.",
+        labels=["family", "state"],
+    )
+    for (family, state), number in pods.big_tcp.items():
+        devices.add_metric([family, state], number)
+    yield from (leased, room, packets, sizes, devices)
+
+
+def _of_requests(metrics: Metrics) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "sixlane_cni_requests",
+        "What container runtimes asked for, by command and result.",
+        labels=["command", "result"],
+    )
+    for (command, result), number in metrics.requests.items():
+        requests.add_metric([command, result], number)
+    took = HistogramMetricFamily(
+        "sixlane_cni_request_duration_seconds",
+        "How long those took, whatever came of them.",
+        labels=["command"],
+    )
+    for command, histogram in metrics.requests_s.items():
+        took.add_metric([command], _buckets(histogram), histogram.sum_s)
+    yield from (requests, took)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, int]]:
+    bounds = [str(bound) for bound in BOUNDS_S] + ["+Inf"]
+    return list(zip(bounds, histogram.counts, strict=True))
 
 
 def _of_resources(views: Iterable[dict[str, Any]]) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from fastapi import APIRouter, Response
 
 from sixlane.agent import Agent
+from sixlane.agent.cni_requests import Command
 from sixlane.api.answers import answer
 from sixlane.api.describe import found
 from sixlane.pods.attached import Attached
@@ -32,6 +33,9 @@ class AgentsPods:
 
     def status(self) -> None:
         self._agent.pods.status()
+
+    def note(self, command: Command, result: str, seconds: float) -> None:
+        self._agent.pods.requests.note(command, result, seconds)
 
 
 def routes(agent: Agent) -> APIRouter:

@@ -82,8 +82,8 @@ class Bound:
 class EndPlan:
     """What an end is to have. `changes`: sizes to set; `ipv6_mtu`: to be set; None: it stays.
 
-    `lacks`: a family that is asked for, and this kernel cannot do. `limited`: a family that gets
-    less.
+    `asked`: families that it is to have a size of; `lacks`: of those, what this kernel cannot do;
+    `limited`: what gets less.
     """
 
     end: End
@@ -92,6 +92,7 @@ class EndPlan:
     ipv6_mtu: int | None = None
     lacks: frozenset[Family] = frozenset()
     limited: frozenset[Family] = frozenset()
+    asked: frozenset[Family] = frozenset()
 
     @property
     def empty(self) -> bool:
@@ -161,6 +162,7 @@ def plan_end(asked: BigTcp, end: End, uplinks: Bound | None) -> EndPlan:
         _ipv6_mtu(end, wanted),
         frozenset(lacks),
         frozenset(limited),
+        frozenset(family for family in FAMILIES if _size(asked, family) is not None),
     )
 
 

@@ -193,3 +193,21 @@ def test_errors_that_know_nothing_of_cni(
     pods.fail = error
     assert code_of(error) == code
     problem(client.post("/add", json=ADD), status, code)
+
+
+def test_requests_are_noted(pods: RememberedPods, client: httpx.Client) -> None:
+    client.post("/add", json=ADD)
+    pods.fail = PodError(CniCode.TRY_AGAIN_LATER, "not now")
+    client.post("/add", json=ADD)
+    pods.fail = KernelError(1, "make a device")
+    client.post("/del", json=PLACE)
+    client.post("/status", content=b"{", headers={"content-type": "application/json"})
+    pods.fail = LookupError("a defect")
+    client.post("/gc", json=GC)
+    assert pods.noted == [
+        ("ADD", "ok"),
+        ("ADD", "try_again_later"),
+        ("DEL", "kernel"),
+        ("STATUS", "decoding_failure"),
+        ("GC", "defect"),
+    ]

@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sixlane.agent.health import BackendHealth, HealthMetrics, ServiceCounts
 from sixlane.agent.metrics import Durations, Metrics
+from sixlane.agent.pod_metrics import AddressUse, PodMetrics
 from sixlane.api.metrics import metrics_text, serving_metrics
+from sixlane.datapath.counters import Counter
 from sixlane.datapath.sessions import PoolUse, ProtocolName, StateName, Use
 from sixlane.errors import KernelError
 from tests.unit.agent.fakes import used
@@ -29,6 +31,14 @@ HEALTH = HealthMetrics(
         }
     },
     {"web": ServiceCounts(done=10, failed=4, not_made=1, seconds=1.5)},
+)
+
+PODS = PodMetrics(
+    5,
+    1,
+    {("default", 6): AddressUse(5, (1 << 64) - 200), ("default", 4): AddressUse(4, 253)},
+    {"local": Counter(7, 700), "drop_source": Counter(2, 120)},
+    {("ipv6", "as_asked"): 6, ("ipv4", "limited"): 2},
 )
 
 
@@ -86,6 +96,9 @@ class Numbers:
             pools=pools,
             log_lost=17,
             health=HEALTH,
+            pods=PODS,
+            requests={("ADD", "ok"): 9, ("ADD", "try_again_later"): 1, ("DEL", "ok"): 4},
+            requests_s={"ADD": durations.seen()},
             services=[used(eight=replace(used().backends[1], state="quarantined"))],
         )
 
@@ -164,6 +177,31 @@ def test_services() -> None:
     assert told["sixlane_backend_state", *seven, "active"] == 1
     assert told["sixlane_backend_state", *eight, "quarantined"] == 1
     assert len([key for key in told if key[0] == "sixlane_backend_state"]) == 2
+
+
+def test_pods() -> None:
+    told = samples(metrics_text(Numbers()))
+    assert (told["sixlane_pods",], told["sixlane_pods_pending",]) == (5, 1)
+    assert told["sixlane_pod_addresses", "ipv6", "default"] == 5
+    assert told["sixlane_pod_addresses", "ipv4", "default"] == 4
+    assert told["sixlane_pod_max_addresses", "ipv4", "default"] == 253
+    assert ("sixlane_pod_max_addresses", "ipv6", "default") not in told, "too many to count"
+    assert told["sixlane_pod_packets_total", "local"] == 7
+    assert told["sixlane_pod_bytes_total", "drop_source"] == 120
+    assert told["sixlane_big_tcp_devices", "ipv6", "as_asked"] == 6
+    assert told["sixlane_big_tcp_devices", "ipv4", "limited"] == 2
+    assert told["sixlane_cni_requests_total", "ADD", "try_again_later"] == 1
+    assert told["sixlane_cni_request_duration_seconds_count", "ADD"] == 4
+    assert told["sixlane_cni_request_duration_seconds_bucket", "ADD", "0.3"] == 3
+
+
+def test_a_node_without_pods() -> None:
+    class Gateway(Numbers):
+        def metrics(self) -> Metrics:
+            return replace(super().metrics(), pods=None)
+
+    told = {name for name, *_ in samples(metrics_text(Gateway()))}
+    assert not {name for name in told if name.startswith("sixlane_pod")}
 
 
 def test_durations_are_cumulative() -> None:

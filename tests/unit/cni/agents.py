@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
+from sixlane.agent.cni_requests import Command
 from sixlane.api import cni, problem
 from sixlane.api.parameters import refuse_unknown
 from sixlane.api.streams import Streams
@@ -38,6 +39,7 @@ class RememberedPods:
     asked: list[Asked] = field(default_factory=list)
     fail: Exception | None = None
     has_macs: bool = True
+    noted: list[tuple[str, str]] = field(default_factory=list)
     _given: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,6 +72,10 @@ class RememberedPods:
 
     def status(self) -> None:
         self._may_fail()
+
+    def note(self, command: Command, result: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.noted.append((command, result))
 
     def forget(self) -> None:
         self.__init__()  # type: ignore[misc]
