@@ -475,6 +475,76 @@ def test_an_uplink_that_comes_later(node: Node) -> None:
         node.agent.apply(NETWORK)
 
 
+def condition(node: Node, type: str) -> dict[str, Any]:
+    (view,) = (one for one in node.agent.resources() if one["kind"] == "Network")
+    (found,) = (one for one in view["status"]["conditions"] if one["type"] == type)
+    return dict(found)
+
+
+def rule(*argv: str) -> None:
+    spaces.command("ip", "-6", "rule", *argv)
+
+
+def refused(space: str, to: str) -> None:
+    """The firewall of the node takes it."""
+    ping(space, to, code=1)
+
+
+def test_policy_rules_by_marks(node: Node) -> None:
+    """The host's firewall may mark what leaves the node: then that goes by the stack."""
+    what = "policy rule 90 (IPv6) looks at marks"
+    with node.containers("one", "two"):
+        one, two = address(node.add("one")), address(node.add("two"))
+        ping(node.spaces["one"], FAR[6])
+        assert condition(node, "Redirected")["reason"] == "Redirected"
+        with netns.inside(node.agent.namespace):
+            rule("add", "fwmark", "7", "table", "77", "pref", "90")
+        try:
+            assert eventually(lambda: condition(node, "Redirected")["reason"] == "PolicyRules")
+            assert condition(node, "Redirected")["status"] == "False"
+            assert condition(node, "Ready")["status"] == "True"
+            assert any(what in problem for problem in node.agent.status()["problems"])
+            with past_the_stack(node.agent.namespace):
+                refused(node.spaces["one"], FAR[6])
+                ping(node.spaces["one"], two)
+            ping(node.spaces["one"], FAR[6])
+            node.agent.apply(changed(NETWORK, redirect="always"))
+            with past_the_stack(node.agent.namespace):
+                ping(node.spaces["one"], FAR[6])
+            assert what in node.agent.apply(NETWORK)
+        finally:
+            with netns.inside(node.agent.namespace):
+                rule("delete", "pref", "90")
+            node.agent.apply(NETWORK)
+        assert eventually(lambda: condition(node, "Redirected")["status"] == "True")
+        assert node.agent.status()["problems"] == []
+        with past_the_stack(node.agent.namespace):
+            ping(node.far, one)
+            ping(node.spaces["one"], FAR[6])
+
+
+def test_by_the_stack_alone(own_node: Node) -> None:
+    """So that the host's firewall sees all that pods send and get, also of an agent that is new."""
+    node = own_node
+    node.agent.apply(changed(NETWORK, redirect="never"))
+    with node.containers("one", "two"):
+        one, two = address(node.add("one")), address(node.add("two"))
+        for again in (False, True):
+            if again:
+                node.agent.end(signal.SIGKILL)
+                node.agent.start()
+            told = condition(node, "Redirected")
+            assert (told["status"], told["reason"]) == ("False", "AsAsked")
+            assert node.agent.status()["problems"] == []
+            for to in (two, FAR[6]):
+                ping(node.spaces["one"], to)
+            with past_the_stack(node.agent.namespace):
+                for to in (two, FAR[6]):
+                    refused(node.spaces["one"], to)
+                refused(node.far, one)
+        assert node.counted("local") == node.counted("out") == node.counted("in") == 0
+
+
 def test_teardown_leaves_nothing(tmp_path: Path) -> None:
     with raise_node(tmp_path) as node:
         home = node.agent.namespace

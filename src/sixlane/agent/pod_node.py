@@ -2,10 +2,11 @@
 """The node's side of pod networking: uplinks, the ways to pods of other nodes, and forwarding."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sixlane.datapath.pods import Pods
+from sixlane.agent.pod_way import Way, way_of
+from sixlane.datapath.pods import By, Pods
 from sixlane.errors import SixlaneError
 from sixlane.model import Network
 from sixlane.model.addresses import AnyAddress, AnyNetwork
@@ -23,16 +24,20 @@ from sixlane.net import link, route
 from sixlane.net.gso import ORDINARY
 from sixlane.pods.big_tcp import NOTHING, EndPlan
 from sixlane.pods.devices import PROTOCOL
+from sixlane.rfc import rfc6052
+
+BY_THE_STACK = "PolicyRules"
+"""A reason: packets go by the host's stack, as policy rules would not hold else."""
 
 
 class NodeRoute(NamedTuple):
-    """To pods of another node."""
+    """To pods of another node. `via`: None: to nowhere, to be announced."""
 
     to: AnyNetwork
-    via: AnyAddress
+    via: AnyAddress | None
 
     def __str__(self) -> str:
-        return f"route {self.to} via {self.via}"
+        return f"route {self.to} via {self.via}" if self.via else f"route {self.to} to be announced"
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,9 @@ class NodePlan:
     new_routes: tuple[NodeRoute, ...] = ()
     old_routes: tuple[NodeRoute, ...] = ()
     is_unsettled: bool = False
+    way: Way = field(default_factory=lambda: Way(By.REDIRECTS))
+    is_other_way: bool = False
+    """Than the data path has."""
     withdraws: bool = False
     sizes: tuple[EndPlan, ...] = ()
     translates: bool = False
@@ -81,6 +89,7 @@ class NodePlan:
                 f"device {link.name_or_number(one)}: detach the programs of pods"
                 for one in self.detach
             ),
+            *([self.way.summary()] if self.is_other_way else ()),
             *(["let the node forward what pods send"] if self.is_unsettled else ()),
             *(f"remove {one}" for one in self.old_routes),
             *(f"add {one}" for one in self.new_routes),
@@ -96,6 +105,7 @@ class NodePlan:
     def warnings(self) -> list[str]:
         asked = self.network.spec.big_tcp if self.network else NOTHING
         told = [f"uplink {name}: there is no such device yet" for name in self.absent]
+        told += [self.way.why] if self.way.why else []
         if self.translates and (asked.ipv6 or 0) > (asked.ipv4 or ORDINARY):
             told.append(
                 "bigTcp: what the Gateway makes of packets of IPv6 is larger than devices take of "
@@ -109,9 +119,9 @@ def plan_node(network: Network, datapath: Pods | None) -> NodePlan:
     found = {one.name: link.find(one.name) for one in network.spec.uplinks}
     uplinks = tuple(Uplink(one.name, one.ifindex, one.mtu) for one in found.values() if one)
     attached = attached_uplinks(datapath) if datapath else set()
-    wanted = {NodeRoute(one.to, one.via) for one in network.spec.routes}
-    had = node_routes()
+    wanted, had = wanted_routes(network), node_routes()
     indices = {one.ifindex for one in uplinks}
+    way, has = way_of(network), datapath.setup()[1] if datapath else By.REDIRECTS
     return NodePlan(
         network,
         uplinks,
@@ -121,6 +131,8 @@ def plan_node(network: Network, datapath: Pods | None) -> NodePlan:
         tuple(sorted(wanted - had, key=str)),
         tuple(sorted(had - wanted, key=str)),
         is_unsettled(uplinks),
+        way,
+        way.by != has,
     )
 
 
@@ -129,6 +141,11 @@ def apply_node(plan: NodePlan, datapath: Pods, originals: Originals) -> list[Tro
     troubles = [
         Trouble("UplinkAbsent", f"uplink {name}: there is no such device") for name in plan.absent
     ]
+    if plan.way.why:
+        troubles.append(Trouble(BY_THE_STACK, plan.way.why))
+    namespace, by = datapath.setup()
+    if by != plan.way.by:
+        datapath.set_up(namespace, plan.way.by)
     for ifindex in plan.detach:
         datapath.detach(ifindex)
     datapath.set_uplinks({one.ifindex for one in plan.uplinks})
@@ -142,7 +159,8 @@ def apply_node(plan: NodePlan, datapath: Pods, originals: Originals) -> list[Tro
         route.remove(old.to, via=old.via, proto=PROTOCOL)
     for new in plan.new_routes:
         try:
-            route.add(new.to, via=new.via, proto=PROTOCOL)
+            kind = route.UNICAST if new.via else route.UNREACHABLE
+            route.add(new.to, via=new.via, kind=kind, proto=PROTOCOL)
         except SixlaneError as error:
             troubles.append(Trouble("RouteNotAdded", error.message))
     return troubles
@@ -152,12 +170,25 @@ def attached_uplinks(datapath: Pods) -> set[int]:
     return {one.ifindex for one in datapath.attached() if one.role == "uplink"}
 
 
+def wanted_routes(network: Network) -> set[NodeRoute]:
+    """To other nodes; and for others, to nowhere: a router that announces a range of addresses
+    sends none of those that nobody has back to where such packets come from (RFC 4632 5.1)."""
+    spec = network.spec
+    wanted = {NodeRoute(one.to, one.via) for one in spec.routes}
+    if spec.announce == "route":
+        wanted |= {NodeRoute(one, None) for pool in spec.pools for one in pool.ranges}
+        if (egress := spec.stateless_egress) is not None:
+            behind = (rfc6052.embed_network(egress.prefix, one) for one in egress.ipv4)
+            wanted |= {NodeRoute(one, None) for one in behind}
+    return wanted
+
+
 def node_routes() -> set[NodeRoute]:
-    """Those of ours that lead to other nodes: the ways to pods of this one have no gateway."""
+    """Those of ours but for the ways to pods of this node, which lead to devices of theirs."""
     return {
         NodeRoute(one.dst, one.gateway)
         for one in route.list_routes(proto=PROTOCOL)
-        if one.gateway is not None
+        if one.gateway is not None or one.type == route.UNREACHABLE
     }
 
 

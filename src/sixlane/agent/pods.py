@@ -14,6 +14,7 @@ from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Named
 from sixlane.agent.pod_metrics import PodMetrics, big_tcp_use, pool_use
 from sixlane.agent.pod_node import (
+    BY_THE_STACK,
     NodePlan,
     Trouble,
     Uplink,
@@ -24,8 +25,10 @@ from sixlane.agent.pod_node import (
     plan_node,
     remove_node_routes,
     restore_forwarding,
+    wanted_routes,
 )
 from sixlane.agent.pod_service import PodService, Serving
+from sixlane.agent.pod_way import Way, way_of
 from sixlane.bpf import Program
 from sixlane.datapath.pods import Pods
 from sixlane.errors import ConfigError, KernelError
@@ -39,8 +42,10 @@ from sixlane.pods.pod import DeviceKind, Usual
 _log = logging.getLogger("sixlane.pods")
 
 _MTU = 1500  # with no uplink that would tell
-_FOR_NODE = {"link", "route", "setting"}
+_FOR_NODE = {"link", "route", "rule", "setting"}
 _OF_BIG_TCP = {NOT_SET, LACKING}
+_LASTING = {LACKING, BY_THE_STACK}
+"""Reasons of troubles that no other try mends."""
 
 
 class PodsPart:
@@ -64,6 +69,7 @@ class PodsPart:
         self._datapath: Pods | None = None
         self._network: Network | None = None
         self._uplinks: tuple[Uplink, ...] = ()  # as of the last apply
+        self._way: Way | None = None  # as of the last apply
         self._troubles: list[Trouble] = []
         self._translator: Program | None = None
         self._is_told = False  # whether there is a translator
@@ -93,14 +99,14 @@ class PodsPart:
                     self._withdraw()
                 return
             datapath = self._opened(plan)
-            self._network, self._uplinks = plan.network, plan.uplinks
+            self._network, self._uplinks, self._way = plan.network, plan.uplinks, plan.way
             # First, what pods had is remembered: those that come from now on have what is asked.
             troubles = self._set_sizes(plan.network, plan.sizes)
             bound = least_of_uplinks(one.end for one in plan.sizes)
             self.service.serve(Serving(plan.network, self._usual(), bound))
             with self.service.programs:
                 self._tell([*apply_node(plan, datapath, self._originals), *troubles])
-            if any(one.reason != LACKING for one in self._troubles):
+            if any(one.reason not in _LASTING for one in self._troubles):
                 self.try_again()
 
     def settled(self, desired: Desired) -> None:
@@ -114,6 +120,7 @@ class PodsPart:
                 self._present_uplinks() != self._uplinks
                 or is_unsettled(self._uplinks)
                 or ("route" in kinds and self._has_lost_route())
+                or ("rule" in kinds and self._way != way_of(self._network))
                 or ("link" in kinds and self._have_sizes_drifted(inside=False))
             )
 
@@ -128,11 +135,13 @@ class PodsPart:
         with self._lock:
             troubles = list(self._troubles)
             big_tcp = self._big_tcp_condition()
+            redirected = self._redirected_condition()
         routes = [one for one in troubles if one.reason == "RouteNotAdded"]
-        others = [one for one in troubles if one.reason not in _OF_BIG_TCP]
+        elsewhere = {*_OF_BIG_TCP, BY_THE_STACK, "RouteNotAdded"}
         return [
-            _condition("UplinksAttached", [one for one in others if one not in routes]),
+            _condition("UplinksAttached", [one for one in troubles if one.reason not in elsewhere]),
             _condition("RoutesInForce", routes),
+            redirected,
             *([big_tcp] if big_tcp else ()),
         ]
 
@@ -221,7 +230,7 @@ class PodsPart:
         self._close()
         Pods.remove(self._pins)
         remove_node_routes()
-        self._network, self._uplinks, self._troubles = None, (), []
+        self._network, self._uplinks, self._way, self._troubles = None, (), None, []
         self._size_plans = ()
         lost = self._sizes.restore(())  # no pod is left
         self.on_sizes()
@@ -245,7 +254,7 @@ class PodsPart:
         except OSError as error:
             raise KernelError(error.errno or 0, f"open the pins in {self._pins}") from error
         try:
-            datapath.set_up(netns.cookie())
+            datapath.set_up(netns.cookie(), plan.way.by)
             datapath.set_uplinks({one.ifindex for one in plan.uplinks})
             if self._is_told:
                 datapath.translate(self._translator)
@@ -270,7 +279,7 @@ class PodsPart:
 
     def _has_lost_route(self) -> bool:
         assert self._network is not None
-        wanted = {(one.to, one.via) for one in self._network.spec.routes}
+        wanted = wanted_routes(self._network)
         failing = any(one.reason == "RouteNotAdded" for one in self._troubles)
         return bool(wanted) and not failing and node_routes() != wanted
 
@@ -316,6 +325,16 @@ class PodsPart:
         }
         reason = "Limited" if any(one.limited for one in self._size_plans) else "AsAsked"
         return Condition("BigTcp", "True", reason, "; ".join(sorted(limited)), needed=False)
+
+    def _redirected_condition(self) -> Condition:
+        troubles = [one for one in self._troubles if one.reason == BY_THE_STACK]
+        datapath, way = self._datapath, self._way
+        if way is not None and way.by and not way.why:
+            return Condition("Redirected", "False", "AsAsked", "", needed=False)
+        if not troubles and datapath is not None and datapath.missing:
+            what = f"this kernel lacks {' and '.join(datapath.missing)}"
+            return Condition("Redirected", "False", "KernelLacks", what, needed=False)
+        return _condition("Redirected", troubles, needed=False)
 
     def _tell(self, troubles: list[Trouble]) -> None:
         """Each once, when it begins and when it ends."""

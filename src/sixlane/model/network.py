@@ -222,6 +222,22 @@ class NetworkSpec(Model):
             description="The ways to pods of other nodes; [] also if a routing daemon has them.",
         ),
     ] = ()
+    announce: Annotated[
+        Literal["none", "route"],
+        Field(
+            description="How other nodes find this one's pods. `route`: for each range of a pool, "
+            "and what statelessEgress gives, there is a route of protocol 65 in the main table for "
+            "a routing daemon to announce. It leads nowhere: pods have routes of their own."
+        ),
+    ] = "none"
+    redirect: Annotated[
+        Literal["auto", "always", "never"],
+        Field(
+            description="Whether packets of pods go past the host's stack, its firewall and its "
+            "marks. `auto`: they do, but for those that leave a node whose policy rules look at "
+            "marks. `never`: all of them meet the stack."
+        ),
+    ] = "auto"
     big_tcp: Annotated[
         BigTcp,
         Field(

@@ -86,6 +86,12 @@ def extract(prefix: IPv6Network, address: IPv6Address) -> IPv4Address:
     return IPv4Address(bytes(octets[octet] for octet in _address_octets(prefix.prefixlen)))
 
 
+def embed_network(prefix: IPv6Network, network: IPv4Network) -> IPv6Network:
+    """Return what stands for a whole IPv4 network, without the addresses' suffixes."""
+    first = embed(prefix, network.network_address)
+    return IPv6Network((first, length(prefix, network)))
+
+
 def length(prefix: IPv6Network, network: IPv4Network) -> int:
     """Return how long the IPv6 prefix of a whole IPv4 network is, embedded in `prefix`.
 
