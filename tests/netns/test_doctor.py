@@ -26,6 +26,7 @@ from sixlane.net import address, clsact, ethtool, gso, link, netfilter, netns, s
 from sixlane.net import features as net
 from tests import needs
 from tests.netns.edge import gateway_of, raise_edge
+from tests.unit.pods.networks import network
 
 pytestmark = [pytest.mark.netns, needs.root]
 
@@ -309,6 +310,77 @@ def test_big_tcp(wan: link.Link) -> None:
     (found,) = [one for one in look("big-tcp", wanted("xdp", 1460)) if "wan0" in one["what"]]
     assert found["what"].endswith("and maxSegmentSize of all (1460)")
     assert found["hint"].startswith("at most 1332")
+    spec = {"uplinks": [{"name": "wan0"}], "bigTcp": {"ipv4": 131072, "ipv6": 131072}}
+    asked = replace(wanted("tcx"), network=network(RANGE, **spec))
+    assert told("big-tcp", asked, "wan0") == [
+        (
+            "ok",
+            "device wan0: BIG TCP, IPv6 up to 131072 and IPv4 up to 131072 bytes, "
+            "as Network pods asks",
+        )
+    ]
+    for other in (
+        network(RANGE, uplinks=[{"name": "lan0"}], bigTcp={"ipv4": 131072}),
+        network(RANGE, uplinks=[{"name": "wan0"}], bigTcp={"ipv6": 131072}),
+    ):
+        assert told("big-tcp", replace(asked, network=other), "wan0")[0][0] == "warning"
+
+
+# ---- pods ----
+
+RANGE = "2001:db8:64:1::/64"
+PODS = Subject(ABSENT, network=network(RANGE, uplinks=[{"name": "wan0"}]))
+
+
+def redirecting(value: str) -> Subject:
+    return Subject(ABSENT, network=network(RANGE, redirect=value))
+
+
+@needs.command("nft")
+def test_chains_that_pods_do_not_meet(wan: link.Link) -> None:
+    assert everything_ok("pod-firewall", PODS)
+    nft(FORWARD)
+    past = "what pods send and get is redirected past it"
+    assert told("pod-firewall", PODS) == [
+        (
+            "warning",
+            f"chain inet filter fw filters forwarded packets (rules: 2, policy drop): {past}",
+        ),
+        ("warning", f"chain ip6 guard f filters forwarded packets (rules: 1): {past}"),
+        ("warning", f"chain ip idle n translates packets at postrouting (rules: 1): {past}"),
+    ]
+    assert "nft list chain ip idle n; " in look("pod-firewall", PODS)[2]["hint"]
+    assert everything_ok("pod-firewall", redirecting("never"))
+
+
+@needs.command("ip")
+def test_policy_rules_and_pods(wan: link.Link) -> None:
+    assert everything_ok("pod-policy", PODS)
+    ip("rule add from 192.0.2.0/24 table 7 pref 70")
+    ip("-6 rule add fwmark 1 table 8 pref 80")
+    ip("-6 rule add from 2001:db8:9::/64 prohibit pref 90")
+    marks, forbids = (
+        "policy rule 80 (IPv6) looks at marks",
+        "policy rule 90 (IPv6) forbids or jumps",
+    )
+    assert told("pod-policy", PODS) == [
+        ("ok", "policy rule 70 (IPv4) holds for what leaves the node"),
+        ("warning", f"{marks}: what leaves the node goes by the host's stack"),
+        ("warning", f"{forbids}: what comes to pods goes past it"),
+    ]
+    told_of = told("pod-policy", redirecting("always"))
+    assert told_of[1] == ("warning", f"{marks}: redirects go past it")
+    assert everything_ok("pod-policy", redirecting("never"))
+
+
+def test_uplinks(wan: link.Link) -> None:
+    sysctl.set("net.ipv6.conf.all.forwarding", "1")
+    set_forwarding("wan0")
+    assert told("pod-uplinks", PODS) == [("ok", "uplink wan0 forwards IPv4 and IPv6")]
+    sysctl.set("net.ipv4.conf.wan0.forwarding", "0")
+    assert told("pod-uplinks", PODS) == [("problem", "uplink wan0 does not forward IPv4 and IPv6")]
+    link.rename("wan0", "wan9")
+    assert told("pod-uplinks", PODS) == [("problem", "there is no uplink wan0")]
 
 
 def test_gro(wan: link.Link) -> None:

@@ -545,6 +545,26 @@ def test_by_the_stack_alone(own_node: Node) -> None:
         assert node.counted("local") == node.counted("out") == node.counted("in") == 0
 
 
+def test_the_doctor_of_pods_that_have_gone(own_node: Node) -> None:
+    """With an agent, and without."""
+    node = own_node
+    with node.containers("one", "two"):
+        node.add("one").result()
+        node.add("two").result()
+        netns.remove(node.spaces["one"])
+        for is_away in (False, True):
+            if is_away:
+                node.agent.end(signal.SIGKILL)
+            checks = json.loads(node.agent.run("doctor", "-o", "json").stdout)["checks"]
+            (told,) = (one for one in checks if one["name"] == "pod-leases")
+            assert told["status"] == "warning"
+            assert told["what"].startswith("eth0 of one has addresses, but its network namespace ")
+            assert [one["what"] for one in checks if one["name"] == "pod-uplinks"] == [
+                "uplink up0 forwards IPv4 and IPv6"
+            ]
+        node.agent.start()
+
+
 def test_teardown_leaves_nothing(tmp_path: Path) -> None:
     with raise_node(tmp_path) as node:
         home = node.agent.namespace

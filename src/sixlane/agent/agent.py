@@ -301,7 +301,9 @@ class Agent:
 
         problems = tuple(self.status()["problems"])
         subject = with_store(self.settings, self._store)
-        return dict(diagnose(replace(subject, agent_pid=os.getpid(), problems=problems)))
+        leases = tuple(self._pods.service.all())
+        known = replace(subject, agent_pid=os.getpid(), problems=problems, leases=leases)
+        return dict(diagnose(known))
 
     def health_tasks(self, after: str, wait_s: float) -> dict[str, Any]:
         """What is to be checked: see `sixlane.agent.health`."""

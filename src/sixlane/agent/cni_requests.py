@@ -15,8 +15,8 @@ class Requests:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._results: Counter[tuple[Command, str]] = Counter()
-        self._took: defaultdict[Command, Durations] = defaultdict(Durations)
+        self._results: Counter[tuple[str, str]] = Counter()
+        self._took: defaultdict[str, Durations] = defaultdict(Durations)
 
     def note(self, command: Command, result: str, seconds: float) -> None:
         """`result`: ok, or what the runtime's error code means."""
@@ -26,7 +26,7 @@ class Requests:
 
     def results(self) -> dict[tuple[str, str], int]:
         with self._lock:
-            return {**self._results}
+            return dict(self._results)
 
     def took(self) -> dict[str, Histogram]:
         with self._lock:

@@ -2,18 +2,22 @@
 """The doctor's table, its page, and what it says of sixlane itself. Devices: tests/netns."""
 
 import grp
+from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
-from sixlane.agent.doctor import CHECKS, Check, Finding, Subject, system
+from sixlane.agent.doctor import CHECKS, Check, Finding, Subject, pods, system
 from sixlane.agent.doctor.check import Reported, feature, run
 from sixlane.agent.doctor.document import PAGE, render
 from sixlane.agent.settings import Settings
 from sixlane.dns64 import process
 from sixlane.errors import KernelError, NotSupported
 from sixlane.model import Gateway
+from sixlane.pods.pod import Attachment, Lease, PodName
 from tests.unit.agent.fakes import gateway
+from tests.unit.pods.networks import network
 
 
 def look(name: str, subject: Subject) -> list[Reported]:
@@ -218,3 +222,100 @@ def test_named_without_its_user(
     assert (
         told["what"] == "BIND 9.18.1, but not as user no-such-user: there is no user no-such-user"
     )
+
+
+# ---- pods ----
+
+PLUGIN, CONFIGURATIONS = "opt/cni/bin/sixlane", "etc/cni/net.d"
+
+
+@pytest.fixture
+def of_pods(settings: Settings, tmp_path: Path) -> Subject:
+    """A node with a Network, and nothing else."""
+    (tmp_path / "root" / CONFIGURATIONS).mkdir(parents=True)
+    (tmp_path / "root" / PLUGIN).parent.mkdir(parents=True)
+    (tmp_path / "root/usr/lib/cni").mkdir(parents=True)
+    wanted = network("2001:db8:64:1::/64")
+    return Subject(settings, network=wanted, root=tmp_path / "root")
+
+
+def test_a_node_without_pods(settings: Settings) -> None:
+    checks = [check.name for check in pods.CHECKS]
+    assert len(checks) == 6
+    for name in checks:
+        (told,) = look(name, Subject(settings))
+        assert (told["status"], told["what"]) == ("ok", "there is no Network")
+
+
+def test_the_plugin(of_pods: Subject) -> None:
+    path = of_pods.root / PLUGIN
+    (told,) = look("cni-plugin", of_pods)
+    assert told["status"] == "warning"
+    assert told["what"].startswith(f"no plugin sixlane in {path.parent} or ")
+    assert told["hint"].startswith("ln -s ")
+    path.symlink_to("/no/such/file")
+    (told,) = look("cni-plugin", of_pods)
+    assert (told["status"], told["what"]) == ("problem", f"{path} leads to nothing")
+    path.unlink()
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o644)
+    (told,) = look("cni-plugin", of_pods)
+    assert (told["status"], told["hint"]) == ("problem", f"chmod 755 {path}")
+    path.chmod(0o755)
+    (told,) = look("cni-plugin", of_pods)
+    assert (told["status"], told["what"]) == ("ok", f"{path} is there")
+    other = of_pods.root / "usr/lib/cni/sixlane"
+    path.rename(other)
+    assert look("cni-plugin", of_pods)[0]["what"] == f"{other} is there"
+
+
+def test_the_configuration(of_pods: Subject) -> None:
+    directory = of_pods.root / CONFIGURATIONS
+
+    def told() -> tuple[str, str]:
+        (found,) = look("cni-configuration", of_pods)
+        return found["status"], found["what"]
+
+    assert told() == ("warning", f"no network configuration in {directory}")
+    theirs = directory / "05-bridge.conf"
+    theirs.write_text('{"name": "other", "type": "bridge"}')
+    assert told() == ("warning", f"no configuration in {directory} names sixlane")
+    ours = directory / "10-sixlane.conflist"
+    ours.write_text('{"name": "pods", "plugins": [{"type": "sixlane"}, {"type": "portmap"}]}')
+    assert told() == ("problem", f"{theirs} comes before {ours}")
+    theirs.rename(directory / "05-bridge.conf.old")
+    assert told() == ("ok", f"{ours} comes first")
+    for text in ("{", "[]", '{"plugins": 1}'):
+        theirs.write_text(text)
+        found = look("cni-configuration", of_pods)
+        assert [one["status"] for one in found] == ["problem", "problem"], text
+        assert found[0]["what"].startswith(f"{theirs} cannot be read: ")
+
+
+def test_leases_of_pods_that_have_gone(of_pods: Subject, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.touch()
+
+    def lease(number: int, netns: Path, *, ready: bool = True) -> Lease:
+        attachment = Attachment(f"c{number}", "eth0")
+        address = IPv6Address(f"2001:db8:64:1::{number}")
+        device = attachment.host_device
+        pod = PodName("shop", f"web{number}", "")
+        return Lease(
+            attachment, str(netns), pod, "default", (address,), None, "veth", device, 1500, ready
+        )
+
+    alive = lease(1, there, ready=False)  # its device is yet to be made
+    told = look("pod-leases", replace(of_pods, leases=(alive,)))
+    assert [(one["status"], one["what"]) for one in told] == [
+        ("ok", "all leases (1) are of pods that are there")
+    ]
+    lost = lease(2, there)
+    gone = [lease(number, tmp_path / "gone") for number in range(3, 9)]
+    told = look("pod-leases", replace(of_pods, leases=(alive, lost, *gone)))
+    assert {one["status"] for one in told} == {"warning"}
+    what = [one["what"] for one in told]
+    assert what[0] == f"shop/web2 has addresses, but its device {lost.host_device} has gone"
+    namespace = f"its network namespace {tmp_path}/gone has gone"
+    assert what[1] == f"shop/web3 has addresses, but {namespace}"
+    assert what[5:] == ["2 more leases are of pods that have gone"]

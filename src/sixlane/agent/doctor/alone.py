@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doctor where no agent runs."""
 
+from contextlib import closing
 from dataclasses import replace
 
 from sixlane.agent.doctor import Report, diagnose
@@ -10,6 +11,8 @@ from sixlane.agent.lock import only_one
 from sixlane.agent.settings import Settings
 from sixlane.agent.store import Store
 from sixlane.errors import SixlaneError
+from sixlane.pods.leases import Leases
+from sixlane.pods.pod import Lease
 
 
 def diagnose_without_agent(settings: Settings) -> Report:
@@ -28,7 +31,14 @@ def _diagnose(settings: Settings) -> Report:
         return diagnose(without_store(settings))
     try:
         with Store(settings.store) as store:
-            subject = with_store(settings, store)
+            subject = replace(with_store(settings, store), leases=_leases(settings))
     except SixlaneError as error:
         subject = replace(without_store(settings), store_refusal=str(error))
     return diagnose(subject)
+
+
+def _leases(settings: Settings) -> tuple[Lease, ...]:
+    if not settings.leases.exists():
+        return ()
+    with closing(Leases(settings.leases)) as leases:
+        return tuple(leases.all())

@@ -4,12 +4,14 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypedDict
 
 from sixlane.agent.settings import Settings
 from sixlane.datapath import Attachment
 from sixlane.errors import SixlaneError
-from sixlane.model import Gateway
+from sixlane.model import Gateway, Network
+from sixlane.pods.pod import Lease
 
 _log = logging.getLogger("sixlane.doctor")
 
@@ -25,7 +27,8 @@ class Subject:
     `agent_pid`: of the agent that runs; None: none does. `last_change`: the last revision in one
     line. `store_refusal`: why the store takes no change. `attachments`: of our programs. `bound`:
     the indices of the Gateway's devices, by the names that it has for them. `originals`: how many
-    there are, and how many of them are void.
+    there are, and how many of them are void. `leases`: of pods. `root`: where the machine's files
+    are.
     """
 
     settings: Settings
@@ -39,6 +42,9 @@ class Subject:
     bound: Mapping[str, int] = field(default_factory=dict)
     originals: int = 0
     void_originals: int = 0
+    network: Network | None = None
+    leases: tuple[Lease, ...] = ()
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from sixlane.agent.doctor.check import Check, Finding, Subject
 from sixlane.datapath import Attachment
 from sixlane.datapath.foreign import foreign_programs
 from sixlane.errors import ConfigError
-from sixlane.model import Gateway
+from sixlane.model import Gateway, Network
 from sixlane.nat64.settings import ACCEPT_RA, FORWARDING6, Setting, read_setting, unsettled
 from sixlane.nat64.slowpath import NEAR
 from sixlane.nat64.tables import largest_for_big_tcp
@@ -163,15 +163,26 @@ def _big_tcp(subject: Subject, device: _Device) -> Iterator[Finding]:
         for prefix in (subject.gateway.spec.prefixes if subject.gateway else ())
         if isinstance(prefix.max_segment_size, int) and prefix.max_segment_size > fits
     ]
+    asked_by = _asked_by(subject, device)
     by_tc = device.attachment is not None and device.attachment.entry == "tc"
     if sizes.is_big and too_large:
         hint = f"at most {fits}, auto, or nothing"
         yield Finding("warning", f"{what}, and maxSegmentSize of {', '.join(too_large)}", hint)
+    elif largest["IPv4"] > gso.ORDINARY and asked_by is not None:
+        yield Finding("ok", f"{what}, as {asked_by.key} asks")
     elif largest["IPv4"] > gso.ORDINARY and by_tc:
         hint = f"ip link set dev {device.name} gro_ipv4_max_size {gso.ORDINARY}"
         yield Finding("warning", f"{what}, and the tc entry", hint)
     else:
         yield Finding("ok", what)
+
+
+def _asked_by(subject: Subject, device: _Device) -> Network | None:
+    """Whose pods are to have BIG TCP of IPv4, which an uplink of theirs then needs."""
+    network = subject.network
+    if network is None or (network.spec.big_tcp.ipv4 or 0) <= gso.ORDINARY:
+        return None
+    return network if device.name in {one.name for one in network.spec.uplinks} else None
 
 
 def _narrowest(subject: Subject) -> int:
@@ -274,7 +285,8 @@ CHECKS = (
         "the kernel counts 8 bytes more into segments of IPv6: if full ones are as large as its "
         "MTU, it answers with Packet Too Big, and flows collapse. IPv4 packets of more than 64 KiB "
         "are cut and joined again before tc translates them, which costs throughput",
-        "maxSegmentSize as the hint says; ip link set dev DEVICE gro_ipv4_max_size 65536",
+        "maxSegmentSize as the hint says; ip link set dev DEVICE gro_ipv4_max_size 65536, unless a "
+        "Network asks for more (`bigTcp`)",
         _each(_big_tcp),
     ),
     Check(

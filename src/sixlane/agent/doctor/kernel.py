@@ -172,7 +172,8 @@ CHECKS = (
     feature(
         "redirect-neigh",
         "bpf_redirect_neigh",
-        "the data path does not load: the kernel finds neighbours that are not known yet",
+        "the data path of a gateway does not load: the kernel finds neighbours that are not known "
+        "yet. What pods send out of the node goes by the host's stack",
         "a kernel of 5.10 or newer",
         features.has_redirect_neigh,
         "bpf_redirect_neigh",
@@ -180,7 +181,7 @@ CHECKS = (
     feature(
         "redirect-peer",
         "bpf_redirect_peer",
-        _NO_COST_YET,
+        "nothing for a gateway; what comes to pods waits in the queue of their device",
         "a kernel of 5.10 or newer",
         features.has_redirect_peer,
         "bpf_redirect_peer",
@@ -220,7 +221,7 @@ CHECKS = (
     feature(
         "netkit",
         "netkit devices can be made",
-        _NO_COST_YET,
+        "nothing for a gateway; pods have veth devices, on which a packet takes longer",
         "a kernel of 6.7 or newer with CONFIG_NETKIT",
         partial(net.has_device_kind, "netkit"),
         "netkit",

@@ -9,41 +9,21 @@ import subprocess
 from collections.abc import Iterator
 
 from sixlane.agent.doctor.check import Check, Finding, Status, Subject
+from sixlane.agent.doctor.firewall import obstacles
 from sixlane.agent.settings import GROUP
 from sixlane.dns64 import Place, process
 from sixlane.errors import NotSupported
-from sixlane.net import netfilter, policy
+from sixlane.net import policy
 
 _LEAST_FREE_BYTES = 16 << 20
 
 
-_LEGACY_CHAINS = {"filter": "FORWARD", "raw": "PREROUTING"}
-
-
 def _firewall(subject: Subject) -> Iterator[Finding]:
-    found = False
-    for chain in netfilter.chains():
-        if chain.kind == "filter" and (chain.rules or chain.drops):
-            found = True
-            drops = ", policy drop" if chain.drops else ""
-            where = f"{chain.family} {chain.table} {chain.name}"
-            which = "forwarded packets" if chain.hook == "forward" else f"packets at {chain.hook}"
-            yield Finding(
-                "warning",
-                f"chain {where} filters {which} (rules: {chain.rules}{drops})",
-                f"look: nft list chain {where}; what it forbids, forbid by "
-                "loadBalancerSourceRanges, or before the gateway",
-            )
-    for table in netfilter.legacy_tables():
-        family, name = table.split()
-        if name in _LEGACY_CHAINS:
-            found = True
-            program = "ip6tables-legacy" if family == "ip6" else "iptables-legacy"
-            yield Finding(
-                "warning",
-                f"{program} has a {name} table; whether it has rules, it does not tell",
-                f"look: {program} -t {name} -S {_LEGACY_CHAINS[name]}",
-            )
+    found = [one for one in obstacles() if one.chain is None or one.chain.kind == "filter"]
+    for one in found:
+        forbid = "what it forbids, forbid by loadBalancerSourceRanges, or before the gateway"
+        hint = f"look: {one.look}; {forbid}" if one.chain else f"look: {one.look}"
+        yield Finding("warning", one.what, hint)
     if not found:
         yield Finding("ok", "no chain filters forwarded packets")
 
