@@ -10,6 +10,7 @@ import pytest
 from sixlane.bpf import AttachType, Link, Program, ProgramType, XdpFlag, probe
 from sixlane.datapath import Datapath
 from sixlane.datapath.pins import Pins
+from sixlane.datapath.pools import Room
 from sixlane.errors import ConfigError
 from sixlane.net import clsact, link, netns
 from tests import needs
@@ -60,6 +61,24 @@ def test_a_second_start_adopts_everything(devices: tuple[link.Link, link.Link]) 
         assert (second.generation(), second.digest()) == (generation, digest)
         assert attached(second) == before
         assert sorted(second.prefix_ids()) == ["nodes", "services"]
+
+
+def test_the_program_of_xdp_waits_for_a_device(devices: tuple[link.Link, link.Link]) -> None:
+    """And from then on each start, and whoever makes tables anew, has it as well."""
+    wan, lan = devices
+    with Datapath.open(PINS) as first:
+        first.commit(tables_for(WELL_KNOWN, wan, lan))
+        first.attach(wan.ifindex, "tc")
+        assert "uplink_xdp" not in Datapath.loaded(PINS)
+        first.attach(lan.ifindex, "xdp")
+        own = first.program("uplink_xdp").info
+        assert Datapath.loaded(PINS)["uplink_xdp"] == own
+    with Datapath.open(PINS) as second:
+        assert Datapath.loaded(PINS)["uplink_xdp"] == own
+        second.commit(tables_for(WELL_KNOWN, wan, lan), Room(64, 64, 64, addresses=1))
+        anew = Datapath.loaded(PINS)["uplink_xdp"].id
+        assert anew != own.id
+        assert ("lan0", "xdp", anew) in attached(second)
 
 
 @pytest.mark.parametrize("entry", ["tc", "xdp", "xdp-generic"])

@@ -163,8 +163,8 @@ def test_an_upgrade_that_was_killed_between_two_devices_is_finished(
     make_older()
     replace = attach.replace
 
-    def killed(links: Path, one: Attachment, xdp: Program, tc: Program) -> None:
-        replace(links, one, xdp, tc)
+    def killed(links: Path, one: Attachment, program: Program) -> None:
+        replace(links, one, program)
         raise KernelError(5, "killed")
 
     with monkeypatch.context() as patch, Datapath.open(PINS) as new:

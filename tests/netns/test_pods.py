@@ -212,6 +212,7 @@ def test_each_kind_of_device(own_node: Node) -> None:
         for is_away in (False, True):
             if is_away:
                 node.agent.end(signal.SIGKILL)
+            ping(node.far, own["one"])  # the stack asks for the router's hardware address
             with past_the_stack(node.agent.namespace):
                 for name, other in permutations(kinds, 2):
                     ping(node.spaces[name], own[other])

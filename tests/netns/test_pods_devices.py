@@ -553,7 +553,7 @@ def test_a_gateways_program_on_an_uplink_comes_first(node: Node, first: str) -> 
         link.create_veth("up1", "up2", up=True)
         index = link.index("up1")
         steps = [
-            lambda: attach.attach(links, index, "tc", gateway, gateway),
+            lambda: attach.attach(links, index, "tc", gateway),
             lambda: node.pods.attach_uplink(index),
         ]
         for step in steps if first == "gateway" else reversed(steps):

@@ -77,6 +77,7 @@ class Killed:
         """These pods are there, with all that they need. `unsure`: of a pod that may have what it
         needs, a lease alone, or nothing. There is nothing of others."""
         node = self.node
+        pins = len(node.pins())  # before `attached`, which removes dead ones
         leases = {one["containerId"]: one for one in Client(str(node.agent.socket)).pods()}
         own = {name: addresses(one) for name, one in leases.items()}
         assert wanted <= leases.keys() <= {*wanted, *filter(None, [unsure])}, step
@@ -98,7 +99,7 @@ class Killed:
             routes = [one for one in route.list_routes(proto=PROTOCOL) if one.gateway is None]
         ways = sorted(each_of(own[name] for name in there), key=str)
         assert sorted((one.dst.network_address for one in routes), key=str) == ways, step
-        assert len(node.pins()) == len(there), step
+        assert pins == len(there), step
 
     def held(self) -> list[AnyAddress]:
         """What nobody else can get: addresses of pods, and of IPv4 what they are outside."""

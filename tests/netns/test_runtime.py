@@ -106,13 +106,14 @@ class RuntimeNode(Node):
     def left(self) -> dict[str, Any]:
         """All that pods could leave on the node."""
         space = self.agent.namespace
+        pins = sorted(str(one) for one in self.root.rglob("*"))  # `attached` removes dead ones
         with netns.inside(space), Pods.open(self.root) as pods:
             return {
                 "leases": self.pods(),
                 "pods of the runtime": self.kubelet.pods(),
                 "map pods": pods.places(),
                 "programs": {(one.role, one.ifindex) for one in pods.attached()},
-                "pins": sorted(str(one) for one in self.root.rglob("*")),
+                "pins": pins,
                 "devices": {one.name for one in link.list_links()},
                 "routes": spaces.command("ip", "-6", "route", "show", "table", "all"),
                 "neighbours": spaces.command("ip", "-6", "neigh", "show", "nud", "permanent"),

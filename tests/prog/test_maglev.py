@@ -34,8 +34,7 @@ BESIDE = 7  # what stands in entries that no build is about
 def loaded(room: int) -> Iterator[Object]:
     """The one program."""
     with Object.open(object_path(UPLINK)) as opened:
-        for name, program in opened.programs.items():
-            program.set_autoload(name == "build_ring")
+        opened.choose({"build_ring"})
         opened.maps["rings"].resize(room)
         opened.maps["service_rings"].resize(SERVICES)
         opened.load()

@@ -70,7 +70,6 @@ CI = (
             "tests/prog/test_hairpin.py",
             *_traffic("offloads", "small_links", "big_tcp", "net_netkit"),
             *_NETKIT,
-            _AGENT,
             *_BIG_TCP,
         ),
     ),

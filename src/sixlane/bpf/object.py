@@ -12,6 +12,7 @@ Maps and programs of an object live as long as it is open; their pins and links 
 
 import os
 import re
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -169,6 +170,11 @@ class Object:
         opts = options("bpf_object_open_opts", kernel_log_buf=log, kernel_log_size=_LOG_BYTES)
         pointer = libbpf().bpf_object__open_file(os.fsencode(path), opts)
         return cls(check_pointer(pointer, f"open the object {path}"), Path(path), log)
+
+    def choose(self, names: Collection[str]) -> None:
+        """Has `load` leave out all programs but these."""
+        for name, program in self.programs.items():
+            program.set_autoload(name in names)
 
     def load(self) -> None:
         """Creates the maps and loads the programs; LoadError if the kernel refuses any of them."""

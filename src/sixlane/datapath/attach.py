@@ -55,20 +55,19 @@ def automatic_entry(device_kind: str) -> Entry:
     return "tc" if device_kind else "xdp"
 
 
-def attach(
-    links: Path, ifindex: int, entry: Entry, xdp: Program, tc: Program, name: str = FILTER
-) -> Mode:
-    """Puts a pipeline on a device that has none of ours. `name`: of the filter, where it is one.
+def attach(links: Path, ifindex: int, entry: Entry, program: Program, name: str = FILTER) -> Mode:
+    """Puts a pipeline on a device that has none of ours. `program`: that of the entry; `name`: of
+    the filter, where it is one.
 
     ConfigError: another program is there. NotSupported: the driver has no native XDP.
     """
     device = link.get_by_index(ifindex)
     if entry == "tc" and not probe.has_tcx():
-        return _attach_filter(device, tc, name)
+        return _attach_filter(device, program, name)
     if entry == "tc":
         refuse_foreign(device, OF_PODS | {name})
     mode: Mode = "tcx" if entry == "tc" else entry
-    program, kind = (tc, AttachType.TCX_INGRESS) if mode == "tcx" else (xdp, AttachType.XDP)
+    kind = AttachType.TCX_INGRESS if mode == "tcx" else AttachType.XDP
     flags = PlaceFlag.BEFORE if mode == "tcx" else _FLAGS[mode]
     try:
         created = Link.create(program, ifindex, kind, flags)
@@ -106,15 +105,13 @@ def _runs_on(ifindex: int, mode: str, program_id: int) -> bool:
     return program_id == xdp_program(ifindex)
 
 
-def replace(
-    links: Path, attachment: Attachment, xdp: Program, tc: Program, name: str = FILTER
-) -> None:
-    """Swaps the program of an attachment between two packets."""
+def replace(links: Path, attachment: Attachment, program: Program, name: str = FILTER) -> None:
+    """Puts the program of the same entry in the place of an attached one, between two packets."""
     if attachment.mode == "clsact":
-        clsact.attach(attachment.ifindex, tc.fd, name)
+        clsact.attach(attachment.ifindex, program.fd, name)
         return
     with Link.from_pin(_pin(links, attachment)) as pinned:
-        pinned.update(tc if attachment.mode == "tcx" else xdp)
+        pinned.update(program)
 
 
 def detach(links: Path, attachment: Attachment) -> None:

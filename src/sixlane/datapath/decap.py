@@ -35,6 +35,7 @@ SETTINGS = ("rp_filter", "arp_ignore", "arp_announce")
 """Of the device, in net/ipv4/conf, that may have to be changed."""
 
 _FILTER, _ANSWER_FILTER = "sixlane_decap", "sixlane_answer"
+_PROGRAMS: dict[Entry, str] = {"xdp": "decap_xdp", "xdp-generic": "decap_xdp", "tc": "decap_tc"}
 _ZERO = bytes(4)
 _MAPPED_BITS = 96
 _PADDING_BITS = 32
@@ -126,15 +127,15 @@ class Decap:
 
     def replace(self, opened: Object) -> None:
         """Puts the programs of an object in the place of those attached, between two packets."""
-        xdp, tc = opened.programs["decap_xdp"], opened.programs["decap_tc"]
         for one in self.attachments():
             if one.device:
-                attach.replace(_links(self.root), one, xdp, tc, _FILTER)
+                program = opened.programs[_PROGRAMS[one.entry]]
+                attach.replace(_links(self.root), one, program, _FILTER)
 
     def attach(self, opened: Object, ifindex: int, entry: Entry) -> None:
         """ConfigError: another program is there. NotSupported: the driver has no native XDP."""
-        xdp, tc = opened.programs["decap_xdp"], opened.programs["decap_tc"]
-        attach.attach(_links(self.root), ifindex, entry, xdp, tc, _FILTER)
+        program = opened.programs[_PROGRAMS[entry]]
+        attach.attach(_links(self.root), ifindex, entry, program, _FILTER)
 
     def detach(self, attachment: Attachment) -> None:
         attach.detach(_links(self.root), attachment)

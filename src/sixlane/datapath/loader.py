@@ -57,8 +57,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sixlane.datapath")
 
+_UPLINK: dict[Entry, str] = {"xdp": "uplink_xdp", "xdp-generic": "uplink_xdp", "tc": "uplink_tc"}
+# The slow path is tc's. The other entry takes the kernel a second to load: it waits for a device.
 _PROGRAMS = (
-    "uplink_xdp",
     "uplink_tc",
     "slow_turn",
     "check_out",
@@ -111,14 +112,16 @@ class Datapath:
         in_use = attach.maps_in_use(pins.links, namespace_name(root))
         pins.remove_unused(set().union(*in_use.values()))
         with ExitStack() as resources:
-            if not _all_pinned(pins):
-                _load(path, pins, constants, _entries(room or _former_room(pins), service_room))
+            names = _wanted(pins)
+            if not _all_pinned(pins, names):
+                entries = _entries(room or _former_room(pins), service_room)
+                _load(path, pins, constants, entries, names)
             maps = {name: resources.enter_context(Map.from_pin(pins.map(name))) for name in PINNED}
             older = Older(pins.others())
             resources.callback(older.close)
             programs = {
                 name: resources.enter_context(Program.from_pin(pins.programs / name))
-                for name in _PROGRAMS
+                for name in names
             }
             datapath = cls(pins, maps, programs, older, resources)
             if not datapath.generation():
@@ -149,14 +152,15 @@ class Datapath:
 
     @staticmethod
     def loaded(root: Path) -> dict[str, ProgramInfo]:
-        """The programs of this build below `root`; none unless all are there, with their maps."""
+        """The programs of this build below `root`, without what no device has needed yet; none
+        unless all the others are there, with their maps."""
         pins = Pins(root, _build(object_path(UPLINK), _constants()))
-        if not _all_pinned(pins):
+        if not _all_pinned(pins, _PROGRAMS):
             return {}
         with ExitStack() as stack:
             return {
                 name: stack.enter_context(Program.from_pin(pins.programs / name)).info
-                for name in _PROGRAMS
+                for name in _wanted(pins)
             }
 
     @staticmethod
@@ -243,7 +247,8 @@ class Datapath:
             anew = None
             if names:
                 entries = _entries(room, service_room)
-                anew = stack.enter_context(_loaded_anew(self._maps, names, entries))
+                loaded = _loaded_anew(self._maps, names, entries, self._programs)
+                anew = stack.enter_context(loaded)
             written = commit(self._maps, tables, self.prefix_ids())
             # Behind the flip: what is kept in the new session tables was made by the new tables.
             if anew is not None:
@@ -262,21 +267,20 @@ class Datapath:
         # Their programs are over the tables that go.
         self.end_capture()
         self._forget_simulators()
-        for name in _PROGRAMS:
+        for name in self._programs:
             Program.unpin(self._pins.programs / name)
         for name in names:
             Map.unpin(self._pins.map(name))
         for name in names:
             anew.maps[name].pin(self._pins.map(name))
-        for name in _PROGRAMS:
+        for name in self._programs:
             anew.programs[name].pin(self._pins.programs / name)
         with self._sessions:
             for name in names:
                 old, pinned = self._maps[name], Map.from_pin(self._pins.map(name))
                 self._maps[name] = self._resources.enter_context(pinned)
                 old.close()
-            for name in _PROGRAMS:
-                old_program = self._programs[name]
+            for name, old_program in list(self._programs.items()):
                 program = Program.from_pin(self._pins.programs / name)
                 self._programs[name] = self._resources.enter_context(program)
                 old_program.close()
@@ -305,8 +309,7 @@ class Datapath:
 
     def attach(self, ifindex: int, entry: Entry) -> Mode:
         """Puts the pipeline on a device of this network namespace."""
-        xdp, tc = self._programs["uplink_xdp"], self._programs["uplink_tc"]
-        return attach.attach(self._pins.links, ifindex, entry, xdp, tc)
+        return attach.attach(self._pins.links, ifindex, entry, self.program(_UPLINK[entry]))
 
     def detach(self, attachment: Attachment) -> None:
         attach.detach(self._pins.links, attachment)
@@ -551,7 +554,13 @@ class Datapath:
         return self._maps
 
     def program(self, name: str) -> Program:
-        """One of those of uplink.bpf.c; owned by the data path."""
+        """One of those of uplink.bpf.c; owned by the data path. Loaded if nobody has needed it yet,
+        over the tables that are there."""
+        if name not in self._programs:
+            pin = self._pins.programs / name
+            with _loaded_anew(self._maps, (), {}, (name,)) as opened:
+                opened.programs[name].pin(pin)
+            self._programs[name] = self._resources.enter_context(Program.from_pin(pin))
         return self._programs[name]
 
     def _replace_older(self) -> None:
@@ -575,8 +584,7 @@ class Datapath:
         replaced = False
         for attachment in self.attachments():
             if attachment.device and attachment.program not in current:
-                xdp, tc = programs["uplink_xdp"], programs["uplink_tc"]
-                attach.replace(self._pins.links, attachment, xdp, tc)
+                attach.replace(self._pins.links, attachment, programs[_UPLINK[attachment.entry]])
                 _log.info("device %s: the program was replaced", attachment.device)
                 replaced = True
         for end, name in _OWN_DEVICES.items():
@@ -623,15 +631,31 @@ def _are_better(used: frozenset[int], maps: Mapping[str, Map]) -> bool:
     return has_services and generation in used and maps["backends"].info.id not in used
 
 
-def _all_pinned(pins: Pins) -> bool:
+def _wanted(pins: Pins) -> tuple[str, ...]:
+    """The programs that are used in any case, and what is attached by XDP, of whatever build, or
+    was loaded for a device."""
+    xdp = _UPLINK["xdp"]
+    is_used = any(one.device and one.entry != "tc" for one in attach.attachments(pins.links))
+    return (*_PROGRAMS, xdp) if is_used or (pins.programs / xdp).exists() else _PROGRAMS
+
+
+def _all_pinned(pins: Pins, names: Iterable[str]) -> bool:
     return all(pins.map(name).exists() for name in PINNED) and all(
-        (pins.programs / name).exists() for name in _PROGRAMS
+        (pins.programs / name).exists() for name in names
     )
 
 
-def _load(path: Path, pins: Pins, constants: dict[str, int], entries: Mapping[str, int]) -> None:
-    """Loads the programs over the pinned maps, pinning those that are not there yet."""
+def _load(
+    path: Path,
+    pins: Pins,
+    constants: dict[str, int],
+    entries: Mapping[str, int],
+    names: Collection[str],
+) -> None:
+    """Loads the programs of these names over the pinned maps, pinning those that are not there
+    yet."""
     with Object.open(path) as opened:
+        opened.choose(names)
         _set_sizes(opened, entries)
         for name in PINNED:
             opened.maps[name].set_pin_path(pins.map(name))
@@ -641,7 +665,7 @@ def _load(path: Path, pins: Pins, constants: dict[str, int], entries: Mapping[st
         set_constants(opened, constants)
         opened.load()
         _keep_secrets(opened)
-        for name in _PROGRAMS:
+        for name in names:
             pin = pins.programs / name
             Program.unpin(pin)
             opened.programs[name].pin(pin)
@@ -661,10 +685,14 @@ def _former_room(pins: Pins) -> Room | None:
 
 @contextmanager
 def _loaded_anew(
-    maps: Mapping[str, Map], names: Collection[str], entries: Mapping[str, int]
+    maps: Mapping[str, Map],
+    names: Collection[str],
+    entries: Mapping[str, int],
+    programs: Collection[str],
 ) -> Iterator[Object]:
-    """The programs once more, over the maps that are there but for those of these names."""
+    """These programs, over the maps that are there but for those of these names."""
     with Object.open(object_path(UPLINK)) as opened:
+        opened.choose(programs)
         _set_sizes(opened, entries)
         for name in set(maps) - set(names):
             opened.maps[name].reuse(maps[name])

@@ -116,8 +116,7 @@ class Simulator:
         """The object at `path` over `maps`, all but those for notes. Loading takes seconds."""
         with ExitStack() as resources:
             opened = resources.enter_context(Object.open(path))
-            for name, program in opened.programs.items():
-                program.set_autoload(name == f"uplink_{entry}")
+            opened.choose({f"uplink_{entry}"})
             for name, map in maps.items():
                 opened.maps[name].reuse(map)
             set_constants(opened, {**constants, "dry_run": 1})
