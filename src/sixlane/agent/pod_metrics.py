@@ -66,7 +66,7 @@ def big_tcp_use(plans: Iterable[EndPlan]) -> dict[tuple[Family, BigTcpState], in
     """`plans`: with what is asked; a family that is not asked for is not counted."""
     found = Multiset[tuple[Family, BigTcpState]]()
     for plan in plans:
-        for family in plan.asked if plan.end.role != "former" else ():
+        for family in plan.asked:
             state: BigTcpState = (
                 "lacking"
                 if family in plan.lacks

@@ -239,6 +239,9 @@ class FakePods(FakePart, PodsPart):
     def big_tcp(self) -> list[dict[str, Any]]:
         return self.sizes
 
+    def metrics(self) -> None:
+        return None
+
     def close(self) -> None:
         self.service.close()
 
