@@ -13,8 +13,6 @@ knows the way to the other's pods by a route, as an operator would set it.
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
