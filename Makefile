@@ -11,7 +11,7 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c bench/*.h tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests bench-pods check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -97,6 +97,10 @@ bench-forward: deps venv bpf ## Traffic through a gateway, beside plain forwardi
 bench-requests: deps venv bpf ## Requests to a service, beside nftables DNAT; ARGS="--rounds N --seconds S"
 	packaging/install-deps bench
 	$(BIN)/python -m bench.requests $(ARGS)
+
+bench-pods: deps venv bpf ## Pod to pod, beside the plugins bridge and ptp; ARGS="--rounds N --seconds S"
+	packaging/install-deps bench
+	$(BIN)/python -m bench.pods $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

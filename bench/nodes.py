@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ class Node:
     name: str
     number: int
     stack: ExitStack
-    pods: list[str] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -57,7 +56,6 @@ class Node:
         """The namespace of one more pod, which is on no network yet."""
         name = f"{self.name}-{what}"
         raise_namespace(self.stack, name)
-        self.pods.append(name)
         return name
 
     def directory(self) -> Path:
@@ -69,24 +67,18 @@ Attach = Callable[[Node, Sequence[str]], list[str]]
 """Gives the pods in these namespaces of a node a network each; returns their addresses."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What is raised at once: whom a client asks on its own node, and on the other one."""
-
-    near: Ends
-    far: Ends
-    namespaces: tuple[str, ...]
-
-
-def raise_hosts(stack: ExitStack, prefix: str) -> tuple[Ends, tuple[str, ...]]:
-    """Host to host; and both namespaces."""
+def raise_hosts(stack: ExitStack, prefix: str, big_bytes: int = 0) -> Ends:
+    """Host to host. `big_bytes`, here and below: how long packets of BIG TCP may be; 0: none."""
     client, server = f"{prefix}-host1", f"{prefix}-host2"
     _raise_wire(stack, client, server)
-    return Ends(client, server, "2001:db8::2", stack), (client, server)
+    _set_big_tcp((client, server), big_bytes)
+    return Ends(client, server, "2001:db8::2", stack)
 
 
-def raise_nodes(stack: ExitStack, prefix: str, attach: Attach) -> Pair:
-    """Three pods on two nodes."""
+def raise_nodes(
+    stack: ExitStack, prefix: str, attach: Attach, big_bytes: int = 0
+) -> tuple[Ends, Ends]:
+    """Three pods on two nodes: one asks another one on its own node, and one on the other."""
     first, second = (Node(f"{prefix}-node{number}", number, stack) for number in (1, 2))
     _raise_wire(stack, first.name, second.name)
     for node, other in ((first, second), (second, first)):
@@ -96,32 +88,27 @@ def raise_nodes(stack: ExitStack, prefix: str, attach: Attach) -> Pair:
     client, near, far = first.has_pod("client"), first.has_pod("near"), second.has_pod("far")
     near_address = attach(first, [client, near])[1]
     (far_address,) = attach(second, [far])
-    return Pair(
-        Ends(client, near, near_address, stack),
-        Ends(client, far, far_address, stack),
-        (first.name, second.name, client, near, far),
-    )
+    _set_big_tcp((first.name, second.name, client, near, far), big_bytes)
+    return Ends(client, near, near_address, stack), Ends(client, far, far_address, stack)
 
 
-def raise_translated(stack: ExitStack, prefix: str) -> tuple[Ends, tuple[str, ...]]:
+def raise_translated(stack: ExitStack, prefix: str, big_bytes: int = 0) -> Ends:
     """A pod of a node with a Gateway, and a server that has IPv4 alone."""
     node, server = Node(f"{prefix}-node1", 1, stack), f"{prefix}-server"
-    raise_namespace(stack, node.name)
-    raise_namespace(stack, server)
+    for name in (node.name, server):
+        raise_namespace(stack, name)
     link.create_veth(UPLINK, UPLINK, netns_a=node.name, netns_b=server, up=True)
     add_addresses(node.name, UPLINK, _GATEWAY4)
     add_addresses(server, UPLINK, _SERVER4)
     with netns.inside(server):
-        gateway = str(ip_interface(_GATEWAY4).ip)
-        spaces.command("ip", "route", "add", _EGRESS4, "via", gateway)
+        spaces.command("ip", "route", "add", _EGRESS4, "via", str(ip_interface(_GATEWAY4).ip))
     client = node.has_pod("client")
+    devices = [{"name": UPLINK, "attach": "tc"}]
     prefixes = [{"name": "pods", "prefix": "64:ff9b::/96", "ipv4": [_EGRESS4]}]
-    gateway_of_it = _resource(
-        "Gateway", "edge", devices=[{"name": UPLINK, "attach": "tc"}], prefixes=prefixes
-    )
-    _attach_sixlane(node, [client], gateway_of_it, statelessEgress={"ipv4": [_EGRESS4]})
-    called = f"64:ff9b::{ip_interface(_SERVER4).ip}"
-    return Ends(client, server, called, stack), (node.name, client, server)
+    gateway = _resource("Gateway", "edge", devices=devices, prefixes=prefixes)
+    _attach_sixlane(node, [client], gateway, statelessEgress={"ipv4": [_EGRESS4]})
+    _set_big_tcp((node.name, client), big_bytes)  # what IPv4 brings is not to be cut (0013)
+    return Ends(client, server, f"64:ff9b::{ip_interface(_SERVER4).ip}", stack)
 
 
 def sixlane(node: Node, pods: Sequence[str]) -> list[str]:
@@ -140,13 +127,13 @@ def ptp(node: Node, pods: Sequence[str]) -> list[str]:
     return _attach_plugin(node, pods, type="ptp")
 
 
-def set_big_tcp(namespaces: Sequence[str], size: int) -> None:
-    """Lets packets be that long, in bytes, at all devices of these namespaces."""
-    for namespace in namespaces:
+def _set_big_tcp(namespaces: Sequence[str], big_bytes: int) -> None:
+    """At all devices of these namespaces."""
+    for namespace in namespaces if big_bytes else ():
         with netns.inside(namespace):
             for device in link.list_links():
                 if device.kind:
-                    gso.set_sizes(device.ifindex, size)
+                    gso.set_sizes(device.ifindex, big_bytes)
 
 
 def _raise_wire(stack: ExitStack, one: str, other: str) -> None:
@@ -188,7 +175,11 @@ def _attach_sixlane(
 def _attach_plugin(node: Node, pods: Sequence[str], **more: Any) -> list[str]:
     ranges = [[{"subnet": node.network}]]
     everything = [{"dst": "::/0"}]
-    ipam = {"type": "host-local", "dataDir": str(node.directory()), "ranges": ranges}
+    ipam: dict[str, Any] = {
+        "type": "host-local",
+        "dataDir": str(node.directory()),
+        "ranges": ranges,
+    }
     ipam["routes"] = everything
     config = {"cniVersion": "1.0.0", "name": "pods", "ipam": ipam, "mtu": 1500, **more}
     addresses = []

@@ -11,6 +11,7 @@ until `take_over`.
 
 import logging
 import shutil
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Pods:
         """Helpers that this kernel lacks: what they would do is the stack's."""
         self._opened = opened
         self._maps = opened.maps
+        self._setting = threading.Lock()  # who hears of changes is not who makes them
 
     @classmethod
     def open(cls, root: Path = ROOT) -> "Pods":
@@ -186,15 +188,17 @@ class Pods:
         return found.namespace, By(found.flags)
 
     def set_up(self, namespace: int, by: By = By.REDIRECTS) -> None:
-        value = self._setup()
-        value.namespace, value.flags = namespace, int(by)
-        self._set_up(value)
+        with self._setting:
+            value = self._setup()
+            value.namespace, value.flags = namespace, int(by)
+            self._set_up(value)
 
     def forget_ways(self) -> None:
         """Has the kernel be asked anew by the next packet of each flow: for changes of routes,
         rules, neighbours and devices. What changes by this object does so by itself, and whatever
         is not told is forgotten within a second."""
-        self._set_up(self._setup())
+        with self._setting:
+            self._set_up(self._setup())
 
     def _setup(self) -> layout.PodSetup:
         return layout.PodSetup.from_buffer_copy(self._maps["pod_setups"].lookup(_ZERO) or b"")
