@@ -11,13 +11,18 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c bench/*.h tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-d-g \
 	test-networks-o-z
 
-.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests bench-pods check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests bench-pods bench-pods-vm check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc
+demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc, VM=1: its pods by netkit
+ifdef VM
+	packaging/install-deps vm
+	@$(BIN)/python -m tests.vm demo
+else
 	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
+endif
 
 test: deps venv bpf check ## The checks and every test that this machine can run; ARGS go to pytest
 ifdef ARGS
@@ -101,6 +106,11 @@ bench-requests: deps venv bpf ## Requests to a service, beside nftables DNAT; AR
 bench-pods: deps venv bpf ## Pod to pod, beside the plugins bridge and ptp; ARGS="--rounds N --seconds S"
 	packaging/install-deps bench
 	$(BIN)/python -m bench.pods $(ARGS)
+
+bench-pods-vm: deps venv bpf ## Instructions of a transaction by veth and netkit, in an emulated machine; ARGS="--rounds N"
+	packaging/install-deps vm
+	packaging/install-deps bench
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

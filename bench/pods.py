@@ -9,9 +9,9 @@ All are raised at the same time, with addresses of IPv6, and are taken in turn a
 nodes, and as many turns of the kernel's queues as sixlane needs between two pods of one node; the
 plugins need two there, and one more everywhere for each node that is passed.
 
-One byte there and back is asked and answered on one CPU, so it tells what a packet costs; streams
-and the 80 kB have a CPU at each end. BIG TCP is compared with the same without it. Needs root and
-`packaging/install-deps bench`.
+What goes there and back is asked and answered on one CPU, so it tells what packets cost and not how
+quickly CPUs wake each other; a stream has a CPU at each end. BIG TCP is compared with the same
+without it. Needs root and `packaging/install-deps bench`.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from bench.apart import go_apart
 from bench.ends import CLIENT_CPU, Ends
 from bench.figure import Figure
 from bench.forward import settings
+from bench.gateways import BIG_BYTES
 from bench.report import write
 from bench.rounds import measure_several
 from bench.rows import Row, table
@@ -36,7 +37,6 @@ from tests.vm.errors import Failed
 
 HOSTS = "host to host"
 _BIG = ", BIG TCP"
-_BIG_BYTES = 196_608
 _NEAR, _FAR = "on one node", "across two"
 _SIXLANE, _BESIDE = "sixlane", "bridge"
 _TO_IPV4 = f"{_SIXLANE} to IPv4"
@@ -59,8 +59,8 @@ class _Load:
     big: bool
 
 
-def _small(ends: Ends, netperf: Path, seconds: int) -> dict[str, float]:
-    return loads.transactions(ends, netperf, seconds, 1, (CLIENT_CPU, CLIENT_CPU))
+def _transactions(size: int, ends: Ends, netperf: Path, seconds: int) -> dict[str, float]:
+    return loads.transactions(ends, netperf, seconds, size, (CLIENT_CPU, CLIENT_CPU))
 
 
 def _stream(ends: Ends, _: Path, seconds: int) -> dict[str, float]:
@@ -78,9 +78,9 @@ def _latencies(name: str) -> tuple[Figure, ...]:
 
 _KB = f"pods, {loads.TRANSACTION_BYTES // 1000} kB there and back"
 _LOADS = (
-    _Load(_small, _latencies("pods, 1 byte there and back"), big=False),
+    _Load(partial(_transactions, 1), _latencies("pods, 1 byte there and back"), big=False),
     _Load(_stream, (Figure("gbps", "pods, one TCP flow", "Gbit/s", "higher"),), big=True),
-    _Load(loads.transactions, _latencies(_KB), big=True),
+    _Load(partial(_transactions, loads.TRANSACTION_BYTES), _latencies(_KB), big=True),
 )
 
 
@@ -145,9 +145,9 @@ def _raise_all(stack: ExitStack, prefix: str) -> Iterator[_Variant]:
             beside = f"{_BESIDE} {where}" if name == _SIXLANE else None
             yield _Variant(f"{name} {where}", ends, HOSTS, beside)
     yield _Variant(_TO_IPV4, nodes.raise_translated(stack, f"{prefix}-t"), HOSTS)
-    hosts = nodes.raise_hosts(stack, f"{prefix}-H", _BIG_BYTES)
-    near, far = nodes.raise_nodes(stack, f"{prefix}-S", nodes.sixlane, _BIG_BYTES)
-    translated = nodes.raise_translated(stack, f"{prefix}-T", _BIG_BYTES)
+    hosts = nodes.raise_hosts(stack, f"{prefix}-H", BIG_BYTES)
+    near, far = nodes.raise_nodes(stack, f"{prefix}-S", nodes.sixlane, BIG_BYTES)
+    translated = nodes.raise_translated(stack, f"{prefix}-T", BIG_BYTES)
     for name, ends in (
         (HOSTS, hosts),
         (f"{_SIXLANE} {_NEAR}", near),

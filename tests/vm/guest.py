@@ -60,8 +60,11 @@ class Guest:
 
 
 @asynccontextmanager
-async def started(kernel: Kernel, cpus: int, say: Callable[[str], None]) -> AsyncIterator[Guest]:
-    """A guest that is ready for commands; it and its file server end with the block."""
+async def started(
+    kernel: Kernel, cpus: int, say: Callable[[str], None], *, counts: bool = False
+) -> AsyncIterator[Guest]:
+    """A guest that is ready for commands; it and its file server end with the block. `counts`: its
+    clock goes on by a nanosecond with each instruction, and skips what it waits for."""
     with tempfile.TemporaryDirectory(prefix="sixlane-vm-") as name:
         work = Path(name)
         initramfs.build(kernel, work / "initramfs")
@@ -69,7 +72,7 @@ async def started(kernel: Kernel, cpus: int, say: Callable[[str], None]) -> Asyn
         try:
             async with (
                 _file_server(work),
-                _process(_qemu(kernel, cpus, work), work / "qemu") as qemu,
+                _process(_qemu(kernel, cpus, work, counts), work / "qemu") as qemu,
             ):
                 async with asyncio.timeout(_BOOT_S):
                     reader, writer = await _connect(work / "channel", qemu)
@@ -104,7 +107,7 @@ async def _file_server(work: Path) -> AsyncIterator[None]:
             yield
 
 
-def _qemu(kernel: Kernel, cpus: int, work: Path) -> list[str]:
+def _qemu(kernel: Kernel, cpus: int, work: Path, counts: bool) -> list[str]:
     program = shutil.which("qemu-system-x86_64")
     if program is None:
         raise Failed("qemu-system-x86_64 is missing (packaging/install-deps vm)")
@@ -119,7 +122,9 @@ def _qemu(kernel: Kernel, cpus: int, work: Path) -> list[str]:
     }
     return [
         program,
-        *("-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
+        *("-machine", "q35,memory-backend=memory", "-cpu", "Nehalem"),
+        *("-accel", f"tcg,thread={'single' if counts else 'multi'}"),
+        *(("-icount", "shift=0,sleep=off") if counts else ()),
         *("-m", f"{_MEMORY_MIB}", "-smp", f"{cpus}"),
         *("-object", f"memory-backend-memfd,id=memory,size={_MEMORY_MIB}M,share=on"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
