@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sixlane.bpf import Program, ProgramType
+from sixlane.bpf import Map, Program, ProgramType, possible_cpus
+from sixlane.datapath.layout import PodWay
 from sixlane.datapath.pods import By
 from tests import needs
 from tests.packets import tcp, udp
@@ -131,6 +132,23 @@ def test_it_is_of_one_flow_label(node: Node) -> None:
     assert outcome(node, out(6, fl=1)) == "out"
     with elsewhere(6):
         assert outcome(node, out(6, fl=2)) == "pass_route"
+
+
+@VERSIONS
+def test_in_the_place_of_another_flow_it_is_not(node: Node, version: int) -> None:
+    """One way in all places of the table."""
+    node.pods.forget_ways()
+    assert outcome(node, out(version)) == "out"
+    (pin,) = (node.pods.root / "maps").glob("pod_ways-*")
+    with Map.from_pin(pin) as ways:
+        there = [one for _, values in ways.items_per_cpu() for one in values]
+        way = max(map(PodWay.from_buffer_copy, there), key=lambda one: one.epoch)
+        for number in range(ways.info.max_entries):
+            ways.update_per_cpu(number.to_bytes(4, "little"), [way] * possible_cpus())
+    other = str(ip_address(FAR[version]) + 8)
+    with elsewhere(version), elsewhere(version, other):
+        assert outcome(node, out(version)) == "out"
+        assert outcome(node, out(version, dst=other)) == "pass_route"
 
 
 @VERSIONS
