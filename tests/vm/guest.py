@@ -24,22 +24,26 @@ from tests.vm.kernels import Kernel
 _MEMORY_MIB = 2048
 _BOOT_S = 180  # it takes 10 s; an emulated machine on a busy one may be much slower
 _GRACE_S = 10  # behind a command's own limit, which the agent keeps
+_FOREVER_S = 1_000_000_000
 _LINE_BYTES = 1 << 20
 _VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")  # Debian 13, 12
 
 
 @dataclass
 class Guest:
-    """A running guest. `say` gets each line that a command prints, without its end."""
+    """A running guest. `say` gets each line that a command prints, without its end. `counts`: its
+    clock is none."""
 
     kernel: Kernel
     say: Callable[[str], None]
+    counts: bool
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
 
     async def run(self, argv: Sequence[str], *, cwd: Path, timeout_s: int) -> int:
         """The command's exit status. Failed if it does not end in time, or the guest does."""
-        request = {"argv": list(argv), "cwd": str(cwd), "timeout_s": timeout_s}
+        there_s = _FOREVER_S if self.counts else timeout_s
+        request = {"argv": list(argv), "cwd": str(cwd), "timeout_s": there_s}
         self._writer.write(json.dumps(request).encode() + b"\n")
         try:
             async with asyncio.timeout(timeout_s + _GRACE_S):
@@ -64,7 +68,7 @@ async def started(
     kernel: Kernel, cpus: int, say: Callable[[str], None], *, counts: bool = False
 ) -> AsyncIterator[Guest]:
     """A guest that is ready for commands; it and its file server end with the block. `counts`: its
-    clock goes on by a nanosecond with each instruction, and skips what it waits for."""
+    clock goes on by a nanosecond with each instruction, and skips whatever it waits for."""
     with tempfile.TemporaryDirectory(prefix="sixlane-vm-") as name:
         work = Path(name)
         initramfs.build(kernel, work / "initramfs")
@@ -76,7 +80,7 @@ async def started(
             ):
                 async with asyncio.timeout(_BOOT_S):
                     reader, writer = await _connect(work / "channel", qemu)
-                    guest = Guest(kernel, say, reader, writer)
+                    guest = Guest(kernel, say, counts, reader, writer)
                     await guest._receive()
                 try:
                     yield guest
