@@ -76,7 +76,7 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-bench: deps venv bpf ## Everything that is measured, to bench.json (half an hour); ARGS="--rounds N --out FILE --quick"
+bench: deps venv bpf ## Everything that is measured, to bench.json (40 minutes); ARGS="--rounds N --out FILE --quick"
 	packaging/install-deps bench
 	$(BIN)/python -m bench $(ARGS)
 

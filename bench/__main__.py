@@ -46,7 +46,7 @@ def main() -> None:
     with ExitStack() as stack:
         measured += requests.rows(stack, rounds, seconds)
     with ExitStack() as stack:
-        measured += pods.rows(stack, rounds, seconds)
+        measured += pods.rows(stack, rounds, pods.SECONDS)
     settings = {**forward.settings(rounds, seconds), "CPU of single packets": str(given.cpu)}
     write(given.out, measured, settings)
     for name, value in {**about(), **settings}.items():

@@ -36,6 +36,7 @@ from sixlane.errors import SixlaneError
 from tests.vm.errors import Failed
 
 HOSTS = "host to host"
+SECONDS = 1  # for each single run: there are many
 _BIG = ", BIG TCP"
 _NEAR, _FAR = "on one node", "across two"
 _SIXLANE, _BESIDE = "sixlane", "bridge"
@@ -87,7 +88,7 @@ _LOADS = (
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--rounds", type=int, default=15)
-    options.add_argument("--seconds", type=int, default=1, help="for each single run")
+    options.add_argument("--seconds", type=int, default=SECONDS, help="for each single run")
     options.add_argument("--only", default="", help="figures with that text in their names")
     options.add_argument("--out", type=Path, help="a file for all values")
     given = options.parse_args()
