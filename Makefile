@@ -11,13 +11,18 @@ C_FILES := $(wildcard bpf/*.c bpf/sixlane/*.h bench/*.c bench/*.h tests/*/*.c)
 TESTS := test-programs test-networks-a-c test-references test-networks-h-n test-other-kernels test-networks-o-r \
 	test-networks-d-g test-networks-s-z
 
-.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests check generate format bpf deps venv install uninstall clean
+.PHONY: help demo test $(TESTS) test-sweeps test-vm test-kills mutants fuzz bench bench-sessions bench-live bench-packet bench-services bench-apply bench-forward bench-requests bench-pods bench-pods-vm check generate format bpf deps venv install uninstall clean
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc
+demo: deps venv bpf ## The lab in network namespaces, step by step; KEEP=1 leaves it up, ATTACH=xdp|tc, VM=1: its pods by netkit
+ifdef VM
+	packaging/install-deps vm
+	@$(BIN)/python -m tests.vm demo
+else
 	$(BIN)/python -m sixlane.lab demo $(if $(KEEP),--keep) $(if $(ATTACH),--attach $(ATTACH))
+endif
 
 test: deps venv bpf check ## The checks and every test that this machine can run; ARGS go to pytest
 ifdef ARGS
@@ -72,7 +77,7 @@ check: deps venv bpf ## Style, types, imports, generated files, size of the prog
 	$(BIN)/python -m tests.conformance --check
 	$(BIN)/python -m sixlane.datapath.sizes --check
 
-bench: deps venv bpf ## Everything that is measured, to bench.json (half an hour); ARGS="--rounds N --out FILE --quick"
+bench: deps venv bpf ## Everything that is measured, to bench.json (40 minutes); ARGS="--rounds N --out FILE --quick"
 	packaging/install-deps bench
 	$(BIN)/python -m bench $(ARGS)
 
@@ -98,6 +103,15 @@ bench-forward: deps venv bpf ## Traffic through a gateway, beside plain forwardi
 bench-requests: deps venv bpf ## Requests to a service, beside nftables DNAT; ARGS="--rounds N --seconds S"
 	packaging/install-deps bench
 	$(BIN)/python -m bench.requests $(ARGS)
+
+bench-pods: deps venv bpf ## Pod to pod, beside the plugins bridge and ptp; ARGS="--rounds N --seconds S"
+	packaging/install-deps bench
+	$(BIN)/python -m bench.pods $(ARGS)
+
+bench-pods-vm: deps venv bpf ## Instructions of a transaction by veth and netkit, in an emulated machine; ARGS="--rounds N"
+	packaging/install-deps vm
+	packaging/install-deps bench
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 generate: deps venv bpf ## Whatever is made from other files: layout.py, the pages of keys, commands, doctor and conformance, OpenAPI
 	$(BIN)/python -m sixlane.datapath.generate

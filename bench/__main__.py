@@ -5,7 +5,8 @@
 
 Nanoseconds a packet (bench.packet, bench.crowds, bench.services), tables of services (bench.rings),
 packets a second (bench.live), traffic through three namespaces beside plain forwarding and others
-(bench.forward), and requests to a service beside nftables (bench.requests). Needs root.
+(bench.forward), requests to a service beside nftables (bench.requests), and pod to pod beside the
+reference plugins (bench.pods). Needs root.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import crowds, forward, live, netperf, packet, requests, rings, services
+from bench import crowds, forward, live, netperf, packet, pods, requests, rings, services
 from bench.apart import go_apart
 from bench.report import about, write
 from bench.rows import table
@@ -44,6 +45,8 @@ def main() -> None:
         measured += forward.rows(stack, rounds, seconds)
     with ExitStack() as stack:
         measured += requests.rows(stack, rounds, seconds)
+    with ExitStack() as stack:
+        measured += pods.rows(stack, rounds, pods.SECONDS)
     settings = {**forward.settings(rounds, seconds), "CPU of single packets": str(given.cpu)}
     write(given.out, measured, settings)
     for name, value in {**about(), **settings}.items():

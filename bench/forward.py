@@ -27,10 +27,11 @@ from pathlib import Path
 
 from bench import loads, netperf
 from bench.apart import go_apart
+from bench.ends import CLIENT_CPU, SERVER_CPU, compile_c
 from bench.figure import Figure
 from bench.gateways import BIG_VARIANTS, MASQUERADE, VARIANTS, raise_variant
 from bench.loads import Tools
-from bench.network import CLIENT_CPU, SERVER_CPU, Network, compile_c
+from bench.network import Network
 from bench.report import write
 from bench.rounds import measure_several
 from bench.rows import Row, table
@@ -56,6 +57,10 @@ def _stream(network: Network, _: Tools, seconds: int) -> dict[str, float]:
 
 def _stream_back(network: Network, _: Tools, seconds: int) -> dict[str, float]:
     return {"gbps": loads.stream(network, seconds, back=True)}
+
+
+def _transactions(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
+    return loads.transactions(network, tools.netperf, seconds)
 
 
 def _flood(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
@@ -85,7 +90,7 @@ LOADS = (
     ),
     Load(_flood, (Figure("kpps", "UDP, 64 bytes, received", "kpackets/s", "higher"),)),
     Load(
-        loads.transactions,
+        _transactions,
         (
             Figure("rate", f"{_KB}, rate", "1/s", "higher"),
             Figure("min_latency", f"{_KB}, least", "us", "lower"),

@@ -29,7 +29,7 @@ from tests.netns.edge import Edge, Kept
 PLAIN = "plain"
 MASQUERADE = "nftables NAT44"
 # As much as iperf3 writes at once; of 96 to 512 KiB by far the fastest (decision 0013).
-_BIG_BYTES = 131_072
+BIG_BYTES = 131_072
 # The kernel counts the jumbo header of BIG TCP, 8 bytes, into each segment that it forwards.
 _BIG_SEGMENT = 1500 - 40 - 20 - 8
 _MASQUERADE = """
@@ -124,7 +124,7 @@ def _tayga(network: Network) -> None:
 
 
 def _big_tcp(network: Network) -> None:
-    set_big_tcp(network, _BIG_BYTES)
+    set_big_tcp(network, BIG_BYTES)
 
 
 def _shorter_segments(network: Network) -> None:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.network import SERVER_CPU, Network, on_cpu
+from bench.ends import CLIENT_CPU, SERVER_CPU, Ends, on_cpu
+from bench.network import Network
 from sixlane.net import netns
 
 # Of both ends. Others, as BBR, may send by a clock rather than as fast as packets get through.
@@ -35,29 +36,40 @@ class Tools:
 
 def serve(network: Network, tools: Tools) -> None:
     """Starts what the loads ask for."""
-    network.serve(_IPERF_PORT, "iperf3", "--server")
-    network.serve(_NETPERF_PORT, str(tools.netserver), "-D", "-6")
+    serve_flows(network, tools.netserver)
     network.serve(_CONNECT_PORT, str(tools.flows), "accept", str(_CONNECT_PORT))
 
 
-def stream(network: Network, seconds: int, *, back: bool = False) -> float:
+def serve_flows(ends: Ends, netserver: Path) -> None:
+    """Starts what `stream` and `transactions` ask for."""
+    ends.serve(_IPERF_PORT, "iperf3", "--server")
+    ends.serve(_NETPERF_PORT, str(netserver), "-D", "-6")
+
+
+def stream(ends: Ends, seconds: int, *, back: bool = False) -> float:
     """Gbit/s of one TCP flow to the server (or `back`), as they are received."""
     way = ("--reverse",) if back else ()
     options = ("--time", str(seconds), "--congestion", CONGESTION_CONTROL, *way)
     command = ("iperf3", "--json", *options)
-    out = network.call(*command, "--client", network.addresses.called, timeout_s=seconds + _SLACK_S)
+    out = ends.call(*command, "--client", ends.called, timeout_s=seconds + _SLACK_S)
     return float(json.loads(out)["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
-def transactions(network: Network, tools: Tools, seconds: int) -> dict[str, float]:
-    """Transactions a second of TRANSACTION_BYTES there and back, one after another, and the
-    latencies in microseconds: the least one and two percentiles."""
+def transactions(
+    ends: Ends,
+    netperf: Path,
+    seconds: int,
+    size: int = TRANSACTION_BYTES,
+    cpus: tuple[int, int] = (CLIENT_CPU, SERVER_CPU),
+) -> dict[str, float]:
+    """Transactions a second of `size` bytes there and back, one after another, and the latencies in
+    microseconds: the least one and two percentiles. `cpus`: of client and server."""
     wanted = ",".join((*_LATENCIES, "transaction_rate"))
-    sizes = f"{TRANSACTION_BYTES},{TRANSACTION_BYTES}"
-    command = (str(tools.netperf), "-P", "0", "-H", network.addresses.called, "-t", "TCP_RR")
+    where = ("-H", ends.called, "-T", f"{cpus[0]},{cpus[1]}")
+    command = (str(netperf), "-P", "0", *where, "-t", "TCP_RR", "-l", str(seconds))
     control = f"{CONGESTION_CONTROL},{CONGESTION_CONTROL}"
-    options = ("-l", str(seconds), "--", "-r", sizes, "-K", control, "-o", wanted)
-    out = network.call(*command, *options, timeout_s=seconds + _SLACK_S)
+    options = ("-r", f"{size},{size}", "-K", control, "-o", wanted)
+    out = ends.call(*command, "--", *options, timeout_s=seconds + _SLACK_S)
     return dict(zip((*_LATENCIES, "rate"), map(float, out.split(",")), strict=True))
 
 

@@ -4,23 +4,13 @@
 client eth0 ===== lan0 gateway wan0 ===== eth0 server
 """
 
-import subprocess
-import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
-from pathlib import Path
 
-from sixlane.lab import programs
-from sixlane.net import address as net_address
+from bench.ends import Ends, add_addresses, forward, raise_namespace
 from sixlane.net import ethtool, gso, link, netns, sysctl
 from tests.netns import spaces
 from tests.netns.edge import Hosts
-
-SERVER_CPU, CLIENT_CPU = 0, 1
-_LISTEN = "0A"
-_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -93,12 +83,11 @@ POOL4 = Addresses(
 
 
 @dataclass
-class Network:
-    """The three namespaces. Programs that are kept running in them end with `stack`."""
+class Network(Ends):
+    """The three namespaces."""
 
     hosts: Hosts
     addresses: Addresses
-    stack: ExitStack
     gateway_pids: list[int] = field(default_factory=list)
     """Of programs that do the gateway's work."""
     flows: int = 0
@@ -119,54 +108,20 @@ class Network:
         with netns.inside(self.hosts.gateway):
             return link.get("lan0").mac.hex(":")
 
-    def keep(self, namespace: str, *argv: str, ready: str = "") -> int:
-        """Starts a program that goes on; its process id once it has printed `ready`."""
-        log = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="sixlane-bench-")))
-        pid = programs.start(argv, log=log / "log", ready=ready, namespace=namespace)
-        self.stack.callback(programs.end_all, [pid])
-        return pid
-
-    def serve(self, port: int, *argv: str) -> None:
-        """Keeps a program on the server until the end; returns when it listens to that port."""
-        self.keep(self.hosts.server, *on_cpu(SERVER_CPU, *argv))
-        deadline = time.monotonic() + _PATIENCE_S
-        with netns.inside(self.hosts.server):
-            while not _listens(port):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{argv[0]} does not listen at port {port}")
-                time.sleep(0.02)
-
-    def call(self, *argv: str, timeout_s: float) -> str:
-        """What a program prints that the client runs to its end."""
-        command = on_cpu(CLIENT_CPU, *argv)
-        return netns.run(self.hosts.client, command, timeout=timeout_s).stdout
-
-
-def on_cpu(cpu: int, *argv: str) -> tuple[str, ...]:
-    """The command that runs another one on that CPU alone, with the same process id."""
-    return ("taskset", "--cpu-list", str(cpu), *argv)
-
 
 def raise_network(stack: ExitStack, prefix: str, addresses: Addresses) -> Network:
     """Namespaces whose names begin with `prefix`, linked and routed. Nothing translates yet."""
     hosts = Hosts(*(f"{prefix}-{what}" for what in ("client", "gw", "server")))
-    network = Network(hosts, addresses, stack)
+    network = Network(hosts.client, hosts.server, addresses.called, stack, hosts, addresses)
     for namespace in network.namespaces.values():
-        netns.create(namespace)
-        stack.callback(netns.remove, namespace, missing_ok=True)
-        with netns.inside(namespace):
-            sysctl.set("net.ipv6.conf.default.accept_dad", "0")
-            sysctl.set("net.ipv4.tcp_no_metrics_save", "1")  # each flow begins as the first one
-            link.set_up("lo")
+        raise_namespace(stack, namespace)
     link.create_veth("eth0", "lan0", netns_a=hosts.client, netns_b=hosts.gateway, up=True)
     link.create_veth("eth0", "wan0", netns_a=hosts.server, netns_b=hosts.gateway, up=True)
-    with netns.inside(hosts.gateway):
-        sysctl.set("net.ipv4.ip_forward", "1")
-        sysctl.set("net.ipv6.conf.all.forwarding", "1")
-    _add_addresses(hosts.client, "eth0", *addresses.client)
-    _add_addresses(hosts.gateway, "lan0", addresses.lan)
-    _add_addresses(hosts.gateway, "wan0", addresses.wan)
-    _add_addresses(hosts.server, "eth0", addresses.server)
+    forward(hosts.gateway)
+    add_addresses(hosts.client, "eth0", *addresses.client)
+    add_addresses(hosts.gateway, "lan0", addresses.lan)
+    add_addresses(hosts.gateway, "wan0", addresses.wan)
+    add_addresses(hosts.server, "eth0", addresses.server)
     if addresses.many is not None:
         with netns.inside(hosts.client):
             sysctl.set("net.ipv6.ip_nonlocal_bind", "1")  # of IPv4 the route is enough
@@ -194,25 +149,3 @@ def suit_xdp(network: Network) -> None:
     for namespace, device in network.devices()[:2]:
         with netns.inside(namespace):
             ethtool.set_features(device, {"tx-checksum-ip-generic": False, "rx-gro": True})
-
-
-def _add_addresses(namespace: str, device: str, *addresses: str) -> None:
-    with netns.inside(namespace):
-        for address in addresses:
-            net_address.add(device, ip_interface(address))
-
-
-def _listens(port: int) -> bool:
-    for name in ("tcp", "tcp6"):
-        for line in Path("/proc/thread-self/net", name).read_text().splitlines()[1:]:
-            _, local, _, state, *_ = line.split()
-            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
-                return True
-    return False
-
-
-def compile_c(source: Path, directory: Path) -> Path:
-    """The program, made in `directory`."""
-    compiled = directory / source.stem
-    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", compiled, source], check=True)
-    return compiled

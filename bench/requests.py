@@ -23,10 +23,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench.apart import go_apart
+from bench.ends import compile_c
 from bench.figure import Figure
 from bench.forward import settings
 from bench.gateways import forget_soon
-from bench.network import Addresses, Network, compile_c, raise_network, suit_xdp
+from bench.network import Addresses, Network, raise_network, suit_xdp
 from bench.report import write
 from bench.rounds import measure_several
 from bench.rows import Row, table

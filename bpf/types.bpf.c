@@ -101,3 +101,5 @@ enum pod_flag pod_flag_;
 enum pod_reason pod_reason_;
 struct pod pod_;
 struct pod_setup pod_setup_;
+struct pod_flow pod_flow_;
+struct pod_way pod_way_;

@@ -7,19 +7,8 @@
 #define SIXLANE_ADDR_H
 
 #include "sixlane/canonical.h"
+#include "sixlane/spread.h"
 #include "sixlane/visit.h"
-
-/* For hashes: neighbouring addresses differ in the highest bits, those of neighbouring networks
- * mostly do (Knuth, The Art of Computer Programming 6.4, on multiplication by the golden ratio). */
-static __always_inline __u64 addr_both(const struct addr *a)
-{
-	return bpf_be64_to_cpu(a->lo) + bpf_be64_to_cpu(a->hi) * 0xc2b2ae3d27d4eb4fULL;
-}
-
-static __always_inline __u64 spread(__u64 number)
-{
-	return number * 0x9e3779b97f4a7c15ULL;
-}
 
 /*
  * RFC 6052 2.2. Bits 64 to 71 (the "u" octet) stay free: the address's high part ends at bit 63,

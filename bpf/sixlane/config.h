@@ -3,10 +3,7 @@
 #ifndef SIXLANE_CONFIG_H
 #define SIXLANE_CONFIG_H
 
-#include <linux/types.h>
-
-/* HZ of the running kernel. jiffies cost 4 ns to read, the clock 20 to 34. */
-const volatile __u32 jiffies_per_second = 250;
+#include "sixlane/jiffies.h"
 
 /* Flows of services count time in ticks of four seconds or more: 1 << so many jiffies. */
 const volatile __u32 flow_tick_shift = 10;

@@ -11,6 +11,7 @@
 
 #include "sixlane/counter.h"
 #include "sixlane/encap.h"
+#include "sixlane/jiffies.h"
 
 /* Whether the kernel has the helpers; set before load. */
 const volatile __u32 redirects_to_peer = 1;
@@ -56,10 +57,16 @@ struct {
 	__type(value, struct pod_setup);
 } pod_setups SEC(".maps");
 
-static __always_inline __u32 pod_flags(void)
+static __always_inline const struct pod_setup *pod_setup(void)
 {
 	__u32 zero = 0;
-	struct pod_setup *setup = bpf_map_lookup_elem(&pod_setups, &zero);
+
+	return bpf_map_lookup_elem(&pod_setups, &zero);
+}
+
+static __always_inline __u32 pod_flags(void)
+{
+	const struct pod_setup *setup = pod_setup();
 
 	return setup ? setup->flags : 0;
 }
@@ -158,12 +165,12 @@ static __always_inline __u32 pod_segment_bytes(struct ctx c, const struct pkt *p
 }
 
 /*
- * Whether the packet, or each of its segments, is short enough for a device and a route. The kernel
- * looks at segments itself, but counts the jumbo header of BIG TCP into them, and does not know of
- * the route: those segments are computed, which can be done for TCP.
+ * Whether the packet, or each of its segments, is short enough for a device and a route: the MTU of
+ * both, or 0. The kernel looks at segments itself, but counts the jumbo header of BIG TCP into
+ * them, and does not know of the route: those segments are computed, which can be done for TCP.
  */
-static __always_inline bool pod_fits(struct ctx c, const struct pkt *p, __u32 ifindex,
-				     __u32 route_bytes)
+static __always_inline __u32 pod_fits(struct ctx c, const struct pkt *p, __u32 ifindex,
+				      __u32 route_bytes)
 {
 	__u32 whole = ctx_bytes(c) - p->l3, gso = ctx_segment_bytes(c);
 	__u32 segment = gso ? pod_segment_bytes(c, p) : whole;
@@ -171,10 +178,12 @@ static __always_inline bool pod_fits(struct ctx c, const struct pkt *p, __u32 if
 	__u32 mtu = p->is_jumbo ? 1 : gso ? 0 : whole;
 
 	if (bpf_check_mtu(c.raw, ifindex, &mtu, 0, mtu ? 0 : BPF_MTU_CHK_SEGS))
-		return false;
+		return 0;
 	if (route_bytes >= mtu && !p->is_jumbo)
-		return true;
-	return segment && segment <= mtu && segment <= route_bytes;
+		return mtu;
+	if (mtu > route_bytes)
+		mtu = route_bytes;
+	return segment && segment <= mtu ? mtu : 0;
 }
 
 #endif

@@ -8,6 +8,7 @@
 static __always_inline int pod_in(struct ctx c)
 {
 	struct pkt p = {};
+	__u32 mtu;
 
 	if (pod_parse(c, &p) || ctx_skb(c)->pkt_type != PACKET_HOST)
 		return ctx_pass(c);
@@ -20,7 +21,7 @@ static __always_inline int pod_in(struct ctx c)
 		return pod_end(c, &p, POD_PASS_ASKED);
 	if (!addr_is_routed(&p.src, p.family))
 		return pod_end(c, &p, POD_PASS_SOURCE);
-	return pod_deliver(c, &p, to, POD_IN, false);
+	return pod_deliver(c, &p, to, POD_IN, false, &mtu);
 }
 
 #endif

@@ -6,43 +6,35 @@
 #ifndef SIXLANE_POD_OUT_H
 #define SIXLANE_POD_OUT_H
 
-#include "sixlane/pod.h"
+#include "sixlane/pod_way.h"
 
-#define FLOW_INFO_MASK 0x0fffffff /* traffic class and flow label */
-
-static __always_inline void pod_question(struct ctx c, const struct pkt *p,
+static __always_inline void pod_question(const struct pkt *p, const struct pod_flow *flow,
 					 struct bpf_fib_lookup *fib)
 {
-	struct ports ports = {};
-
 	fib->family = p->family;
-	fib->ifindex = ctx_ifindex(c);
+	fib->ifindex = flow->device;
 	fib->tot_len = 1; /* makes the kernel say the route's MTU; one byte always fits */
 	/* Rules and several next hops may ask for the ports. */
 	fib->l4_protocol = p->proto;
-	if ((p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP) && !p->is_fragment &&
-	    !ctx_load(c, p->l4, &ports, sizeof(ports), sizeof(ports))) {
-		fib->sport = ports.src;
-		fib->dport = ports.dst;
-	}
+	fib->sport = flow->sport;
+	fib->dport = flow->dport;
 	if (p->family == FAMILY_INET) {
 		fib->tos = p->tos;
 		fib->ipv4_src = bpf_htonl(addr_to_v4(p->src));
 		fib->ipv4_dst = bpf_htonl(addr_to_v4(p->dst));
 		return;
 	}
-
-	__be32 *first = ctx_at(c, p->l3, sizeof(*first));
-
-	fib->flowinfo = first ? *first & bpf_htonl(FLOW_INFO_MASK) : 0;
+	fib->flowinfo = flow->label;
 	__builtin_memcpy(fib->ipv6_src, &p->src, sizeof(p->src));
 	__builtin_memcpy(fib->ipv6_dst, &p->dst, sizeof(p->dst));
 }
 
+/* `mtu_bytes` becomes that of device and route, if the answer is POD_NONE. */
 static __always_inline enum pod_reason pod_ask(struct ctx c, const struct pkt *p,
-					       struct bpf_fib_lookup *fib)
+					       const struct pod_flow *flow,
+					       struct bpf_fib_lookup *fib, __u32 *mtu_bytes)
 {
-	pod_question(c, p, fib);
+	pod_question(p, flow, fib);
 	switch (bpf_fib_lookup(c.raw, fib, sizeof(*fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		break;
@@ -53,7 +45,8 @@ static __always_inline enum pod_reason pod_ask(struct ctx c, const struct pkt *p
 	}
 	if (!bpf_map_lookup_elem(&uplinks, &fib->ifindex))
 		return POD_PASS_ROUTE;
-	return pod_fits(c, p, fib->ifindex, fib->mtu_result) ? POD_NONE : POD_PASS_TOO_BIG;
+	*mtu_bytes = pod_fits(c, p, fib->ifindex, fib->mtu_result);
+	return *mtu_bytes ? POD_NONE : POD_PASS_TOO_BIG;
 }
 
 /* The kernel has put the gateway, if there is one, in the place of the destination, and its family.
@@ -69,37 +62,33 @@ static __always_inline int pod_send(const struct bpf_fib_lookup *fib)
 	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
 }
 
-/* POD_OUT, with the way in `fib`; else why it is not sent. */
+/* POD_OUT, with the way in `fib`, and remembered; else why it is not sent. */
 static __always_inline enum pod_reason pod_way_out(struct ctx c, const struct pkt *p,
+						   const struct pod_flow *flow, __u32 epoch,
 						   struct bpf_fib_lookup *fib)
 {
 	enum pod_reason why = redirects_to_neighbour ? pod_check_hop(p) : POD_PASS_ASKED;
+	__u32 mtu_bytes = 0;
 
 	if (!why)
-		why = pod_ask(c, p, fib);
+		why = pod_ask(c, p, flow, fib, &mtu_bytes);
 	if (!why)
 		why = hop_take(c, p) ? POD_DROP_FAILED : POD_OUT;
+	if (why == POD_OUT)
+		pod_way_remember(flow, epoch, POD_OUT, fib->ifindex, mtu_bytes, fib->dmac,
+				 fib->smac);
 	return why;
 }
 
-static __always_inline int pod_out(struct ctx c, const struct pkt *p)
+/* `silently`: whoever had the packet before has counted what is left to the stack. */
+static __always_inline int pod_out(struct ctx c, const struct pkt *p, const struct pod_flow *flow,
+				   __u32 epoch, const bool silently)
 {
 	struct bpf_fib_lookup fib = {};
-	enum pod_reason why = pod_way_out(c, p, &fib);
+	enum pod_reason why = pod_way_out(c, p, flow, epoch, &fib);
 
 	if (why != POD_OUT)
-		return pod_end(c, p, why);
-	pod_count(c, p, POD_OUT);
-	return pod_send(&fib);
-}
-
-/* The same, where whoever had the packet before has counted what is left to the stack. */
-static __always_inline int pod_out_silently(struct ctx c, const struct pkt *p)
-{
-	struct bpf_fib_lookup fib = {};
-
-	if (pod_way_out(c, p, &fib) != POD_OUT)
-		return ctx_pass(c);
+		return silently ? ctx_pass(c) : pod_end(c, p, why);
 	pod_count(c, p, POD_OUT);
 	return pod_send(&fib);
 }

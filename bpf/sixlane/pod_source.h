@@ -74,26 +74,29 @@ static __always_inline bool pod_has_link_source(const struct pkt *p)
 	       (addr_is_link_local6(&p->src) || (!p->src.hi && !p->src.lo));
 }
 
-/* Of a frame from a pod: POD_NONE, if it is from its own address to one that routers know. */
+/* A frame from a pod. POD_NONE: of IP, not for somebody else. */
 static __always_inline enum pod_reason pod_receive(struct ctx c, struct pkt *p)
 {
 	enum pod_reason why = pod_parse(c, p);
-	__u32 type = ctx_skb(c)->pkt_type;
 
 	if (why == POD_DROP_PROTOCOL && ctx_skb(c)->protocol == bpf_htons(ETH_P_ARP) &&
 	    !ctx_skb(c)->vlan_present)
 		return pod_check_arp(c);
-	if (why)
-		return why;
-	if (type == PACKET_OTHERHOST)
+	if (!why && ctx_skb(c)->pkt_type == PACKET_OTHERHOST)
 		return POD_DROP_OTHER_HOST;
+	return why;
+}
+
+/* POD_NONE, if it is from the pod's own address to one that routers know. */
+static __always_inline enum pod_reason pod_check_source(struct ctx c, const struct pkt *p)
+{
 	if (pod_has_link_source(p))
 		return pod_check_link(c, p);
 	if (!pod_has(c, &p->src, p->family))
 		return POD_DROP_SOURCE;
 	if (!addr_is_routed(&p->dst, p->family))
 		return POD_PASS_LINK;
-	return type == PACKET_HOST ? POD_NONE : POD_DROP_OTHER_HOST;
+	return ctx_skb(c)->pkt_type == PACKET_HOST ? POD_NONE : POD_DROP_OTHER_HOST;
 }
 
 #endif

@@ -1175,6 +1175,35 @@ enum pod_flag {
 struct pod_setup {
 	__u64 namespace; /* the cookie of the network namespace */
 	__u32 flags;	 /* enum pod_flag */
+	__u32 epoch;	 /* ways from before another one are void */
+};
+
+/* All that decides where a packet from a pod goes, but for its length. */
+struct pod_flow {
+	struct addr src;
+	struct addr dst;
+	__u32 device; /* it has come by */
+	__be32 label; /* and traffic class, as in IPv6's first word */
+	__be16 sport;
+	__be16 dport;
+	__u8 family;
+	__u8 proto;
+	__u8 is_behind; /* a translator, which has left it alone */
+	__u8 pad;
+};
+
+enum { POD_WAYS = 4096 };
+
+/* Where packets of a flow go, as one of them was sent on. */
+struct pod_way {
+	struct pod_flow flow;
+	__u64 expires_jiffies;
+	__u32 epoch;
+	__u32 ifindex;
+	__u32 mtu_bytes; /* of the device and the route */
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+	__u32 sent; /* enum pod_reason: POD_LOCAL or POD_OUT */
 	__u32 pad;
 };
 

@@ -2292,14 +2292,14 @@ _PODS = tuple(
         (
             "pod-other-host",
             "pod_source.h",
-            "if (type == PACKET_OTHERHOST)",
+            "if (!why && ctx_skb(c)->pkt_type == PACKET_OTHERHOST)",
             "if (0)",
             "frames for others are taken, if they are from nobody in particular",
         ),
         (
             "pod-broadcast-frame",
             "pod_source.h",
-            "return type == PACKET_HOST ? POD_NONE : POD_DROP_OTHER_HOST;",
+            "return ctx_skb(c)->pkt_type == PACKET_HOST ? POD_NONE : POD_DROP_OTHER_HOST;",
             "return POD_NONE;",
             "a frame for all is sent on to one",
         ),
@@ -2334,22 +2334,22 @@ _PODS = tuple(
         (
             "pod-jumbo-mtu",
             "pod.h",
-            "segment && segment <= mtu && segment <= route_bytes;",
-            "segment && segment <= route_bytes;",
+            "if (route_bytes >= mtu && !p->is_jumbo)",
+            "if (route_bytes >= mtu)",
             "segments of BIG TCP are too long for the device",
         ),
         (
             "pod-route-mtu",
             "pod.h",
-            "return segment && segment <= mtu && segment <= route_bytes;",
-            "return segment && segment <= mtu;",
+            "if (mtu > route_bytes)",
+            "if (0)",
             "a route's MTU is none",
         ),
         (
             "pod-unknown-segments",
             "pod.h",
-            "return segment && segment <= mtu && segment <= route_bytes;",
-            "return segment <= mtu && segment <= route_bytes;",
+            "return segment && segment <= mtu ? mtu : 0;",
+            "return segment <= mtu ? mtu : 0;",
             "segments of whatever is not TCP have no length",
         ),
         (
@@ -2369,15 +2369,15 @@ _PODS = tuple(
         (
             "pod-rules-by-port",
             "pod_out.h",
-            "fib->dport = ports.dst;",
+            "fib->dport = flow->dport;",
             "fib->dport = 0;",
             "policy rules by port do not hold",
         ),
         (
             "pod-rules-by-class",
             "pod_out.h",
-            "*first & bpf_htonl(FLOW_INFO_MASK)",
-            "0",
+            "fib->flowinfo = flow->label;",
+            "fib->flowinfo = 0;",
             "policy rules by traffic class do not hold",
         ),
         (
@@ -2404,9 +2404,87 @@ _PODS = tuple(
         (
             "pod-link-behind-translator",
             "../pod.bpf.c",
-            "return pod_out_silently(c, &p);",
-            "return pod_out(c, &p);",
+            "pod_out(c, &p, &flow, epoch, true);",
+            "pod_out(c, &p, &flow, epoch, false);",
             "what is left to the stack is counted twice",
+        ),
+    )
+)
+
+_POD_WAYS = tuple(
+    Mutant(f"pod-way-{name}", "pod_way.h", old, new, breaks, first="tests/prog/test_pod_ways.py")
+    for name, old, new, breaks in (
+        (
+            "epoch",
+            "way->epoch == epoch &&",
+            "way->epoch &&",
+            "what was remembered outlives a change",
+        ),
+        (
+            "second",
+            "way->expires_jiffies > bpf_jiffies64() &&",
+            "way->expires_jiffies &&",
+            "and that for good, if nobody tells of it",
+        ),
+        (
+            "device",
+            ".device = ctx_ifindex(c),",
+            ".device = 0,",
+            "a pod sends from another pod's address, right behind it",
+        ),
+        (
+            "family",
+            ".family = p->family,",
+            ".family = 0,",
+            "IPv6 that looks like IPv4 goes its way",
+        ),
+        (
+            "protocol",
+            ".proto = p->proto,",
+            ".proto = 0,",
+            "rules by protocol hold for the first one only",
+        ),
+        (
+            "port",
+            "flow->dport = ports.dst;",
+            "flow->dport = 0;",
+            "rules by port never hold",
+        ),
+        (
+            "label",
+            "first ? *first & bpf_htonl(FLOW_INFO_MASK) : 0;",
+            "0;",
+            "rules by traffic class do not hold",
+        ),
+        (
+            "behind",
+            ".is_behind = is_behind,",
+            ".is_behind = 0,",
+            "what a translator has left alone does not come to it again",
+        ),
+        (
+            "other-flow",
+            "differs |= a[i] ^ b[i];",
+            "differs |= i == 2 || i == 3 ? 0 : a[i] ^ b[i];",
+            "to whoever had the place before",
+        ),
+        (
+            "last-hop",
+            "is_known && !pod_check_hop(p) &&",
+            "is_known &&",
+            "a packet goes on with no hops left",
+        ),
+        (
+            "length",
+            "return bytes && bytes <= way->mtu_bytes;",
+            "return bytes;",
+            "no packet is too long",
+        ),
+        (
+            "hop",
+            "if (hop_take(c, p) ||",
+            "if (",
+            "no hop is taken",
         ),
     )
 )
@@ -2415,6 +2493,7 @@ MUTANTS = (
     *_ADDR,
     *_DECAP,
     *_PODS,
+    *_POD_WAYS,
     *_CSUM,
     *_ICMP,
     *_PARSE,

@@ -12,9 +12,10 @@ import pytest
 from sixlane.errors import SixlaneError
 from sixlane.lab import demo, gateway, lab
 from sixlane.lab.balanced import BALANCED, GATEWAYS
+from sixlane.lab.cluster import CLUSTER, NODE
 from sixlane.lab.place import Place
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.steps import BALANCED_STEPS, STEPS, Step
+from sixlane.lab.steps import BALANCED_STEPS, POD_STEPS, STEPS, Step
 from sixlane.lab.topology import LAB
 from tests.netns.labs import needs_lab, traces
 
@@ -34,7 +35,7 @@ def test_demo_shows_every_step(place: Place) -> None:
     ran = _lab(place, "demo", timeout=240)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
-    for number, step in enumerate(STEPS + BALANCED_STEPS, 1):
+    for number, step in enumerate(STEPS + BALANCED_STEPS + POD_STEPS, 1):
         assert ran.stdout.count(f"{number}. {step.title}") == 2  # as a heading, and in the table
     for word in ("round trip", "throughput", "Gbit/s", "1 ttl expired", "2 source not allowed"):
         assert word in ran.stdout
@@ -44,12 +45,12 @@ def test_demo_shows_every_step(place: Place) -> None:
 def test_lab_that_is_kept_says_how_to_enter_it(place: Place) -> None:
     ran = _lab(place, "up")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    for host in (*LAB.hosts, *BALANCED.hosts):
+    for host in (*LAB.hosts, *BALANCED.hosts, *CLUSTER.hosts):
         assert f"ip netns exec {place.namespace(host.name)} bash" in ran.stdout
     by_hand = ["ip", "netns", "exec", place.namespace("pod2"), "curl", "-s", "http://v4only.test/"]
     page = subprocess.run(by_hand, capture_output=True, text=True, timeout=10)
     assert "IPv4-only page" in page.stdout
-    for name in GATEWAYS:
+    for name in (*GATEWAYS, NODE):
         assert gateway.read_status(place.at(name))["problems"] == []
 
     assert _lab(place, "down").returncode == 0

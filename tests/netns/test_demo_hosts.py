@@ -3,6 +3,7 @@
 
 import pytest
 
+from sixlane.lab import pages
 from sixlane.lab.session import Session, StepFailedError
 from sixlane.lab.steps import inside, sizes, web
 from sixlane.lab.topology import (
@@ -33,12 +34,12 @@ def test_internet_has_no_ipv6_address(hosts: Session, host: str) -> None:
 
 def test_ipv4_client_fetches_ipv4_page(hosts: Session) -> None:
     page = web.fetch(hosts, "client", f"http://{WEB4}/")
-    web.check_page(hosts, page, web.GREETING4, source=CLIENT4)
+    web.check_page(hosts, page, pages.GREETING4, source=CLIENT4)
 
 
 def test_pods_reach_each_other_without_the_gateway(hosts: Session) -> None:
     page = web.fetch(hosts, "pod2", f"http://[{SERVICE6}]/")
-    web.check_page(hosts, page, web.GREETING6, source=embed(POD_IPV4["pod2"]))
+    web.check_page(hosts, page, pages.GREETING6, source=embed(POD_IPV4["pod2"]))
     hops = hosts.run_ok("pod2", ["traceroute", "-n", "-q", "1", SERVICE6]).out
     assert embed("192.31.196.1") not in hops
     assert "2001:db8:64::1 " not in hops
@@ -46,7 +47,7 @@ def test_pods_reach_each_other_without_the_gateway(hosts: Session) -> None:
 
 def test_pods_reach_each_other_on_one_node(hosts: Session) -> None:
     page = web.fetch(hosts, "pod3", "http://[2001:db8:64:1::2]/")
-    web.check_page(hosts, page, web.GREETING6, source="2001:db8:64:3::2")
+    web.check_page(hosts, page, pages.GREETING6, source="2001:db8:64:3::2")
 
 
 def test_smaller_link_is_found_inside_the_cluster(hosts: Session) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sixlane.datapath.attach import Attachment, attachments
-from sixlane.lab import gateway, programs, raising, servers
+from sixlane.lab import gateway, pages, programs, raising, servers
 from sixlane.lab.pages import content
 from sixlane.lab.place import GATEWAY, Place
 from sixlane.lab.session import Session, Silent
@@ -111,10 +111,10 @@ def _raise(place: Place, attach: str) -> tuple[Session, int]:
 
 def _both_ways(session: Session) -> None:
     page = web.fetch(session, "client", f"http://{SERVICE4}/")
-    web.check_page(session, page, web.GREETING6, source=embed(CLIENT4))
+    web.check_page(session, page, pages.GREETING6, source=embed(CLIENT4))
     names.resolve(session, "pod2", WEB4_NAME)
     page = web.fetch(session, "pod2", f"http://{WEB4_NAME}/")
-    assert page.out.startswith(web.GREETING4)
+    assert page.out.startswith(pages.GREETING4)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 python -m tests.vm test [--all]           what CI runs; all that can run there
 python -m tests.vm test tests/prog -k x   what pytest would take, with each compiler on each kernel
 python -m tests.vm load                   no tests: does each kernel load every program?
+python -m tests.vm demo                   the pods of the demo, where the kernel has netkit
 python -m tests.vm fetch                  newer kernels, if Debian has them
 
 --kernel 6.1 and --clang clang-19 leave out the others.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from tests.vm import guest, kernels, objects
 from tests.vm.errors import Failed
@@ -24,6 +26,8 @@ from tests.vm.selections import ALL, CI, Selection
 
 _LOAD_S = 300
 _TESTS_S = 3600
+_DEMO_S = 300
+_DEMO_ON = "6.12"
 _TEST_S = 600  # a single one, by pytest-timeout
 
 _PYTHON = [
@@ -44,6 +48,8 @@ def main() -> None:
             for series in options.kernel:
                 kernels.fetch(series)
             return
+        if options.command == "demo":
+            sys.exit(asyncio.run(_demo()))
         failed = asyncio.run(_run(options, _selections(options, others)))
     except Failed as error:
         sys.exit(f"tests.vm: {error}")
@@ -62,7 +68,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["test", "load", "fetch"])
+    parser.add_argument("command", choices=["test", "load", "demo", "fetch"])
     parser.add_argument("--all", action="store_true", help="not only what CI runs")
     parser.add_argument("--kernel", action="append", choices=kernels.SERIES)
     parser.add_argument("--clang", action="append", choices=objects.COMPILERS)
@@ -92,6 +98,16 @@ async def _run(options: argparse.Namespace, selections: Sequence[Selection]) -> 
     subprocess.run([sys.executable, "-m", "compileall", "-q", "src", "tests"], cwd=objects.ROOT)
     results = await asyncio.gather(*(_on_kernel(kernel, options, selections) for kernel in found))
     return [line for result in results for line in result]
+
+
+async def _demo() -> int:
+    """What a guest with netkit shows of the lab's pods; its exit status."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "src"], cwd=objects.ROOT)
+    say = partial(print, flush=True)
+    async with guest.started(kernels.get(_DEMO_ON), 1, say) as machine:
+        print(f"Linux {machine.kernel.release}, emulated")
+        argv = [*_PYTHON, "-m", "sixlane.lab", "demo", "--pods"]
+        return await machine.run(argv, cwd=objects.ROOT, timeout_s=_DEMO_S)
 
 
 async def _on_kernel(

@@ -24,22 +24,26 @@ from tests.vm.kernels import Kernel
 _MEMORY_MIB = 2048
 _BOOT_S = 180  # it takes 10 s; an emulated machine on a busy one may be much slower
 _GRACE_S = 10  # behind a command's own limit, which the agent keeps
+_FOREVER_S = 1_000_000_000
 _LINE_BYTES = 1 << 20
 _VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd")  # Debian 13, 12
 
 
 @dataclass
 class Guest:
-    """A running guest. `say` gets each line that a command prints, without its end."""
+    """A running guest. `say` gets each line that a command prints, without its end. `counts`: its
+    clock is none."""
 
     kernel: Kernel
     say: Callable[[str], None]
+    counts: bool
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
 
     async def run(self, argv: Sequence[str], *, cwd: Path, timeout_s: int) -> int:
         """The command's exit status. Failed if it does not end in time, or the guest does."""
-        request = {"argv": list(argv), "cwd": str(cwd), "timeout_s": timeout_s}
+        there_s = _FOREVER_S if self.counts else timeout_s
+        request = {"argv": list(argv), "cwd": str(cwd), "timeout_s": there_s}
         self._writer.write(json.dumps(request).encode() + b"\n")
         try:
             async with asyncio.timeout(timeout_s + _GRACE_S):
@@ -60,8 +64,11 @@ class Guest:
 
 
 @asynccontextmanager
-async def started(kernel: Kernel, cpus: int, say: Callable[[str], None]) -> AsyncIterator[Guest]:
-    """A guest that is ready for commands; it and its file server end with the block."""
+async def started(
+    kernel: Kernel, cpus: int, say: Callable[[str], None], *, counts: bool = False
+) -> AsyncIterator[Guest]:
+    """A guest that is ready for commands; it and its file server end with the block. `counts`: its
+    clock goes on by a nanosecond with each instruction, and skips whatever it waits for."""
     with tempfile.TemporaryDirectory(prefix="sixlane-vm-") as name:
         work = Path(name)
         initramfs.build(kernel, work / "initramfs")
@@ -69,11 +76,11 @@ async def started(kernel: Kernel, cpus: int, say: Callable[[str], None]) -> Asyn
         try:
             async with (
                 _file_server(work),
-                _process(_qemu(kernel, cpus, work), work / "qemu") as qemu,
+                _process(_qemu(kernel, cpus, work, counts), work / "qemu") as qemu,
             ):
                 async with asyncio.timeout(_BOOT_S):
                     reader, writer = await _connect(work / "channel", qemu)
-                    guest = Guest(kernel, say, reader, writer)
+                    guest = Guest(kernel, say, counts, reader, writer)
                     await guest._receive()
                 try:
                     yield guest
@@ -104,7 +111,7 @@ async def _file_server(work: Path) -> AsyncIterator[None]:
             yield
 
 
-def _qemu(kernel: Kernel, cpus: int, work: Path) -> list[str]:
+def _qemu(kernel: Kernel, cpus: int, work: Path, counts: bool) -> list[str]:
     program = shutil.which("qemu-system-x86_64")
     if program is None:
         raise Failed("qemu-system-x86_64 is missing (packaging/install-deps vm)")
@@ -119,7 +126,9 @@ def _qemu(kernel: Kernel, cpus: int, work: Path) -> list[str]:
     }
     return [
         program,
-        *("-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
+        *("-machine", "q35,memory-backend=memory", "-cpu", "Nehalem"),
+        *("-accel", f"tcg,thread={'single' if counts else 'multi'}"),
+        *(("-icount", "shift=0,sleep=off") if counts else ()),
         *("-m", f"{_MEMORY_MIB}", "-smp", f"{cpus}"),
         *("-object", f"memory-backend-memfd,id=memory,size={_MEMORY_MIB}M,share=on"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),

@@ -1850,14 +1850,68 @@ class PodSetup(ctypes.Structure):
     _fields_ = (
         ("namespace", ctypes.c_uint64),
         ("flags", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
+        ("epoch", ctypes.c_uint32),
     )
     namespace: int
     flags: int
-    pad: int
+    epoch: int
 
 
 assert ctypes.sizeof(PodSetup) == 16
+
+
+class PodFlow(ctypes.Structure):
+    _fields_ = (
+        ("src", Addr),
+        ("dst", Addr),
+        ("device", ctypes.c_uint32),
+        ("label", ctypes.c_uint32.__ctype_be__),
+        ("sport", ctypes.c_uint16.__ctype_be__),
+        ("dport", ctypes.c_uint16.__ctype_be__),
+        ("family", ctypes.c_uint8),
+        ("proto", ctypes.c_uint8),
+        ("is_behind", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8),
+    )
+    src: Addr
+    dst: Addr
+    device: int
+    label: int
+    sport: int
+    dport: int
+    family: int
+    proto: int
+    is_behind: int
+    pad: int
+
+
+assert ctypes.sizeof(PodFlow) == 48
+
+
+class PodWay(ctypes.Structure):
+    _fields_ = (
+        ("flow", PodFlow),
+        ("expires_jiffies", ctypes.c_uint64),
+        ("epoch", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("mtu_bytes", ctypes.c_uint32),
+        ("dst_mac", ctypes.c_uint8 * 6),
+        ("src_mac", ctypes.c_uint8 * 6),
+        ("sent", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+    flow: PodFlow
+    expires_jiffies: int
+    epoch: int
+    ifindex: int
+    mtu_bytes: int
+    dst_mac: "ctypes.Array[ctypes.c_uint8]"
+    src_mac: "ctypes.Array[ctypes.c_uint8]"
+    sent: int
+    pad: int
+
+
+assert ctypes.sizeof(PodWay) == 88
 
 
 MAPS = {
@@ -2024,6 +2078,7 @@ POD_MAPS = {
     "translators": MapLayout(3, 4, 4, 1, 0),
     "pod_counters": MapLayout(6, 4, 16, 18, 0),
     "pod_setups": MapLayout(2, 4, 16, 1, 0),
+    "pod_ways": MapLayout(6, 4, 88, 4096, 0),
 }
 
 POD_DIGESTS = {
@@ -2031,7 +2086,8 @@ POD_DIGESTS = {
     "uplinks": "0abc8d26",
     "translators": "3190e453",
     "pod_counters": "05084e6a",
-    "pod_setups": "c496fdf0",
+    "pod_setups": "30c32e04",
+    "pod_ways": "21daf25b",
 }
 """Of the layout of a map. Maps with the same digest are adopted together or not."""
 
@@ -2042,6 +2098,7 @@ CONFIG = {
     "capture": Variable(12, 4),
 }
 POD_CONFIG = {
-    "redirects_to_peer": Variable(0, 4),
-    "redirects_to_neighbour": Variable(4, 4),
+    "jiffies_per_second": Variable(0, 4),
+    "redirects_to_peer": Variable(4, 4),
+    "redirects_to_neighbour": Variable(8, 4),
 }

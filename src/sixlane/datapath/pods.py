@@ -11,6 +11,7 @@ until `take_over`.
 
 import logging
 import shutil
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sixlane.bpf import (
 )
 from sixlane.datapath import layout
 from sixlane.datapath.attach import FILTER, refuse_foreign
+from sixlane.datapath.clock import jiffies_per_second
 from sixlane.datapath.counters import Counter, read_reasons
 from sixlane.datapath.layout import PodReason
 from sixlane.datapath.objects import POD, object_path
@@ -118,6 +120,7 @@ class Pods:
         """Helpers that this kernel lacks: what they would do is the stack's."""
         self._opened = opened
         self._maps = opened.maps
+        self._setting = threading.Lock()  # who hears of changes is not who makes them
 
     @classmethod
     def open(cls, root: Path = ROOT) -> "Pods":
@@ -141,6 +144,7 @@ class Pods:
             for name in layout.POD_MAPS:
                 opened.maps[name].set_pin_path(_pin(root, name))
             constants = {name: int(has) for name, (_, has) in helpers.items()}
+            constants["jiffies_per_second"] = jiffies_per_second()
             set_constants(opened, constants, layout.POD_CONFIG)
             opened.load()
             stack.pop_all()
@@ -180,11 +184,28 @@ class Pods:
     def setup(self) -> tuple[int, By]:
         """The cookie of the network namespace that this is for, 0: none yet; what goes by the
         stack."""
-        found = layout.PodSetup.from_buffer_copy(self._maps["pod_setups"].lookup(_ZERO) or b"")
+        found = self._setup()
         return found.namespace, By(found.flags)
 
     def set_up(self, namespace: int, by: By = By.REDIRECTS) -> None:
-        value = layout.PodSetup(namespace=namespace, flags=int(by))
+        with self._setting:
+            value = self._setup()
+            value.namespace, value.flags = namespace, int(by)
+            self._set_up(value)
+
+    def forget_ways(self) -> None:
+        """Has the kernel be asked anew by the next packet of each flow: for changes of routes,
+        rules, neighbours and devices. What changes by this object does so by itself, and whatever
+        is not told is forgotten within a second."""
+        with self._setting:
+            self._set_up(self._setup())
+
+    def _setup(self) -> layout.PodSetup:
+        return layout.PodSetup.from_buffer_copy(self._maps["pod_setups"].lookup(_ZERO) or b"")
+
+    def _set_up(self, value: layout.PodSetup) -> None:
+        """Under another epoch."""
+        value.epoch = (value.epoch + 1) % (1 << 32)
         self._maps["pod_setups"].update(_ZERO, value)
 
     def places(self) -> dict[AnyAddress, Place]:
@@ -205,11 +226,13 @@ class Pods:
         )
         for address in addresses:
             self._maps["pods"].update(packed_address(address), value)
+        self.forget_ways()
 
     def forget(self, addresses: Iterable[AnyAddress]) -> None:
         """What is not there is fine."""
         for address in addresses:
             self._maps["pods"].delete(packed_address(address))
+        self.forget_ways()
 
     def uplinks(self) -> set[int]:
         """Indices of devices that packets may leave the node by."""
@@ -221,6 +244,7 @@ class Pods:
             self._maps["uplinks"].delete(ifindex.to_bytes(4, "little"))
         for ifindex in devices:
             self._maps["uplinks"].update(ifindex.to_bytes(4, "little"), _ZERO)
+        self.forget_ways()
 
     def counters(self) -> dict[str, Counter]:
         """By enum pod_reason in lower case, without its first word."""
@@ -283,6 +307,7 @@ class Pods:
                 _detach(self.root, out, one.ifindex)
         if program:
             self._maps["translators"].update(_ZERO, program)
+        self.forget_ways()
 
     def take_over(self) -> None:
         """Puts these programs in the place of those attached, each between two packets, and forgets

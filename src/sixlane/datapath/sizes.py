@@ -47,9 +47,9 @@ LIMITS = {
     "decap_xdp": Size(1_200, 10_500, 240),
     "decap_tc": Size(1_000, 8_200, 240),
     "decap_answer": Size(500, 23_000, 112),
-    "from_pod": Size(1_300, 7_200, 208),
-    "from_netkit": Size(1_300, 7_200, 208),
-    "from_pod_out": Size(750, 3_700, 240),
+    "from_pod": Size(2_000, 14_000, 272),
+    "from_netkit": Size(2_000, 14_000, 272),
+    "from_pod_out": Size(1_250, 7_500, 272),
     "uplink_to_pod": Size(700, 2_900, 112),
 }
 

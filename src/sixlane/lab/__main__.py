@@ -45,9 +45,10 @@ def commands() -> None:
 @_prefix
 @_attach
 @click.option("--keep", is_flag=True, help="Leave the lab up, and say how to enter its hosts.")
-def _demo(prefix: str, attach: str, keep: bool) -> None:
+@click.option("--pods", is_flag=True, help="Show the pods of a node alone.")
+def _demo(prefix: str, attach: str, keep: bool, pods: bool) -> None:
     """Raise the lab, show step by step what works, remove the lab."""
-    held = demo.run(Place(prefix), keep=keep, attach=attach)
+    held = demo.run(Place(prefix), keep=keep, attach=attach, pods_only=pods)
     sys.exit(0 if held else _FAILED)
 
 

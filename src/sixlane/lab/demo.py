@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sixlane.errors import SixlaneError
-from sixlane.lab import balance, gateway, lab
+from sixlane.lab import balance, cluster, gateway, lab
 from sixlane.lab.balanced import BALANCED, GATEWAYS
+from sixlane.lab.cluster import CLUSTER, NODE
 from sixlane.lab.gateway import Counts
 from sixlane.lab.place import GATEWAY, Place
 from sixlane.lab.session import Narrator, Seen, Session, StepFailedError
-from sixlane.lab.steps import BALANCED_STEPS, STEPS, Step
+from sixlane.lab.steps import BALANCED_STEPS, POD_STEPS, STEPS, Step
 from sixlane.lab.topology import LAB, Topology
 
 _LINES_SHOWN = 14
@@ -78,15 +79,19 @@ class Row:
     counts: Counts
 
 
-def run(place: Place, *, keep: bool, attach: str) -> bool:
-    """Raise the lab, take every step, print the table; whether all held.
+def run(place: Place, *, keep: bool, attach: str, pods_only: bool = False) -> bool:
+    """Raise the lab, take every step, print the table; whether all held. `pods_only`: of the third
+    act.
 
     The lab is removed afterwards, also when interrupted, unless `keep`.
     """
     printer = _printer()
     rows: list[Row] = []
     with _removed_unless_kept(place, printer, keep):
-        for act in _acts():
+        if pods_only:
+            lab.need_programs()
+            lab.take_down(place)
+        for act in _acts()[-1:] if pods_only else _acts():
             _raise(place, attach, printer, act)
             if not _take_all(place, printer, act, rows):
                 return False
@@ -148,6 +153,7 @@ def _acts() -> tuple[Act, ...]:
     return (
         Act(LAB, (GATEWAY,), lab.raise_lab, gateway.read_counts, STEPS),
         Act(BALANCED, GATEWAYS, balance.raise_all, balance.read_counts, BALANCED_STEPS),
+        Act(CLUSTER, (NODE,), cluster.raise_all, cluster.read_counts, POD_STEPS),
     )
 
 

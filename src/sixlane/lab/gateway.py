@@ -26,6 +26,7 @@ from sixlane.net import netns
 
 EDGE = Path(__file__).with_name("edge.yaml")
 _READY = "ready: the API listens"
+_START_S = 120.0  # in an emulated machine
 _DEVICE_LINE = re.compile(r"^( *)- name: (?:wan0|lan0|net0)\b.*$", re.MULTILINE)
 _DROP = "drop_"
 
@@ -71,7 +72,11 @@ def start(place: Place, narrator: Narrator) -> int:
     namespace = place.namespace(place.gateway)
     narrator.command(shlex.join(["nsenter", f"--net={netns.DIRECTORY / namespace}", *argv]))
     return programs.start(
-        argv, log=place.log(f"{place.gateway}-sixlaned"), ready=_READY, namespace=namespace
+        argv,
+        log=place.log(f"{place.gateway}-sixlaned"),
+        ready=_READY,
+        namespace=namespace,
+        timeout=_START_S,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sixlane.errors import SixlaneError
-from sixlane.lab import balance, gateway, programs, raising, servers
+from sixlane.lab import balance, cluster, gateway, programs, raising, servers
 from sixlane.lab.place import Place
 from sixlane.lab.session import Narrator, Silent
 
@@ -78,7 +78,8 @@ def raise_lab(place: Place, attach: str = "auto", narrator: Narrator | None = No
 
 
 def take_down(place: Place) -> None:
-    """Remove whatever there is of this lab, both acts; fine if there is nothing."""
+    """Remove whatever there is of this lab, all acts; fine if there is nothing."""
+    cluster.take_down(place)
     balance.take_down(place)
     raising.take_down_hosts(place)
     gateway.take_down(place)

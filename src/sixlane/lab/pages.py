@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler
 
 PORT = 80
 READY = "serving pages"
+GREETING6 = "Hello KubeCon!! You've reached an IPv6-only page."
+GREETING4 = "Hello KubeCon!! You've reached an IPv4-only page."
 LARGEST = 64 << 20
 SLOW_PIECES = 30
 _SECONDS_BETWEEN_PIECES = 0.1

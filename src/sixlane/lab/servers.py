@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sixlane.lab import echo, nameserver, pages, programs
 from sixlane.lab.place import Place
-from sixlane.lab.steps.web import GREETING4, GREETING6
 from sixlane.lab.topology import POD_IPV4, SERVICE6, WEB4, embed
 
 
@@ -37,8 +36,8 @@ def _start(place: Place, server: Server) -> None:
 def _servers(place: Place) -> Iterator[Server]:
     named = nameserver.write(place.nameserver_dir)
     yield Server("web4", named, nameserver.log(place.nameserver_dir), nameserver.READY)
-    yield _page(place, "web4", "0.0.0.0", GREETING4)
-    yield _page(place, "pod1", "::", GREETING6)
+    yield _page(place, "web4", "0.0.0.0", pages.GREETING4)
+    yield _page(place, "pod1", "::", pages.GREETING6)
     yield _echo(place, "web4", WEB4)
     yield _echo(place, "pod1", SERVICE6)
     yield _echo(place, "pod2", embed(POD_IPV4["pod2"]))

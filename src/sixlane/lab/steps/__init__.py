@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sixlane.lab.session import Seen, Session
-from sixlane.lab.steps import access, balance, inside, names, pool4, reach, sizes, speed, web
+from sixlane.lab.steps import access, balance, inside, names, pods, pool4, reach, sizes, speed, web
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,13 @@ BALANCED_STEPS = (
     Step("One gateway of two killed under load", balance.gateway_killed),
 )
 """The second, in that of balanced.py."""
+
+POD_STEPS = (
+    Step("Two pods by the CNI plugin", pods.attached),
+    Step("Their devices, and BIG TCP", pods.devices),
+    Step("Ping, pod to pod", pods.ping_pod),
+    Step("Ping, pod to a server outside", pods.ping_site),
+    Step("Page of another pod", pods.page_of_pod),
+    Step("IPv4-only page, translated by the node", pods.page_by_translator),
+)
+"""The third, in that of cluster.py."""

@@ -3,6 +3,7 @@
 
 import ipaddress
 
+from sixlane.lab import pages
 from sixlane.lab.session import Seen, Session
 from sixlane.lab.steps import web
 from sixlane.lab.topology import POD_IPV4, WEB4, WEB4_NAME, embed
@@ -11,7 +12,7 @@ from sixlane.lab.topology import POD_IPV4, WEB4, WEB4_NAME, embed
 def pod_fetches_by_name(session: Session) -> Seen:
     address = resolve(session, "pod2", WEB4_NAME)
     page = web.fetch(session, "pod2", f"http://{WEB4_NAME}/")
-    web.check_page(session, page, web.GREETING4, source=POD_IPV4["pod2"])
+    web.check_page(session, page, pages.GREETING4, source=POD_IPV4["pod2"])
     text = f"AAAA {address}; the IPv4-only page; it saw {web.source_of(page)}"
     return Seen(text, web.round_trip_ms(page))
 

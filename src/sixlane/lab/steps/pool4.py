@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sixlane.lab import gateway, programs
+from sixlane.lab import gateway, pages, programs
 from sixlane.lab.pages import content
 from sixlane.lab.session import Seen, Session, StepFailedError
 from sixlane.lab.steps import reach, web
@@ -31,7 +31,7 @@ def page(session: Session) -> Seen:
     source = web.source_of(ran)
     of_pool4 = ipaddress.ip_address(source) in ipaddress.ip_network(POOL4)
     session.need(of_pool4, f"the server saw {source}, which is not of {POOL4}", ran)
-    web.check_page(session, ran, web.GREETING4, source=source)
+    web.check_page(session, ran, pages.GREETING4, source=source)
     return Seen(
         f"the IPv4-only page; it saw {source} for {own_address(POD)}", web.round_trip_ms(ran)
     )

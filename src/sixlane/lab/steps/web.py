@@ -6,13 +6,11 @@ import ipaddress
 import tempfile
 from pathlib import Path
 
-from sixlane.lab.pages import content
+from sixlane.lab.pages import GREETING6, content
 from sixlane.lab.programs import Ran
 from sixlane.lab.session import Seen, Session
 from sixlane.lab.topology import CLIENT4, MAPPED_IPV4, SERVICE4, embed, own_address
 
-GREETING6 = "Hello KubeCon!! You've reached an IPv6-only page."
-GREETING4 = "Hello KubeCon!! You've reached an IPv4-only page."
 _SECONDS_TO_CONNECT = "3"
 
 
