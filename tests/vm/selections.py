@@ -71,6 +71,7 @@ CI = (
             *_traffic("offloads", "small_links", "big_tcp", "net_netkit"),
             *_NETKIT,
             *_BIG_TCP,
+            _AGENT,
         ),
     ),
     Selection(
