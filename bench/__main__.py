@@ -14,7 +14,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import crowds, forward, live, netperf, packet, pods, requests, rings, services
+from bench import alone, crowds, forward, live, netperf, packet, pods, requests, rings, services
 from bench.apart import go_apart
 from bench.report import about, write
 from bench.rows import table
@@ -47,7 +47,7 @@ def main() -> None:
         measured += requests.rows(stack, rounds, seconds)
     with ExitStack() as stack:
         measured += pods.rows(stack, rounds, pods.SECONDS)
-    settings = {**forward.settings(rounds, seconds), "CPU of single packets": str(given.cpu)}
+    settings = {**alone.settings(rounds, seconds), "CPU of single packets": str(given.cpu)}
     write(given.out, measured, settings)
     for name, value in {**about(), **settings}.items():
         print(f"{name}: {value}")

@@ -15,8 +15,6 @@ sender's calls, and counts as its time unless the kernel was built with CONFIG_I
 Whatever else runs on the machine is not in it.
 """
 
-import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,18 +23,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import loads, netperf
-from bench.apart import go_apart
-from bench.ends import CLIENT_CPU, SERVER_CPU, compile_c
+from bench import alone, loads, netperf
+from bench.ends import compile_c
 from bench.figure import Figure
 from bench.gateways import BIG_VARIANTS, MASQUERADE, VARIANTS, raise_variant
 from bench.loads import Tools
 from bench.network import Network
-from bench.report import write
 from bench.rounds import measure_several
-from bench.rows import Row, table
-from sixlane.errors import SixlaneError
-from tests.vm.errors import Failed
+from bench.rows import Row
 
 _HERE = Path(__file__).parent
 
@@ -117,36 +111,15 @@ LOADS = (
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--rounds", type=int, default=10)
-    options.add_argument("--seconds", type=int, default=2, help="for each single run")
-    options.add_argument("--only", default="", help="figures with that text in their names")
-    options.add_argument("--out", type=Path, help="a file for all values")
-    given = options.parse_args()
-    try:
-        netperf.get()  # while there is a network to get it from
-        go_apart("bench.forward")
-        with ExitStack() as stack:
-            measured = rows(stack, given.rounds, given.seconds, given.only)
-    except (Failed, SixlaneError) as error:
-        sys.exit(f"bench.forward: {error}")
-    behind = settings(given.rounds, given.seconds)
-    for name, value in behind.items():
-        print(f"{name}: {value}")
-    for line in table(measured):
-        print(line)
-    if given.out is not None:
-        write(given.out, measured, behind)
-
-
-def settings(rounds: int, seconds: int) -> dict[str, str]:
-    """What the figures depend on."""
-    return {
-        "kernel": os.uname().release,
-        "rounds": f"{rounds}, of {seconds} s for each run",
-        "CPUs": f"server {SERVER_CPU}, client {CLIENT_CPU}, of {os.cpu_count()}",
-        "TCP": loads.CONGESTION_CONTROL,
-    }
+    parser = alone.options(__doc__, 10, 2)
+    parser.add_argument("--only", default="", help="figures with that text in their names")
+    given = parser.parse_args()
+    alone.run(
+        "bench.forward",
+        given,
+        lambda stack: rows(stack, given.rounds, given.seconds, given.only),
+        netperf.get,
+    )
 
 
 def rows(stack: ExitStack, rounds: int, seconds: int, only: str = "") -> list[Row]:

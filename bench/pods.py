@@ -14,7 +14,6 @@ quickly CPUs wake each other; a stream has a CPU at each end. BIG TCP is compare
 without it. Needs root and `packaging/install-deps bench`.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,17 +22,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import loads, netperf, nodes
-from bench.apart import go_apart
+from bench import alone, loads, netperf, nodes
 from bench.ends import CLIENT_CPU, Ends
 from bench.figure import Figure
-from bench.forward import settings
 from bench.gateways import BIG_BYTES
-from bench.report import write
 from bench.rounds import measure_several
-from bench.rows import Row, table
-from sixlane.errors import SixlaneError
-from tests.vm.errors import Failed
+from bench.rows import Row
 
 HOSTS = "host to host"
 SECONDS = 1  # for each single run: there are many
@@ -86,24 +80,15 @@ _LOADS = (
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--rounds", type=int, default=15)
-    options.add_argument("--seconds", type=int, default=SECONDS, help="for each single run")
-    options.add_argument("--only", default="", help="figures with that text in their names")
-    options.add_argument("--out", type=Path, help="a file for all values")
-    given = options.parse_args()
-    try:
-        netperf.get()  # while there is a network to get it from
-        go_apart("bench.pods")
-        with ExitStack() as stack:
-            measured = rows(stack, given.rounds, given.seconds, given.only)
-    except (Failed, SixlaneError) as error:
-        sys.exit(f"bench.pods: {error}")
-    behind = settings(given.rounds, given.seconds)
-    for line in (*(f"{name}: {value}" for name, value in behind.items()), *table(measured)):
-        print(line)
-    if given.out is not None:
-        write(given.out, measured, behind)
+    parser = alone.options(__doc__, 15, SECONDS)
+    parser.add_argument("--only", default="", help="figures with that text in their names")
+    given = parser.parse_args()
+    alone.run(
+        "bench.pods",
+        given,
+        lambda stack: rows(stack, given.rounds, given.seconds, given.only),
+        netperf.get,
+    )
 
 
 def rows(stack: ExitStack, rounds: int, seconds: int, only: str = "") -> list[Row]:

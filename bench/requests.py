@@ -10,7 +10,6 @@ is; sixlane chooses by Maglev, and the backend sees an address of `sourcePool`, 
 anywhere. Needs root and `packaging/install-deps bench`.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -22,21 +21,17 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bench.apart import go_apart
+from bench import alone
 from bench.ends import compile_c
 from bench.figure import Figure
-from bench.forward import settings
 from bench.gateways import forget_soon
 from bench.network import Addresses, Network, raise_network, suit_xdp
-from bench.report import write
 from bench.rounds import measure_several
-from bench.rows import Row, table
-from sixlane.errors import SixlaneError
+from bench.rows import Row
 from sixlane.net import netns
 from tests.netns import spaces
 from tests.netns.agents import Agent
 from tests.netns.balanced import gateway, service
-from tests.vm.errors import Failed
 
 _HERE = Path(__file__).parent
 _VIP, _PORT = "192.175.48.200", 5600
@@ -104,22 +99,8 @@ class _Variant:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--rounds", type=int, default=10)
-    options.add_argument("--seconds", type=int, default=2, help="for each single run")
-    options.add_argument("--out", type=Path, help="a file for all values")
-    given = options.parse_args()
-    try:
-        go_apart("bench.requests")
-        with ExitStack() as stack:
-            measured = rows(stack, given.rounds, given.seconds)
-    except (Failed, SixlaneError) as error:
-        sys.exit(f"bench.requests: {error}")
-    behind = settings(given.rounds, given.seconds)
-    for line in (*(f"{name}: {value}" for name, value in behind.items()), *table(measured)):
-        print(line)
-    if given.out is not None:
-        write(given.out, measured, behind)
+    given = alone.options(__doc__, 10, 2).parse_args()
+    alone.run("bench.requests", given, lambda stack: rows(stack, given.rounds, given.seconds))
 
 
 def rows(stack: ExitStack, rounds: int, seconds: int) -> list[Row]:

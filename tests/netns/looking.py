@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How large packets are where they arrive."""
 
+import hashlib
 import socket
 import struct
 import threading
@@ -48,10 +49,17 @@ def seen(opened: Object) -> Seen:
 
 
 def carried(
-    program: Path, here: str, there: str, at: str, to: str = "", *, back: bool = False
+    program: Path,
+    here: str,
+    there: str,
+    at: str,
+    to: str = "",
+    *,
+    back: bool = False,
+    sent: bytes = SENT,
 ) -> Seen:
-    """SENT by TCP from `here` to a server `there` at the address `at`, or `back`, as the receiver's
-    device sees it come in. `to`: what is called, if it is not `at`."""
+    """`sent` by TCP from `here` to a server `there` at the address `at`, or `back`, as the device
+    that receives it sees it come in. `to`: what is called, if it is not `at`."""
     called = to or at
     receiving = here if back else there
     with netns.inside(there):
@@ -67,14 +75,16 @@ def carried(
             server.settimeout(60)
             with server:
                 sender, receiver = (server, client) if back else (client, server)
-                thread = threading.Thread(target=sender.sendall, args=(SENT,))
+                thread = threading.Thread(target=sender.sendall, args=(sent,))
                 thread.start()
-                left = len(SENT)
-                while left:
+                digest, received = hashlib.sha256(), 0
+                while received < len(sent):
                     data = receiver.recv(1 << 20)
                     assert data
-                    left -= len(data)
+                    digest.update(data)
+                    received += len(data)
                 thread.join()
+        assert digest.digest() == hashlib.sha256(sent).digest()
         return seen(opened)
 
 

@@ -15,11 +15,14 @@ from ipaddress import IPv6Address, IPv6Network, ip_address, ip_interface, ip_net
 from itertools import count
 from pathlib import Path
 
+import pytest
+
 from sixlane.datapath.pods import Place, Pods
 from sixlane.net import address, link, netns, route, sysctl
 from sixlane.pods import devices
 from sixlane.pods.devices import Device
 from sixlane.pods.pod import DeviceKind
+from tests import needs
 from tests.netns import spaces
 
 MTU = 1500
@@ -31,6 +34,13 @@ PODS = {4: "192.0.2.0/24", 6: "2001:db8:64:1::/64"}
 EGRESS = IPv6Network("64:ff9b::/96")
 EGRESS4 = "192.175.48.0/24"
 """What pods are outside, each as 192.175.48.<its number>, where a Gateway translates for them."""
+
+KINDS = (
+    "veth",
+    pytest.param("netkit", marks=needs.netkit),
+    pytest.param("netkit-l2", marks=needs.netkit),
+)
+"""Of pods' devices, as parameters."""
 
 _numbers = count()
 

@@ -5,9 +5,6 @@ What is asserted is how large packets are where they arrive, not how fast: a flo
 arrives segment by segment.
 """
 
-import hashlib
-import socket
-import threading
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -18,7 +15,7 @@ from sixlane.net import address, gso, netns, route, sysctl
 from tests import needs
 from tests.netns.compiled import compile_bpf
 from tests.netns.edge import SERVER, SERVER6, Edge, raise_edge
-from tests.netns.looking import Seen, looking, seen
+from tests.netns.looking import Seen, carried
 
 pytestmark = [
     pytest.mark.netns,
@@ -31,7 +28,6 @@ pytestmark = [
 
 BIG = 196_608
 MTU = 1500
-PORT = 5400
 SENT = bytes(range(251)) * 250_000  # 62 MB
 NATIVE_CLIENT, NATIVE_SERVER = "2001:db8:1::10", "2001:db8::2"
 
@@ -77,35 +73,8 @@ def _add_native_ipv6(edge: Edge) -> None:
 
 
 def _transfer(edge: Edge, program: Path, at: str, to: str, *, back: bool) -> Seen:
-    """SENT from the client to the server, or `back`; as the receiver's device sees it come in.
-
-    `at`: what the server listens at; `to`: what the client connects to.
-    """
-    receiving = edge.client if back else edge.server
-    family = socket.AF_INET6 if ":" in to else socket.AF_INET
-    with netns.inside(edge.server):
-        listener = socket.create_server((at, PORT), family=socket.AF_INET6)
-    with listener, looking(receiving, program) as opened:
-        listener.settimeout(10)
-        with netns.inside(edge.client):
-            client = socket.socket(family, socket.SOCK_STREAM)
-        with client:
-            client.settimeout(60)
-            client.connect((to, PORT))
-            server, _ = listener.accept()
-            server.settimeout(60)
-            with server:
-                sender, receiver = (server, client) if back else (client, server)
-                thread = threading.Thread(target=sender.sendall, args=(SENT,))
-                thread.start()
-                digest, received = hashlib.sha256(), 0
-                while received < len(SENT):
-                    data = receiver.recv(1 << 20)
-                    digest.update(data)
-                    received += len(data)
-                thread.join()
-        assert digest.digest() == hashlib.sha256(SENT).digest()
-        return seen(opened)
+    """SENT from the client to the server, or `back`."""
+    return carried(program, edge.client, edge.server, at, to, back=back, sent=SENT)
 
 
 def test_64_stays_big(edge: Edge, program: Path) -> None:

@@ -25,7 +25,7 @@ from tests.netns import spaces
 from tests.netns.compiled import compile_bpf
 from tests.netns.edge import Kept
 from tests.netns.looking import carried
-from tests.netns.node import FAR, MTU, Node, own, raise_node
+from tests.netns.node import FAR, KINDS, MTU, Node, own, raise_node
 
 pytestmark = [pytest.mark.netns, needs.root, needs.bpf]
 
@@ -52,14 +52,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "veth",
-        pytest.param("netkit", marks=needs.netkit),
-        pytest.param("netkit-l2", marks=needs.netkit),
-    ],
-)
+@pytest.fixture(scope="module", params=KINDS)
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     with raise_node(kind=request.param) as raised:
         yield raised

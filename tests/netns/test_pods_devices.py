@@ -44,7 +44,7 @@ from tests import needs
 from tests.netns import spaces
 from tests.netns.compiled import compile_bpf
 from tests.netns.edge import Kept, gateway_of
-from tests.netns.node import EGRESS, EGRESS4, FAR, NODE, ROUTER, Node, own, raise_node
+from tests.netns.node import EGRESS, EGRESS4, FAR, KINDS, NODE, ROUTER, Node, own, raise_node
 from tests.packets import ip4, ip6, udp
 
 pytestmark = [
@@ -61,14 +61,7 @@ BODY = bytes(range(251)) * 80_000  # 20 MB
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "veth",
-        pytest.param("netkit", marks=needs.netkit),
-        pytest.param("netkit-l2", marks=needs.netkit),
-    ],
-)
+@pytest.fixture(scope="module", params=KINDS)
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     with raise_node(kind=request.param) as raised:
         yield raised
