@@ -60,7 +60,7 @@ class Stock:
         root = self._taken(kind)
         whole = False
         try:
-            with Datapath.open(root, *kind) as datapath:
+            with _opened(root, kind) as datapath:
                 made = _inventory(root)
                 yield datapath
                 whole = _inventory(root) == made
@@ -79,7 +79,7 @@ class Stock:
             yield
             return
         ours = self._taken(kind)
-        Datapath.open(ours, *kind).close()
+        _opened(ours, kind).close()
         for pin in [*ours.glob("maps/*"), *ours.glob("programs-*/*")]:
             place = root / pin.relative_to(ours)
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +98,13 @@ class Stock:
                 empty(root)
                 return root
         return Path(f"{_PREFIX}{next(_numbers)}")
+
+
+def _opened(root: Path, kind: Kind) -> Datapath:
+    """With both entries, and not as the first test that needs XDP's is on its way."""
+    datapath = Datapath.open(root, *kind)
+    datapath.program("uplink_xdp")
+    return datapath
 
 
 def is_stock(path: Path) -> bool:

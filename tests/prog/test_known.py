@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is remembered between two addresses: that it is used, and when it is not."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from sixlane.datapath import Kind, layout
 from sixlane.net import neigh
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from tests import needs
+from tests.cpus import on_one_cpu
 from tests.packets import ip4, ip6, ping4, ping6, tcp, udp
 from tests.world import LAN_PEER_MAC, WAN_PEER_MAC, Entry, Seen, World, tables_for
 
@@ -40,14 +40,12 @@ def edge(
 def ready(world: World) -> Iterator[World]:
     """Nothing is remembered yet, no neighbour is due to be asked, and all is on one CPU: each
     remembers for itself."""
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(everywhere)})
-    world.configure(edge())
-    for packet in (ip4() / udp(), ip6() / udp()):
-        world.send(bytes(packet), "tc")
-    world.configure(edge())
-    yield world
-    os.sched_setaffinity(0, everywhere)
+    with on_one_cpu():
+        world.configure(edge())
+        for packet in (ip4() / udp(), ip6() / udp()):
+            world.send(bytes(packet), "tc")
+        world.configure(edge())
+        yield world
 
 
 def pairs(world: World) -> Iterator[tuple[bytes, layout.Pair]]:

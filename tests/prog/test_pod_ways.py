@@ -2,7 +2,7 @@
 """Ways of packets from pods that are remembered: used for the same alone, and forgotten in time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,6 +12,7 @@ from sixlane.bpf import Map, Program, ProgramType, possible_cpus
 from sixlane.datapath.layout import PodWay
 from sixlane.datapath.pods import By
 from tests import needs
+from tests.cpus import on_one_cpu
 from tests.packets import tcp, udp
 from tests.prog.test_pods import (
     ENDS,
@@ -38,6 +39,13 @@ __all__ = ["node"]  # the fixture
 pytestmark = [pytest.mark.prog, needs.root, needs.bpf, needs.command("ip")]
 
 RETURN_2 = bytes.fromhex("b7000000020000009500000000000000")  # drop
+
+
+@pytest.fixture(autouse=True)
+def one_cpu() -> Iterator[None]:
+    """Each remembers for itself."""
+    with on_one_cpu():
+        yield
 
 
 def once(node: Node, packet: Any, entry: Entry = "from_pod") -> Seen:
