@@ -98,7 +98,8 @@ class Agent:
                 stderr=log,
                 env=self._environment(),
             )
-        assert eventually(lambda: b"ready: " in self.log.read_bytes() or self._has_ended())
+        is_ready = eventually(lambda: b"ready: " in self.log.read_bytes() or self._has_ended())
+        assert is_ready, self.log.read_text()
         assert not self._has_ended(), self.log.read_text()
 
     def start_and_kill(self, seconds: float) -> None:
