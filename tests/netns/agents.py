@@ -19,11 +19,12 @@ from sixlane.client import Client
 from sixlane.dns64 import Place, process
 from sixlane.net import netns
 from tests.netns import spaces
+from tests.patience import patience
 from tests.stock import Kind
 from tests.world import stock
 
 _numbers = itertools.count()
-_PATIENCE_S = 60.0
+_PATIENCE_S = patience(60)
 
 GATEWAY: dict[str, Any] = {
     "apiVersion": "sixlane.dev/v1alpha1",

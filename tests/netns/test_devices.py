@@ -284,7 +284,7 @@ def test_one_who_insists_is_not_fought_without_end(agent: Agent) -> None:
             "wan0: ipv4 forwarding is 0, not 1" in told["message"]
         )
 
-    assert eventually(is_told, 30)
+    assert eventually(lambda: is_told() and tries >= 20)
     assert agent.log.read_text().count("ipv4 forwarding is 0, not 1: set") < tries / 2
 
 

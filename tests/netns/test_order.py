@@ -3,6 +3,7 @@
 
 import socket
 from collections.abc import Iterator
+from itertools import accumulate
 
 import pytest
 
@@ -19,14 +20,20 @@ _SO_RCVBUFFORCE = 33
 
 
 @pytest.fixture(params=["tc", "xdp", "xdp-generic"])
-def edge(request: pytest.FixtureRequest) -> Iterator[Edge]:
-    with raise_edge(request.param) as raised:
+def attach(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def edge(attach: str) -> Iterator[Edge]:
+    with raise_edge(attach) as raised:
         yield raised
 
 
 @pytest.mark.parametrize("direction", [46, 64])
-def test_datagrams_arrive_in_order(edge: Edge, direction: int) -> None:
-    """Also those for which the kernel is asked about the neighbour, on their way through."""
+def test_datagrams_arrive_in_order(edge: Edge, attach: str, direction: int) -> None:
+    """Also the one by which the kernel is asked about the neighbour, on its way through; with XDP,
+    which has to leave it to the slow path, that one may be overtaken (decision 0004)."""
     with netns.inside(edge.client):
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with netns.inside(edge.server):
@@ -46,4 +53,10 @@ def test_datagrams_arrive_in_order(edge: Edge, direction: int) -> None:
         for number in range(DATAGRAMS):
             sender.sendto(number.to_bytes(4), to)
         arrived = [int.from_bytes(receiver.recv(64)) for _ in range(DATAGRAMS)]
-    assert arrived == list(range(DATAGRAMS))
+    assert sorted(arrived) == list(range(DATAGRAMS))
+    overtaken = [
+        number
+        for number, most in zip(arrived, accumulate(arrived, max), strict=True)
+        if number < most
+    ]
+    assert len(overtaken) <= (0 if attach == "tc" else 1)

@@ -7,7 +7,6 @@ pods ==== node one up0 ==== up0 node two ==== pods
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,7 @@ def test_pods_of_two_nodes(nodes: dict[int, Node]) -> None:
 def test_what_is_announced(nodes: dict[int, Node]) -> None:
     one, two = nodes[1], nodes[2]
     with netns.inside(one.agent.namespace):
-        route.remove(ip_network(SIX[1]), proto=PROTOCOL)
+        spaces.command("ip", "-6", "route", "del", "unreachable", SIX[1])
     assert eventually(lambda: SIX[1] in ours(one)), "it is put back"
     quiet = yaml.safe_dump(network(1, announce="none"))
     shown = one.agent.sixlane("apply", "-f", "-", "--dry-run", stdin=quiet)

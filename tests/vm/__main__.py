@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from tests.patience import slower
 from tests.vm import guest, kernels, objects
 from tests.vm.errors import Failed
 from tests.vm.selections import ALL, CI, Selection
@@ -28,11 +29,13 @@ _LOAD_S = 300
 _TESTS_S = 3600
 _DEMO_S = 300
 _DEMO_ON = "6.12"
-_TEST_S = 600  # a single one, by pytest-timeout
+_TEST_S = 1200  # a single one, by pytest-timeout
+_SLOWER = 10
 
 _PYTHON = [
     "env",
     f"PYTHONPATH={objects.ROOT}/src",
+    slower(_SLOWER),
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",  # 10 s for imports that no test here needs
     sys.executable,
 ]

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.patience import patience
+
 PLUGIN = Path(__file__).parents[3] / "src/sixlane/cni/plugin.py"
 COMMAND = [sys.executable, "-IS", str(PLUGIN)]
-_PATIENCE_S = 60.0
+_PATIENCE_S = patience(60)
 
 
 @dataclass(frozen=True)
