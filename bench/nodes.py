@@ -71,13 +71,13 @@ def raise_hosts(stack: ExitStack, prefix: str, big_bytes: int = 0) -> Ends:
     """Host to host. `big_bytes`, here and below: how long packets of BIG TCP may be; 0: none."""
     client, server = f"{prefix}-host1", f"{prefix}-host2"
     _raise_wire(stack, client, server)
-    _set_big_tcp((client, server), big_bytes)
+    for namespace in (client, server) if big_bytes else ():
+        with netns.inside(namespace):
+            gso.set_sizes(link.index(UPLINK), big_bytes)
     return Ends(client, server, "2001:db8::2", stack)
 
 
-def raise_nodes(
-    stack: ExitStack, prefix: str, attach: Attach, big_bytes: int = 0
-) -> tuple[Ends, Ends]:
+def raise_nodes(stack: ExitStack, prefix: str, attach: Attach) -> tuple[Ends, Ends]:
     """Three pods on two nodes: one asks another one on its own node, and one on the other."""
     first, second = (Node(f"{prefix}-node{number}", number, stack) for number in (1, 2))
     _raise_wire(stack, first.name, second.name)
@@ -88,7 +88,6 @@ def raise_nodes(
     client, near, far = first.has_pod("client"), first.has_pod("near"), second.has_pod("far")
     near_address = attach(first, [client, near])[1]
     (far_address,) = attach(second, [far])
-    _set_big_tcp((first.name, second.name, client, near, far), big_bytes)
     return Ends(client, near, near_address, stack), Ends(client, far, far_address, stack)
 
 
@@ -106,15 +105,14 @@ def raise_translated(stack: ExitStack, prefix: str, big_bytes: int = 0) -> Ends:
     devices = [{"name": UPLINK, "attach": "tc"}]
     prefixes = [{"name": "pods", "prefix": "64:ff9b::/96", "ipv4": [_EGRESS4]}]
     gateway = _resource("Gateway", "edge", devices=devices, prefixes=prefixes)
-    _attach_sixlane(node, [client], gateway, statelessEgress={"ipv4": [_EGRESS4]})
-    _set_big_tcp((node.name, client), big_bytes)  # what IPv4 brings is not to be cut (0013)
+    _attach_sixlane(node, [client], big_bytes, gateway, statelessEgress={"ipv4": [_EGRESS4]})
     return Ends(client, server, f"64:ff9b::{ip_interface(_SERVER4).ip}", stack)
 
 
-def sixlane(node: Node, pods: Sequence[str]) -> list[str]:
+def sixlane(big_bytes: int) -> Attach:
     """By an agent and its plugin, with veth. The agent ends when all is in force: what is measured
     goes without it."""
-    return _attach_sixlane(node, pods)
+    return lambda node, pods: _attach_sixlane(node, pods, big_bytes)
 
 
 def bridge(node: Node, pods: Sequence[str]) -> list[str]:
@@ -125,15 +123,6 @@ def bridge(node: Node, pods: Sequence[str]) -> list[str]:
 def ptp(node: Node, pods: Sequence[str]) -> list[str]:
     """By the reference plugin `ptp`: a veth pair and a route for each pod."""
     return _attach_plugin(node, pods, type="ptp")
-
-
-def _set_big_tcp(namespaces: Sequence[str], big_bytes: int) -> None:
-    """At all devices of these namespaces."""
-    for namespace in namespaces if big_bytes else ():
-        with netns.inside(namespace):
-            for device in link.list_links():
-                if device.kind:
-                    gso.set_sizes(device.ifindex, big_bytes)
 
 
 def _raise_wire(stack: ExitStack, one: str, other: str) -> None:
@@ -156,12 +145,15 @@ class _Runtime(Runtime):
 
 
 def _attach_sixlane(
-    node: Node, pods: Sequence[str], *others: dict[str, Any], **spec: Any
+    node: Node, pods: Sequence[str], big_bytes: int, *others: dict[str, Any], **spec: Any
 ) -> list[str]:
+    """BIG TCP of IPv6 alone, as what IPv4 brings to a Gateway is not to be cut (0013)."""
     agent = Agent(node.name, node.directory(), internet=node.name, pod=node.name)
     node.stack.callback(agent.clean)
     agent.start()
     pools = [{"name": "default", "ranges": [node.network]}]
+    if big_bytes:
+        spec["bigTcp"] = {"ipv6": big_bytes}
     network = _resource(
         "Network", "pods", device="veth", uplinks=[{"name": UPLINK}], pools=pools, **spec
     )

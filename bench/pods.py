@@ -124,7 +124,7 @@ def _rows(figure: Figure, variant: _Variant, values: tuple[float, ...]) -> Itera
 
 def _raise_all(stack: ExitStack, prefix: str) -> Iterator[_Variant]:
     yield _Variant(HOSTS, nodes.raise_hosts(stack, f"{prefix}-h"), None)
-    ways = {"bridge": nodes.bridge, "ptp": nodes.ptp, _SIXLANE: nodes.sixlane}
+    ways = {"bridge": nodes.bridge, "ptp": nodes.ptp, _SIXLANE: nodes.sixlane(0)}
     for name, attach in ways.items():
         near, far = nodes.raise_nodes(stack, f"{prefix}-{name}", attach)
         for where, ends in ((_NEAR, near), (_FAR, far)):
@@ -132,7 +132,7 @@ def _raise_all(stack: ExitStack, prefix: str) -> Iterator[_Variant]:
             yield _Variant(f"{name} {where}", ends, HOSTS, beside)
     yield _Variant(_TO_IPV4, nodes.raise_translated(stack, f"{prefix}-t"), HOSTS)
     hosts = nodes.raise_hosts(stack, f"{prefix}-H", BIG_BYTES)
-    near, far = nodes.raise_nodes(stack, f"{prefix}-S", nodes.sixlane, BIG_BYTES)
+    near, far = nodes.raise_nodes(stack, f"{prefix}-S", nodes.sixlane(BIG_BYTES))
     translated = nodes.raise_translated(stack, f"{prefix}-T", BIG_BYTES)
     for name, ends in (
         (HOSTS, hosts),

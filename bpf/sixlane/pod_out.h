@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Out of the node. The kernel is asked for the way, so all its routes and policy rules hold, and
- * only a way out by an uplink, to a neighbour that it knows, is taken; the rest is the stack's.
+ * only a way out by an uplink is taken; the rest is the stack's.
  */
 #ifndef SIXLANE_POD_OUT_H
 #define SIXLANE_POD_OUT_H
@@ -29,24 +29,27 @@ static __always_inline void pod_question(const struct pkt *p, const struct pod_f
 	__builtin_memcpy(fib->ipv6_dst, &p->dst, sizeof(p->dst));
 }
 
-/* `mtu_bytes` becomes that of device and route, if the answer is POD_NONE. */
+/* If the answer is POD_NONE, `mtu_bytes` becomes that of device and route, or of the device alone,
+ * as the kernel tells the route's together with a neighbour. */
 static __always_inline enum pod_reason pod_ask(struct ctx c, const struct pkt *p,
-					       const struct pod_flow *flow,
-					       struct bpf_fib_lookup *fib, __u32 *mtu_bytes)
+					       const struct pod_flow *flow, __u32 epoch,
+					       struct bpf_fib_lookup *fib, bool *is_neighbour_known,
+					       __u32 *mtu_bytes)
 {
 	pod_question(p, flow, fib);
-	switch (bpf_fib_lookup(c.raw, fib, sizeof(*fib), 0)) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-		break;
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		return POD_PASS_NEIGHBOUR;
-	default:
+
+	long answer = bpf_fib_lookup(c.raw, fib, sizeof(*fib), 0);
+	bool is_known = answer == BPF_FIB_LKUP_RET_SUCCESS;
+
+	if (!is_known && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return POD_PASS_ROUTE;
-	}
 	if (!bpf_map_lookup_elem(&uplinks, &fib->ifindex))
 		return POD_PASS_ROUTE;
-	*mtu_bytes = pod_fits(c, p, fib->ifindex, fib->mtu_result);
-	return *mtu_bytes ? POD_NONE : POD_PASS_TOO_BIG;
+	*mtu_bytes = pod_fits(c, p, fib->ifindex, is_known ? fib->mtu_result : ~0U);
+	if (!*mtu_bytes)
+		return POD_PASS_TOO_BIG;
+	*is_neighbour_known = is_known;
+	return is_known || pod_finds_neighbour(flow, epoch) ? POD_NONE : POD_PASS_NEIGHBOUR;
 }
 
 /* The kernel has put the gateway, if there is one, in the place of the destination, and its family.
@@ -62,19 +65,21 @@ static __always_inline int pod_send(const struct bpf_fib_lookup *fib)
 	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
 }
 
-/* POD_OUT, with the way in `fib`, and remembered; else why it is not sent. */
+/* POD_OUT, with the way in `fib`, and remembered as soon as it is all known; else why it is not
+ * sent. */
 static __always_inline enum pod_reason pod_way_out(struct ctx c, const struct pkt *p,
 						   const struct pod_flow *flow, __u32 epoch,
 						   struct bpf_fib_lookup *fib)
 {
 	enum pod_reason why = redirects_to_neighbour ? pod_check_hop(p) : POD_PASS_ASKED;
+	bool is_neighbour_known = false;
 	__u32 mtu_bytes = 0;
 
 	if (!why)
-		why = pod_ask(c, p, flow, fib, &mtu_bytes);
+		why = pod_ask(c, p, flow, epoch, fib, &is_neighbour_known, &mtu_bytes);
 	if (!why)
 		why = hop_take(c, p) ? POD_DROP_FAILED : POD_OUT;
-	if (why == POD_OUT)
+	if (why == POD_OUT && is_neighbour_known)
 		pod_way_remember(flow, epoch, POD_OUT, fib->ifindex, mtu_bytes, fib->dmac,
 				 fib->smac);
 	return why;

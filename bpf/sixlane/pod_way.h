@@ -117,6 +117,27 @@ static __always_inline void pod_way_remember(const struct pod_flow *flow, __u32 
 	way->sent = sent;
 }
 
+#define FINDING_SECONDS 4 /* the kernel asks three times, one second apart */
+
+/*
+ * Is the packet the first of its flow to a neighbour that the kernel does not know? It is sent, and
+ * the kernel finds the neighbour, whatever a firewall has to say of what the stack forwards. Those
+ * behind it are the stack's, which tells the sender if nobody is there.
+ */
+static __always_inline bool pod_finds_neighbour(const struct pod_flow *flow, __u32 epoch)
+{
+	struct pod_way *way = pod_way_slot(flow);
+
+	if (!way || (way->sent == POD_PASS_NEIGHBOUR && way->expires_jiffies > bpf_jiffies64() &&
+		     pod_flow_is(&way->flow, flow)))
+		return false;
+	way->flow = *flow;
+	way->expires_jiffies = bpf_jiffies64() + FINDING_SECONDS * jiffies_per_second;
+	way->epoch = epoch - 1; /* no way */
+	way->sent = POD_PASS_NEIGHBOUR;
+	return true;
+}
+
 static __always_inline int pod_go(struct ctx c, const struct pkt *p, const struct pod_way *way,
 				  const bool netkit)
 {

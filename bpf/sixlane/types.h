@@ -1203,7 +1203,7 @@ struct pod_way {
 	__u32 mtu_bytes; /* of the device and the route */
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
-	__u32 sent; /* enum pod_reason: POD_LOCAL or POD_OUT */
+	__u32 sent; /* enum pod_reason: POD_LOCAL or POD_OUT; POD_PASS_NEIGHBOUR: no way yet */
 	__u32 pad;
 };
 

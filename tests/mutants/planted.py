@@ -2367,6 +2367,20 @@ _PODS = tuple(
             "out by a device that is no uplink",
         ),
         (
+            "pod-way-to-nobody",
+            "pod_out.h",
+            "why == POD_OUT && is_neighbour_known",
+            "why == POD_OUT",
+            "a way without a hardware address is remembered",
+        ),
+        (
+            "pod-finds-nobody",
+            "pod_out.h",
+            "return is_known || pod_finds_neighbour(flow, epoch) ?",
+            "return is_known ?",
+            "a firewall that forwards nothing keeps a neighbour unknown for good",
+        ),
+        (
             "pod-rules-by-port",
             "pod_out.h",
             "fib->dport = flow->dport;",
@@ -2416,14 +2430,14 @@ _POD_WAYS = tuple(
     for name, old, new, breaks in (
         (
             "epoch",
-            "way->epoch == epoch &&",
-            "way->epoch &&",
+            "way && way->epoch == epoch &&",
+            "way && way->epoch &&",
             "what was remembered outlives a change",
         ),
         (
             "second",
-            "way->expires_jiffies > bpf_jiffies64() &&",
-            "way->expires_jiffies &&",
+            "way->epoch == epoch && way->expires_jiffies > bpf_jiffies64() &&",
+            "way->epoch == epoch && way->expires_jiffies &&",
             "and that for good, if nobody tells of it",
         ),
         (
@@ -2479,6 +2493,18 @@ _POD_WAYS = tuple(
             "return bytes && bytes <= way->mtu_bytes;",
             "return bytes;",
             "no packet is too long",
+        ),
+        (
+            "none-yet",
+            "way->epoch = epoch - 1; /* no way */",
+            "way->epoch = epoch;",
+            "to nobody, as long as a neighbour is not known",
+        ),
+        (
+            "finding",
+            "(way->sent == POD_PASS_NEIGHBOUR &&",
+            "(0 &&",
+            "nobody tells the sender that a neighbour is not there",
         ),
         (
             "hop",

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from ipaddress import ip_address, ip_interface
 from itertools import permutations
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from sixlane.bpf import Map
+from sixlane.datapath.layout import PodSetup
 from sixlane.datapath.pods import Pods
 from sixlane.model import Network, parse_resource
 from sixlane.net import link, netns, route, sysctl
@@ -223,6 +226,30 @@ def test_each_kind_of_device(own_node: Node) -> None:
             node.check(done.result(), name).result()
             ping(node.far, own[name])
     assert node.pods() == ours(node.agent.namespace) == node.pins() == []
+
+
+def test_what_packets_remember_is_forgotten_when_it_changes(own_node: Node) -> None:
+    """Packets ask again in another epoch."""
+
+    def epoch() -> int:
+        (pin,) = own_node.root.glob("maps/pod_setups-*")
+        with Map.from_pin(pin) as setups:
+            return PodSetup.from_buffer_copy(setups.lookup(bytes(4)) or b"").epoch
+
+    def has_moved(before: int) -> bool:
+        return epoch() != before
+
+    for change in (
+        ("address", "add", "2001:db8::77/64", "dev", "up0", "nodad"),
+        ("route", "add", "2001:db8:64:3::/64", "via", "2001:db8::2"),
+        ("rule", "add", "from", "2001:db8:64:1::77", "lookup", "main"),
+        ("neighbour", "add", "2001:db8::88", "lladdr", "02:00:00:00:00:88", "dev", "up0"),
+        ("link", "set", "up0", "mtu", "1400"),
+    ):
+        before = epoch()
+        with netns.inside(own_node.agent.namespace):
+            spaces.command("ip", "-6", *change)
+        assert eventually(partial(has_moved, before)), change
 
 
 def test_each_command_twice(node: Node) -> None:

@@ -131,8 +131,6 @@ def test_pods_of_two_nodes(nodes: dict[int, Node]) -> None:
     assert ours(one) == of_one.keys()
     with one.containers("a"), two.containers("b"):
         of_a, of_b = own(one, "a"), own(two, "b")
-        for to in of_b:
-            ping(one.spaces["a"], to)  # neighbours get known
         before = {name: one.counted(name) for name in ("out", "in")}
         with past_the_stack(one.agent.namespace), past_the_stack(two.agent.namespace):
             for to in of_b:

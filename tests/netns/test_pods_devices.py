@@ -329,7 +329,6 @@ def test_from_pod_to_pod(node: Node, version: int) -> None:
 
 @VERSIONS
 def test_from_pod_to_another_node_and_back(node: Node, version: int) -> None:
-    ping(node.spaces[1], FAR[version])  # the node's stack finds its neighbour
     before = _sent_by_uplink(node)
     with past_the_stack(node), node.counting() as counted:
         ping(node.spaces[1], FAR[version])

@@ -195,7 +195,7 @@ def test_to_a_pod_elsewhere(node: Node, version: int) -> None:
         for _ in range(2):
             assert once(node, packet).frame[:12] == place.pod_mac + place.host_mac
     node.pods.forget([ip_address(NEIGHBOUR[version])])
-    assert outcome(node, packet) == "pass_neighbour"
+    assert outcome(node, packet) == "pass_route"
     node.pods.put([ip_address(NEIGHBOUR[version])], node.places["pod2"])
 
 

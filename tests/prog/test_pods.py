@@ -33,6 +33,7 @@ from sixlane.bpf import Map, MapType, Program, ProgramType, RunFlag, SkBuff
 from sixlane.datapath.pods import By, Place, Pods
 from sixlane.net import address, link, neigh, route, sysctl
 from tests import needs
+from tests.cpus import on_one_cpu
 from tests.netns import spaces
 from tests.packets import ip4, ip6, tcp, udp
 from tests.world import stock
@@ -535,8 +536,35 @@ def test_by_another_device(node: Node, version: int) -> None:
 
 @VERSIONS
 def test_to_a_neighbour_that_is_not_known(node: Node, version: int) -> None:
-    with routed(family(version), "route", "add", FAR[version], "dev", "up0"):
-        assert left(node.way("out", version, udp()), "pass_neighbour")
+    """The first packet of a flow has the kernel find it, the others are the stack's."""
+    packets = [
+        node.frame(header(version, **ENDS["out"](version)) / udp(sport=sport), "pod1")
+        for sport in (40000, 40001)
+    ]
+    with on_one_cpu():
+        for packet in packets:
+            node.once(packet, "from_pod")  # its place has a way of before
+        with routed(family(version), "route", "add", FAR[version], "dev", "up0"):
+            for packet in packets:
+                node.pods.forget_ways()
+                first = node.once(packet, "from_pod")
+                assert (first.verdict, list(first.counted)) == ("redirect", ["out"])
+                for _ in range(2):
+                    assert left(node.once(packet, "from_pod"), "pass_neighbour")
+                    node.pods.forget_ways()
+
+
+@VERSIONS
+def test_a_neighbour_that_gets_known(node: Node, version: int) -> None:
+    """Also of a flow whose first packet has asked for it."""
+    frame = node.frame(header(version, **ENDS["out"](version)) / udp(sport=40002), "pod1")
+    with on_one_cpu():
+        node.pods.forget_ways()
+        with routed(family(version), "route", "add", FAR[version], "dev", "up0"):
+            assert list(node.once(frame, "from_pod").counted) == ["out"]
+            assert list(node.once(frame, "from_pod").counted) == ["pass_neighbour"]
+        for _ in range(2):
+            assert list(node.once(frame, "from_pod").counted) == ["out"]
 
 
 @VERSIONS

@@ -114,7 +114,7 @@ class Agent:
             resolvers.try_again = lambda: agent._reconciler.try_again(resolvers)
             gateway.health.on_change = lambda: agent._on_verdicts()
             stack.callback(agent._stop)
-            agent._follower = Follower(gateway.heard, agent._on_change, gateway.is_native)
+            agent._follower = Follower(agent._heard, agent._on_change, gateway.is_native)
             agent._applier.do(agent._reconciler.reconcile)
             agent._ticker = Ticker(agent._look)
             agent._sweeper = Sweeper(gateway)
@@ -354,6 +354,11 @@ class Agent:
             if drifted:
                 self._applier.submit(partial(self._reconciler.reconcile_part, part))
         self._standings.look()
+
+    def _heard(self, kinds: set[str]) -> None:
+        """Called by the follower's thread that hears: packets take their old ways until this."""
+        self._gateway.heard(kinds)
+        self._pods.heard(kinds)
 
     def _on_change(self, kinds: set[str]) -> None:
         """Called by the follower's thread."""

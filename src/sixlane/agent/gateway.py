@@ -65,11 +65,10 @@ from sixlane.nat64 import (
     unsettled_troubles,
     withdraw,
 )
-from sixlane.net.monitor import KINDS
+from sixlane.net.monitor import KINDS, OF_WAYS
 
 _log = logging.getLogger("sixlane.gateway")
 
-_FOR_NEXT_HOPS = {"link", "address", "route", "rule", "neighbour"}
 _FOR_DEVICES = {"link", "address"}
 _FOR_SETTINGS = {"link", "setting"}
 _FOR_CHECKS = {"link", "route", "rule"}
@@ -193,7 +192,7 @@ class GatewayPart:
         """Of changes, as `net.monitor` names them; must not be held up by an apply."""
         self._choice.heard(kinds)
         self._natives.heard(kinds)
-        if kinds & _FOR_NEXT_HOPS:
+        if kinds & OF_WAYS:
             with self._closing:
                 if self._datapath is not None:
                     self._datapath.forget_next_hops()

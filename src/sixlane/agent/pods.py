@@ -35,7 +35,7 @@ from sixlane.errors import ConfigError, KernelError
 from sixlane.model import AnyResource, Gateway, Network
 from sixlane.nat64 import Originals
 from sixlane.net import features, link, netns
-from sixlane.net.monitor import KINDS
+from sixlane.net.monitor import KINDS, OF_WAYS
 from sixlane.pods.big_tcp import End, EndPlan, is_asked, least_of_uplinks, plan_big_tcp
 from sixlane.pods.pod import DeviceKind, Usual
 
@@ -75,6 +75,7 @@ class PodsPart:
         self._is_told = False  # whether there is a translator
         self._device: DeviceKind | None = None  # what `auto` is
         self._lock = threading.RLock()
+        self._closing = threading.Lock()  # of the data path; whoever hears must not wait for more
 
     def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> NodePlan:
         with self._lock:
@@ -108,6 +109,13 @@ class PodsPart:
                 self._tell([*apply_node(plan, datapath, self._originals), *troubles])
             if any(one.reason not in _LASTING for one in self._troubles):
                 self.try_again()
+
+    def heard(self, kinds: Set[str]) -> None:
+        """Of changes, as `net.monitor` names them; must not be held up by an apply."""
+        if kinds & OF_WAYS:
+            with self._closing:
+                if self._datapath is not None:
+                    self._datapath.forget_ways()
 
     def settled(self, desired: Desired) -> None:
         """What the plan rests on was noted when it was applied."""
@@ -242,9 +250,10 @@ class PodsPart:
             self._translator = None
 
     def _close(self) -> None:
-        if self._datapath is not None:
-            self._datapath.close()
-            self._datapath = None
+        with self._closing:
+            if self._datapath is not None:
+                self._datapath.close()
+                self._datapath = None
 
     def _opened(self, plan: NodePlan) -> Pods:
         if self._datapath is not None:

@@ -20,6 +20,9 @@ KINDS = frozenset(
 """Beside `route` come `multipath`, if one by more than its destination was added or changed, and
 `native`, if one that the monitor was told to look for was added, changed or removed."""
 
+OF_WAYS = frozenset({"link", "address", "route", "rule", "neighbour"})
+"""What decides where a packet goes next."""
+
 # RTM_NEW* and RTM_DEL* of each kind
 _KIND_OF = {
     **dict.fromkeys((16, 17), "link"),
