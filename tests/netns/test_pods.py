@@ -551,6 +551,25 @@ def test_policy_rules_by_marks(node: Node) -> None:
             ping(node.spaces["one"], FAR[6])
 
 
+def test_past_a_firewall(node: Node) -> None:
+    """Nobody has asked for that: it is told, at once and for as long as it is so."""
+    past = "pods' packets go past the host's firewall (chain inet wall forward)"
+    with past_the_stack(node.agent.namespace):
+        told = node.agent.apply(changed(NETWORK, device="veth"))
+        assert past in told and "redirect: never" in told
+        is_so = condition(node, "Redirected")
+        assert (is_so["status"], is_so["reason"]) == ("True", "PastFirewall")
+        assert condition(node, "Ready")["status"] == "True"
+        assert any(past in problem for problem in node.agent.status()["problems"])
+        for redirect, reason in (("always", "Redirected"), ("never", "AsAsked")):
+            assert past not in node.agent.apply(changed(NETWORK, redirect=redirect))
+            assert condition(node, "Redirected")["reason"] == reason
+            assert node.agent.status()["problems"] == []
+        assert past in node.agent.apply(NETWORK)
+    assert eventually(lambda: condition(node, "Redirected")["reason"] == "Redirected")
+    assert node.agent.status()["problems"] == []
+
+
 def test_by_the_stack_alone(own_node: Node) -> None:
     """So that the host's firewall sees all that pods send and get, also of an agent that is new."""
     node = own_node

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sixlane.agent.pod_node import Trouble
+from sixlane.agent.pod_trouble import Trouble
 from sixlane.errors import ConfigError, KernelError, NotSupported, SixlaneError
 from sixlane.model.network import BigTcp
 from sixlane.nat64 import Originals

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sixlane.agent.pod_trouble import Trouble
 from sixlane.agent.pod_way import Way, way_of
 from sixlane.datapath.pods import By, Pods
 from sixlane.errors import SixlaneError
@@ -26,9 +27,6 @@ from sixlane.pods.big_tcp import NOTHING, EndPlan
 from sixlane.pods.devices import PROTOCOL
 from sixlane.rfc import rfc6052
 
-BY_THE_STACK = "PolicyRules"
-"""A reason: packets go by the host's stack, as policy rules would not hold else."""
-
 
 class NodeRoute(NamedTuple):
     """To pods of another node. `via`: None: to nowhere, to be announced."""
@@ -47,14 +45,6 @@ class Uplink:
     name: str
     ifindex: int
     mtu: int
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What is missing: a condition's reason, and a message for people."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,7 @@ class NodePlan:
     def warnings(self) -> list[str]:
         asked = self.network.spec.big_tcp if self.network else NOTHING
         told = [f"uplink {name}: there is no such device yet" for name in self.absent]
-        told += [self.way.why] if self.way.why else []
+        told += [one.message for one in self.way.troubles()]
         if self.translates and (asked.ipv6 or 0) > (asked.ipv4 or ORDINARY):
             told.append(
                 "bigTcp: what the Gateway makes of packets of IPv6 is larger than devices take of "
@@ -141,8 +131,7 @@ def apply_node(plan: NodePlan, datapath: Pods, originals: Originals) -> list[Tro
     troubles = [
         Trouble("UplinkAbsent", f"uplink {name}: there is no such device") for name in plan.absent
     ]
-    if plan.way.why:
-        troubles.append(Trouble(BY_THE_STACK, plan.way.why))
+    troubles += plan.way.troubles()
     namespace, by = datapath.setup()
     if by != plan.way.by:
         datapath.set_up(namespace, plan.way.by)

@@ -7,8 +7,10 @@ those are put on by the host's firewall, which what is redirected never meets.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sixlane.agent.firewall import obstacles
+from sixlane.agent.pod_trouble import BY_THE_STACK, PAST_FIREWALL, Trouble
 from sixlane.datapath.pods import By
 from sixlane.model import Network
 from sixlane.net.policy import PROTOCOL, Rule, policy_rules
@@ -16,10 +18,21 @@ from sixlane.net.policy import PROTOCOL, Rule, policy_rules
 
 @dataclass(frozen=True)
 class Way:
-    """`by`: what goes by the stack; `why`: if nobody asked for that, else empty."""
+    """`by`: what goes by the stack; `why`: if nobody asked for that, else empty. `past`: of the
+    host's firewall, what redirects go past without anybody having asked for that."""
 
     by: By
     why: str = ""
+    past: tuple[str, ...] = ()
+
+    def troubles(self) -> list[Trouble]:
+        """What an operator has to know, and to decide: by another `redirect` than `auto`."""
+        told = [Trouble(BY_THE_STACK, self.why)] if self.why else []
+        if self.past:
+            what = f"pods' packets go past the host's firewall ({', '.join(self.past)})"
+            hint = "redirect: never, if it is meant for them, else always"
+            told.append(Trouble(PAST_FIREWALL, f"{what}: {hint}"))
+        return told
 
     def summary(self) -> str:
         if self.by == By.REDIRECTS:
@@ -30,9 +43,10 @@ class Way:
 
 
 def way_of(network: Network) -> Way:
-    """Looks at the node's policy rules, if the Network leaves it to them."""
+    """Looks at the node's policy rules and firewall, if the Network leaves it to them."""
     if network.spec.redirect == "auto":
-        return way_beside(policy_rules())
+        past = tuple(sorted(one.where for one in obstacles()))
+        return replace(way_beside(policy_rules()), past=past)
     return Way(By.STACK if network.spec.redirect == "never" else By.REDIRECTS)
 
 

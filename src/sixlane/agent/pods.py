@@ -14,9 +14,7 @@ from sixlane.agent.log import fields
 from sixlane.agent.part import Desired, Named
 from sixlane.agent.pod_metrics import PodMetrics, big_tcp_use, pool_use
 from sixlane.agent.pod_node import (
-    BY_THE_STACK,
     NodePlan,
-    Trouble,
     Uplink,
     apply_node,
     is_unsettled,
@@ -28,6 +26,7 @@ from sixlane.agent.pod_node import (
     wanted_routes,
 )
 from sixlane.agent.pod_service import PodService, Serving
+from sixlane.agent.pod_trouble import BY_THE_STACK, PAST_FIREWALL, Trouble
 from sixlane.agent.pod_way import Way, way_of
 from sixlane.bpf import Program
 from sixlane.datapath.pods import Pods
@@ -44,7 +43,8 @@ _log = logging.getLogger("sixlane.pods")
 _MTU = 1500  # with no uplink that would tell
 _FOR_NODE = {"link", "route", "rule", "setting"}
 _OF_BIG_TCP = {NOT_SET, LACKING}
-_LASTING = {LACKING, BY_THE_STACK}
+_OF_WAYS = {BY_THE_STACK, PAST_FIREWALL}
+_LASTING = {LACKING, *_OF_WAYS}
 """Reasons of troubles that no other try mends."""
 
 
@@ -145,7 +145,7 @@ class PodsPart:
             big_tcp = self._big_tcp_condition()
             redirected = self._redirected_condition()
         routes = [one for one in troubles if one.reason == "RouteNotAdded"]
-        elsewhere = {*_OF_BIG_TCP, BY_THE_STACK, "RouteNotAdded"}
+        elsewhere = {*_OF_BIG_TCP, *_OF_WAYS, "RouteNotAdded"}
         return [
             _condition("UplinksAttached", [one for one in troubles if one.reason not in elsewhere]),
             _condition("RoutesInForce", routes),
@@ -343,6 +343,9 @@ class PodsPart:
         if not troubles and datapath is not None and datapath.missing:
             what = f"this kernel lacks {' and '.join(datapath.missing)}"
             return Condition("Redirected", "False", "KernelLacks", what, needed=False)
+        past = [one.message for one in self._troubles if one.reason == PAST_FIREWALL]
+        if past and not troubles:
+            return Condition("Redirected", "True", PAST_FIREWALL, past[0], needed=False)
         return _condition("Redirected", troubles, needed=False)
 
     def _tell(self, troubles: list[Trouble]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sixlane.agent.doctor.check import Check, Finding, Look, Subject
-from sixlane.agent.doctor.firewall import obstacles
+from sixlane.agent.firewall import obstacles
 from sixlane.agent.pod_node import Uplink, is_unsettled
 from sixlane.agent.pod_way import way_beside
 from sixlane.model import Network

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 from sixlane.agent.doctor.check import Check, Finding, Status, Subject
-from sixlane.agent.doctor.firewall import obstacles
+from sixlane.agent.firewall import obstacles
 from sixlane.agent.settings import GROUP
 from sixlane.dns64 import Place, process
 from sixlane.errors import NotSupported

@@ -12,8 +12,10 @@ _LEGACY_CHAINS = {"filter": "FORWARD", "raw": "PREROUTING"}
 
 @dataclass(frozen=True)
 class Obstacle:
-    """`look`: the command that shows it. `chain`: None: it is a table of iptables-legacy."""
+    """`where`: its name, which stays whatever rules come and go. `look`: the command that shows it.
+    `chain`: None: it is a table of iptables-legacy."""
 
+    where: str
     what: str
     look: str
     chain: Chain | None = None
@@ -28,6 +30,7 @@ def obstacles() -> Iterator[Obstacle]:
         if name in _LEGACY_CHAINS:
             program = "ip6tables-legacy" if family == "ip6" else "iptables-legacy"
             yield Obstacle(
+                f"{program} table {name}",
                 f"{program} has a {name} table; whether it has rules, it does not tell",
                 f"{program} -t {name} -S {_LEGACY_CHAINS[name]}",
             )
@@ -38,7 +41,7 @@ _VERBS = {"filter": "filters", "nat": "translates"}
 
 def _of_chain(chain: Chain) -> Obstacle:
     drops = ", policy drop" if chain.drops else ""
-    where = f"{chain.family} {chain.table} {chain.name}"
+    where = f"chain {chain.family} {chain.table} {chain.name}"
     which = "forwarded packets" if chain.hook == "forward" else f"packets at {chain.hook}"
-    what = f"chain {where} {_VERBS[chain.kind]} {which} (rules: {chain.rules}{drops})"
-    return Obstacle(what, f"nft list chain {where}", chain)
+    what = f"{where} {_VERBS[chain.kind]} {which} (rules: {chain.rules}{drops})"
+    return Obstacle(where, what, f"nft list {where}", chain)
