@@ -33,6 +33,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="REASON",
         help="tests may skip for this reason, and fail if they skip for any other",
     )
+    parser.addoption(
+        "--one-of-each",
+        action="store_true",
+        help="of the cases of a test only one: another one of each next test",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is much the same on each machine, need not be seen in all its cases on a slow one."""
+    if not config.getoption("--one-of-each"):
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {found[number % len(found)] for number, found in enumerate(cases.values())}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 @pytest.hookimpl(wrapper=True)

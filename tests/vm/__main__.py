@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from tests.patience import slower
@@ -84,7 +85,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def _selections(options: argparse.Namespace, others: list[str]) -> list[Selection]:
     chosen = ALL if options.all or others else CI
     return [
-        Selection(each.kernel, each.compiler, tuple(others) or each.tests, each.skips)
+        replace(each, tests=tuple(others) or each.tests)
         for each in chosen
         if each.kernel in options.kernel and each.compiler in options.clang
     ]
@@ -148,7 +149,9 @@ def _pytest(selection: Selection) -> list[str]:
     plugins = ["-p", "pytest_timeout", "-p", "no:cacheprovider"]
     skips = [f"--skips-only={reason}" for reason in selection.skips or ("",)]
     limits = [f"--timeout={_TEST_S}", "--durations=8"]
-    return [*_PYTHON, "-m", "pytest", "--quiet", *plugins, *skips, *limits, *selection.tests]
+    cases = ["--one-of-each"] if selection.one_of_each else []
+    options = [*plugins, *skips, *cases, *limits]
+    return [*_PYTHON, "-m", "pytest", "--quiet", *options, *selection.tests]
 
 
 if __name__ == "__main__":
