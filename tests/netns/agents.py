@@ -155,7 +155,7 @@ class Agent:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_PATIENCE_S,
             check=False,
         )
 

@@ -2,14 +2,15 @@
 """As many packets as the machine makes, each counted where it leaves and where it arrives.
 
 An end of the gateway sends frames by a test run with live frames, and counts what arrives by XDP,
-before any queue or socket: what is missing there was lost by the gateway.
+before any queue or socket. What is missing there was lost by the gateway, or found the ring of that
+end full, where a busy machine is late to empty it: the kernel counts those.
 """
 
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -35,23 +36,38 @@ def compile_witness(directory: Path) -> Path:
 
 @dataclass
 class End:
-    """One end of the gateway: eth0 of a namespace, which sends and counts."""
+    """One end of the gateway: eth0 of a namespace, which sends and counts. `peer`: the gateway's
+    device that leads there."""
 
     namespace: str
+    gateway: str
+    peer: str
     opened: Object
     ipv6: bool
     sent: int = 0
+    refused_before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.refused_before = self._refused_there()
 
     def send(self) -> None:
         """Some thousand frames, with the calling thread in another namespace or not."""
         with netns.inside(self.namespace):
             device = link.get("eth0").ifindex
-            before = _refused()
+            before = _refused("eth0")
             context = bytes(XdpMd(data_end=FRAME_BYTES, ingress_ifindex=device))
             self.opened.programs["transmit"].run(
                 bytes(FRAME_BYTES), context, repeat=_AT_ONCE, flags=RunFlag.XDP_LIVE_FRAMES
             )
-            self.sent += _AT_ONCE - (_refused() - before)
+            self.sent += _AT_ONCE - (_refused("eth0") - before)
+
+    def overrun(self) -> int:
+        """Frames that the gateway has sent here, and that the ring had no room for."""
+        return self._refused_there() - self.refused_before
+
+    def _refused_there(self) -> int:
+        with netns.inside(self.gateway):
+            return _refused(self.peer)
 
     def arrived(self) -> Arrived:
         kind = IPv6Address if self.ipv6 else IPv4Address
@@ -136,13 +152,13 @@ def _end(
         with Link.create(
             opened.programs["witness"], device.ifindex, AttachType.XDP, XdpFlag.DRV_MODE
         ):
-            yield End(namespace, opened, ipv6)
+            yield End(namespace, hosts.gateway, peer, opened, ipv6)
 
 
-def _refused() -> int:
-    """Frames that eth0 of this namespace could not hand over to the gateway."""
+def _refused(device: str) -> int:
+    """Frames that a device of this namespace could not hand over to its peer."""
     for line in Path("/proc/thread-self/net/dev").read_text().splitlines():
         name, _, counts = line.partition(":")
-        if name.strip() == "eth0":
+        if name.strip() == device:
             return int(counts.split()[11])  # dropped when sending
-    raise LookupError("no eth0")
+    raise LookupError(f"no {device}")

@@ -61,8 +61,8 @@ def all_counted(edge: Edge, flood: Flood) -> Iterator[dict[str, int]]:
     }
     sent = flood.client.sent + flood.server.sent
     assert sum(reasons.values()) == sent, reasons
-    assert reasons["forward_46"] == sum(flood.server.arrived().values()), reasons
-    assert reasons["forward_64"] == sum(flood.client.arrived().values()), reasons
+    for reason, end in (("forward_46", flood.server), ("forward_64", flood.client)):
+        assert reasons[reason] == sum(end.arrived().values()) + end.overrun(), reasons
 
 
 def test_programs_are_swapped(attach: str, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
