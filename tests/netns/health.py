@@ -61,12 +61,30 @@ def service(**spec: Any) -> dict[str, Any]:
     }
 
 
+def start_health(agent: Agent) -> subprocess.Popen[bytes]:
+    """`sixlane-health` beside this agent, with the one privilege that its unit leaves it."""
+    with (agent.directory / "health.log").open("ab") as log:
+        health = netns.popen(
+            agent.namespace,
+            [
+                *("setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"),
+                *(sys.executable, "-m", "sixlane.health.main"),
+                *("--socket", str(agent.socket)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    comm = Path(f"/proc/{health.pid}/comm")
+    assert eventually(lambda: comm.read_text().strip() != "setpriv"), "it is no other process"
+    return health
+
+
 @dataclass
 class Checked:
     """`internet` and `pod` are backends: they take VIPs out of tunnels and serve them."""
 
     agent: Agent
-    directory: Path
     _health: subprocess.Popen[bytes] | None = None
     _servers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
@@ -75,19 +93,7 @@ class Checked:
         return Client(str(self.agent.socket))
 
     def start_health(self) -> None:
-        """With the one privilege that its unit leaves it."""
-        with (self.directory / "health.log").open("ab") as log:
-            self._health = netns.popen(
-                self.agent.namespace,
-                [
-                    *("setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"),
-                    *(sys.executable, "-m", "sixlane.health.main"),
-                    *("--socket", str(self.agent.socket)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._health = start_health(self.agent)
 
     def end_health(self, sign: signal.Signals = signal.SIGTERM) -> int:
         assert self._health is not None
@@ -171,7 +177,7 @@ def raise_checked(tmp_path: Path, *, decap: bool = True) -> Iterator[Checked]:
     with world(tmp_path) as (agent, internet, pod), contextlib.ExitStack() as stack:
         for namespace in (internet, pod) if decap else ():
             stack.enter_context(_decapsulating(namespace))
-        checked = Checked(agent, tmp_path)
+        checked = Checked(agent)
         stack.callback(checked.clean)
         agent.start()
         agent.apply(GATEWAY)
