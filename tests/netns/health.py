@@ -61,13 +61,13 @@ def service(**spec: Any) -> dict[str, Any]:
     }
 
 
-def start_health(agent: Agent) -> subprocess.Popen[bytes]:
+def start_health(agent: Agent, privileges: str = "+net_raw") -> subprocess.Popen[bytes]:
     """`sixlane-health` beside this agent, with the one privilege that its unit leaves it."""
     with (agent.directory / "health.log").open("ab") as log:
         health = netns.popen(
             agent.namespace,
             [
-                *("setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"),
+                *("setpriv", f"--bounding-set=-all,{privileges}", "--inh-caps=-all"),
                 *(sys.executable, "-m", "sixlane.health.main"),
                 *("--socket", str(agent.socket)),
             ],
@@ -92,8 +92,8 @@ class Checked:
     def client(self) -> Client:
         return Client(str(self.agent.socket))
 
-    def start_health(self) -> None:
-        self._health = start_health(self.agent)
+    def start_health(self, privileges: str = "+net_raw") -> None:
+        self._health = start_health(self.agent, privileges)
 
     def end_health(self, sign: signal.Signals = signal.SIGTERM) -> int:
         assert self._health is not None
@@ -140,6 +140,12 @@ class Checked:
     def are(self, *states: str) -> bool:
         """Whether backends come to have these states, in any order."""
         return eventually(lambda: sorted(self.states().values()) == sorted(states))
+
+    def diagnosed(self, name: str) -> tuple[str, str]:
+        """Status and text of a check of the doctor's."""
+        found = [one for one in self.client.doctor()["checks"] if one["name"] == name]
+        (one,) = found
+        return one["status"], one["what"]
 
     def told(self) -> dict[str, str]:
         """Samples of the metrics that are about checks, by name and labels."""
