@@ -2234,6 +2234,13 @@ _DECAP = tuple(
             "IPv6 in a tunnel in a tunnel",
         ),
         (
+            "decap-refused",
+            "decap.h",
+            "unwrap(c, outer, inner) ? DECAP_DROP_RESIZE_FAILED",
+            "unwrap(c, outer, inner) ? DECAP_DONE",
+            "what the kernel lets nobody change goes on in its tunnel",
+        ),
+        (
             "unwrap-family",
             "ctx.h",
             "to == FAMILY_INET6 ? 20 : -20",
