@@ -13,8 +13,8 @@ import shutil
 
 import pytest
 
-from sixlane.bpf import probe
-from sixlane.errors import NotSupported
+from sixlane.bpf import Program, ProgramType, XdpMd, probe
+from sixlane.errors import KernelError, NotSupported
 from sixlane.net import features
 
 
@@ -23,6 +23,22 @@ def _bpf() -> bool:
         return probe.has_bpf()
     except NotSupported:
         return False
+
+
+NO_HEADROOM = 216
+"""Bytes of metadata that leave nothing of the 256 in front of an XDP frame but struct xdp_frame."""
+
+_PASS_ALL = bytes.fromhex("b7000000020000009500000000000000")  # r0 = 2 (XDP_PASS); exit
+
+
+def _takes_metadata() -> bool:
+    frame = bytes(NO_HEADROOM + 64)
+    with Program.load(ProgramType.XDP, "probe", _PASS_ALL) as program:
+        try:
+            program.run(frame, bytes(XdpMd.of(frame, meta_bytes=NO_HEADROOM)))
+        except KernelError:
+            return False
+    return True
 
 
 def command(name: str) -> pytest.MarkDecorator:
@@ -34,6 +50,9 @@ def command(name: str) -> pytest.MarkDecorator:
 root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 bpf = pytest.mark.skipif(not _bpf(), reason="no BPF here: libbpf or the privilege is missing")
 xdp_link = pytest.mark.skipif(not (_bpf() and probe.has_xdp_link()), reason="no XDP links here")
+xdp_metadata = pytest.mark.skipif(
+    not (_bpf() and _takes_metadata()), reason="no XDP metadata above 32 bytes here"
+)
 tcx = pytest.mark.skipif(not (_bpf() and probe.has_tcx()), reason="no TCX here")
 netkit = pytest.mark.skipif(
     os.geteuid() != 0 or not features.has_device_kind("netkit"), reason="no netkit here"

@@ -94,10 +94,18 @@ class World:
         *,
         link_header: bytes | None = None,
         gso_bytes: int = 0,
+        meta_bytes: int = 0,
         flags: int = 0,
     ) -> Seen:
         """Sends a layer-3 packet in by the device that it would come from."""
-        seen = self.send(packet, entry, link_header=link_header, gso_bytes=gso_bytes, flags=flags)
+        seen = self.send(
+            packet,
+            entry,
+            link_header=link_header,
+            gso_bytes=gso_bytes,
+            meta_bytes=meta_bytes,
+            flags=flags,
+        )
         return replace(seen, reasons=self.counted())
 
     def send(
@@ -107,6 +115,7 @@ class World:
         *,
         link_header: bytes | None = None,
         gso_bytes: int = 0,
+        meta_bytes: int = 0,
         flags: int = 0,
     ) -> Seen:
         """As `run`, but `reasons` is empty: to read all counters takes longer than all the rest."""
@@ -115,17 +124,17 @@ class World:
         if link_header is None:
             peer = LAN_PEER_MAC if v6 else WAN_PEER_MAC
             link_header = device.mac + peer + (b"\x86\xdd" if v6 else b"\x08\x00")
-        frame = link_header + packet
+        frame = bytes(meta_bytes) + link_header + packet
         if entry == "xdp":
             program = self.datapath.program("uplink_xdp")
-            context = bytes(XdpMd.of(frame, ingress_ifindex=device.ifindex))
+            context = bytes(XdpMd.of(frame, device.ifindex, meta_bytes=meta_bytes))
         else:
             program = self.datapath.program("uplink_tc")
             segments = 2 if gso_bytes else 0
             context = bytes(SkBuff(ifindex=device.ifindex, gso_size=gso_bytes, gso_segs=segments))
         result = program.run(frame, ctx=context, data_out_size=len(frame) + 256, flags=flags)
         verdict = _VERDICTS[entry].get(result.retval, f"verdict {result.retval}")
-        return Seen(verdict, bytes(result.data), {})
+        return Seen(verdict, bytes(result.data[meta_bytes:]), {})
 
     def later(self, seconds: float) -> None:
         """Has the data path's clock go on, and what is remembered for a second be forgotten."""

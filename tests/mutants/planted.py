@@ -1737,6 +1737,40 @@ _BALANCED = (
         "flows by the short way are not remembered",
         "tests/prog/test_lb.py",
     ),
+    Mutant(
+        "tunnel-refused",
+        "tunnel.h",
+        "\tif (tunnel_wrap(c, p, call, &src, &dst, family))\n"
+        "\t\treturn call_leave(c, p, call, DROP_RESIZE_FAILED, 0);",
+        "\ttunnel_wrap(c, p, call, &src, &dst, family);",
+        "what the kernel makes no longer goes on without its tunnel",
+        "tests/prog/test_resize.py",
+    ),
+    Mutant(
+        "tunnel-known-refused",
+        "tunnel.h",
+        "\tif (tunnel_wrap(c, p, call, &src, &dst, family))\n\t\treturn VERDICT_SERVICE;",
+        "\ttunnel_wrap(c, p, call, &src, &dst, family);",
+        "the same, where the way is known",
+        "tests/prog/test_resize.py",
+    ),
+    Mutant(
+        "nat-refused",
+        "nat.h",
+        "\tif (nat_rewrite(c, work, p->ttl - 1, size, family))\n"
+        "\t\treturn nat_leave(c, work, why, DROP_RESIZE_FAILED, 0);",
+        "\tnat_rewrite(c, work, p->ttl - 1, size, family);",
+        "what the kernel makes no longer goes to a backend as it came",
+        "tests/prog/test_resize.py",
+    ),
+    Mutant(
+        "refused-as-sent",
+        "translate.h",
+        "count_packet(p, failed ? DROP_RESIZE_FAILED : why, bytes);",
+        "count_packet(p, why, bytes);",
+        "what the kernel makes no longer counts as sent",
+        "tests/prog/test_resize.py",
+    ),
 )
 
 _SLOTS = (
@@ -2198,6 +2232,13 @@ _DECAP = tuple(
             "inner->proto == PROTO_IPV4 || inner->proto == PROTO_IPV6",
             "inner->proto == PROTO_IPV4",
             "IPv6 in a tunnel in a tunnel",
+        ),
+        (
+            "decap-refused",
+            "decap.h",
+            "unwrap(c, outer, inner) ? DECAP_DROP_RESIZE_FAILED",
+            "unwrap(c, outer, inner) ? DECAP_DONE",
+            "what the kernel lets nobody change goes on in its tunnel",
         ),
         (
             "unwrap-family",

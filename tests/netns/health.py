@@ -61,12 +61,30 @@ def service(**spec: Any) -> dict[str, Any]:
     }
 
 
+def start_health(agent: Agent, privileges: str = "+net_raw") -> subprocess.Popen[bytes]:
+    """`sixlane-health` beside this agent, with the one privilege that its unit leaves it."""
+    with (agent.directory / "health.log").open("ab") as log:
+        health = netns.popen(
+            agent.namespace,
+            [
+                *("setpriv", f"--bounding-set=-all,{privileges}", "--inh-caps=-all"),
+                *(sys.executable, "-m", "sixlane.health.main"),
+                *("--socket", str(agent.socket)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    comm = Path(f"/proc/{health.pid}/comm")
+    assert eventually(lambda: comm.read_text().strip() != "setpriv"), "it is no other process"
+    return health
+
+
 @dataclass
 class Checked:
     """`internet` and `pod` are backends: they take VIPs out of tunnels and serve them."""
 
     agent: Agent
-    directory: Path
     _health: subprocess.Popen[bytes] | None = None
     _servers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
@@ -74,20 +92,8 @@ class Checked:
     def client(self) -> Client:
         return Client(str(self.agent.socket))
 
-    def start_health(self) -> None:
-        """With the one privilege that its unit leaves it."""
-        with (self.directory / "health.log").open("ab") as log:
-            self._health = netns.popen(
-                self.agent.namespace,
-                [
-                    *("setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"),
-                    *(sys.executable, "-m", "sixlane.health.main"),
-                    *("--socket", str(self.agent.socket)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+    def start_health(self, privileges: str = "+net_raw") -> None:
+        self._health = start_health(self.agent, privileges)
 
     def end_health(self, sign: signal.Signals = signal.SIGTERM) -> int:
         assert self._health is not None
@@ -135,6 +141,12 @@ class Checked:
         """Whether backends come to have these states, in any order."""
         return eventually(lambda: sorted(self.states().values()) == sorted(states))
 
+    def diagnosed(self, name: str) -> tuple[str, str]:
+        """Status and text of a check of the doctor's."""
+        found = [one for one in self.client.doctor()["checks"] if one["name"] == name]
+        (one,) = found
+        return one["status"], one["what"]
+
     def told(self) -> dict[str, str]:
         """Samples of the metrics that are about checks, by name and labels."""
         lines = self.client.metrics().splitlines()
@@ -171,7 +183,7 @@ def raise_checked(tmp_path: Path, *, decap: bool = True) -> Iterator[Checked]:
     with world(tmp_path) as (agent, internet, pod), contextlib.ExitStack() as stack:
         for namespace in (internet, pod) if decap else ():
             stack.enter_context(_decapsulating(namespace))
-        checked = Checked(agent, tmp_path)
+        checked = Checked(agent)
         stack.callback(checked.clean)
         agent.start()
         agent.apply(GATEWAY)

@@ -26,6 +26,7 @@ from sixlane.net import address, clsact, ethtool, gso, link, netfilter, netns, s
 from sixlane.net import features as net
 from tests import needs
 from tests.netns.edge import gateway_of, raise_edge
+from tests.unit.agent.test_health import ONE, VIP4, VIP6, service
 from tests.unit.pods.networks import network
 
 pytestmark = [pytest.mark.netns, needs.root]
@@ -249,6 +250,45 @@ def test_reverse_path_filter(wan: link.Link) -> None:
     assert everything_ok("rp-filter", WANTED)
     sysctl.set("net.ipv4.conf.all.rp_filter", "1")
     assert told("rp-filter", WANTED, "lan0") == [("warning", "device lan0: rp_filter 1: strict")]
+
+
+@needs.command("ip")
+def test_answers_to_checks(wan: link.Link) -> None:
+    """By tunnels to IPv4 frontends: the backend's device and the way to the frontend decide."""
+    for name in ("all", "wan0", "lan0"):
+        sysctl.set(("net", "ipv4", "conf", name, "rp_filter"), "0")
+    address.add("wan0", IPv4Interface("192.31.196.1/24"))
+    address.add("lan0", IPv4Interface("10.0.0.254/24"))
+
+    def of(**spec: object) -> tuple[str, str]:
+        ((status, what),) = told(
+            "health-answers", replace(WANTED, services=(service(ONE, **spec),))
+        )
+        return status, what
+
+    dropped = "device lan0: rp_filter {} drops answers to checks from {}, for Service web"
+    assert of()[0] == "ok"
+    sysctl.set("net.ipv4.conf.lan0.rp_filter", "1")
+    assert of() == ("problem", dropped.format(1, VIP4))
+    assert of(mode="nat", sourcePool=["10.0.0.8/30"])[0] == "ok", "from the backend's own address"
+    assert of(frontends=[{"address": VIP6, "port": 80}])[0] == "ok", "IPv6 has no such filter"
+    assert of(check=None)[0] == "ok"
+    (found,) = look("health-answers", replace(WANTED, services=(service(ONE),)))
+    assert "lan0.rp_filter=0, as there is no route" in found["hint"]
+    ip("route add default via 192.31.196.9")
+    assert of() == ("problem", dropped.format(1, VIP4))
+    (found,) = look("health-answers", replace(WANTED, services=(service(ONE),)))
+    assert found["hint"] == "sysctl -w net.ipv4.conf.lan0.rp_filter=2"
+    sysctl.set("net.ipv4.conf.lan0.rp_filter", "2")
+    assert of()[0] == "ok"
+    ip(f"route add unreachable {VIP4}")
+    assert of() == ("problem", dropped.format(2, VIP4))
+    sysctl.set("net.ipv4.conf.lan0.rp_filter", "1")
+    hops = "nexthop via 192.31.196.9 dev wan0 nexthop via 10.0.0.9 dev lan0"
+    ip(f"route replace {VIP4} {hops}")
+    assert of()[0] == "ok", "one of several ways is enough"
+    address.add("wan0", IPv4Interface(f"{VIP4}/32"))
+    assert of()[0] == "ok", "it is checked at its own address"
 
 
 def test_forwarding(wan: link.Link) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sixlane.net import link, netns, policy
+from sixlane.net import link, netns, policy, sysctl
 from tests import needs
 from tests.netns import spaces
 from tests.netns.agents import GATEWAY, eventually
@@ -69,6 +69,8 @@ def test_a_check_goes_by_the_tunnel_to_the_frontend(lb: Checked) -> None:
     lb.agent.apply(service(healthCheck=HTTP), six(healthCheck=HTTP))
     assert set(lb.states().values()) == {"quarantined"}, "nobody knows them yet"
     assert lb.conditions()["ChecksRun"] == "NobodyChecks"
+    (status, what) = lb.diagnosed("health")
+    assert (status, what.startswith("sixlane-health has not been heard of")) == ("problem", True)
     generation = lb.generation()
     lb.start_health()
     assert lb.are("active", "active")
@@ -106,6 +108,43 @@ def test_an_echo_goes_by_the_tunnel_as_well(lb: Checked) -> None:
         with netns.inside(lb.agent.internet):
             spaces.command("ip", "address", "add", f"{VIP4}/32", "dev", "lo")
     assert counted["forward_check"]["packets"] > 0
+
+
+def test_the_doctor_knows_why_nothing_is_well(lb: Checked) -> None:
+    """By what happens: a privilege is lacking, or answers are dropped as they come in."""
+    lb.serve(lb.agent.internet)
+    lb.agent.apply(service(healthCheck=HTTP))
+    lb.start_health("-net_raw")
+    lacks = ("problem", "backends of Service web: not checked: operation not permitted")
+    assert eventually(lambda: lb.diagnosed("health-checks") == lacks)
+    lb.end_health()
+    lb.start_health()
+    assert lb.are("active")
+    for name in ("health", "health-checks", "health-answers"):
+        assert lb.diagnosed(name)[0] == "ok"
+
+    def filtering(value: int) -> tuple[str, str]:
+        with netns.inside(lb.agent.namespace):
+            sysctl.set("net.ipv4.conf.wan0.rp_filter", value)
+        return lb.diagnosed("health-answers")
+
+    told = "device wan0: rp_filter {} drops answers to checks from " + f"{VIP4}, for Service web"
+    assert filtering(1) == ("problem", told.format(1))
+    assert lb.are("quarantined")
+    assert filtering(2) == ("problem", told.format(2)), "no route leads there"
+    with netns.inside(lb.agent.namespace):
+        spaces.command("ip", "route", "add", VIP4, "dev", "lan0")
+    try:
+        assert lb.diagnosed("health-answers")[0] == "ok"
+        assert lb.are("active")
+        assert filtering(1)[0] == "problem"
+        with netns.inside(lb.agent.namespace):
+            spaces.command("ip", "route", "replace", VIP4, "dev", "wan0")
+        assert lb.diagnosed("health-answers")[0] == "ok"
+    finally:
+        filtering(0)
+        with netns.inside(lb.agent.namespace):
+            spaces.command("ip", "route", "del", VIP4)
 
 
 def test_an_ipv4_frontend_on_an_ipv6_backend(lb: Checked) -> None:

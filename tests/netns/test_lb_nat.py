@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from sixlane.lab import echo, programs
 from sixlane.lab.pages import content
-from sixlane.net import netns
+from sixlane.net import link, netns
 from tests import needs
 from tests.netns.agents import eventually
 from tests.netns.balanced import (
@@ -80,6 +81,41 @@ def ask(lab: Balanced, vip: str, size: int) -> str:
 def test_datagram_in_fragments(lab: Balanced, vip: str) -> None:
     assert eventually(lambda: not ask(lab, vip, 1)), "the servers have not come up"
     assert not ask(lab, vip, DATAGRAM_BYTES)
+
+
+def segment_of(lab: Balanced, vip: str) -> int:
+    """What a new connection of the client puts into one: what the backend's SYN offers, less the
+    timestamps (RFC 7323)."""
+    with netns.inside(lab.hosts["client"]):
+        connection = socket.create_connection((vip, 80), 10)
+    with connection:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) + 12
+
+
+@pytest.mark.parametrize("mode", ["pool44", "pool66"])
+def test_segments_that_fit_the_devices(lab: Balanced, mode: str) -> None:
+    """Less 40 of IPv6, 20 of TCP, and 8 of a jumbo header; also when a device changes."""
+    vip, backends, spec, _ = MODES[mode]
+    offered = 1460 if mode == "pool44" else 1440
+
+    def apply(**more: object) -> None:
+        ends = [{"address": vip, "port": 80}]
+        lab.agent.apply(service("web", at(backends), ends, mode="nat", **spec, **more))
+
+    apply()
+    assert segment_of(lab, vip) == offered
+    apply(maxSegmentSize="auto")
+    assert segment_of(lab, vip) == 1432
+    with netns.inside(lab.hosts["gateway"]):
+        link.set_mtu("wan0", 1400)
+    try:
+        assert eventually(lambda: segment_of(lab, vip) == 1332)
+    finally:
+        with netns.inside(lab.hosts["gateway"]):
+            link.set_mtu("wan0", 1500)
+    assert eventually(lambda: segment_of(lab, vip) == 1432)
+    apply(maxSegmentSize=1300)
+    assert segment_of(lab, vip) == 1300
 
 
 @contextlib.contextmanager

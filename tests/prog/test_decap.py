@@ -16,7 +16,7 @@ from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import ARP, GRE
 from scapy.packet import Packet, Raw
 
-from sixlane.bpf import Object, RunFlag
+from sixlane.bpf import Object, RunFlag, SkBuff
 from sixlane.datapath.decap import Contents, Decap, load
 from tests import needs
 from tests.packets import ip4, ip6, ping4, ping6, tcp, udp
@@ -55,9 +55,10 @@ class Backend:
         self.decap = decap
         self._loaded = loaded
 
-    def run(self, frame: bytes, entry: Entry, flags: int = 0) -> Seen:
+    def run(self, frame: bytes, entry: Entry, flags: int = 0, gso_bytes: int = 0) -> Seen:
         before = self.decap.counters()
-        done = self._loaded.programs[f"decap_{entry}"].run(frame, flags=flags)
+        context = bytes(SkBuff(gso_size=gso_bytes, gso_segs=2)) if gso_bytes else None
+        done = self._loaded.programs[f"decap_{entry}"].run(frame, context, flags=flags)
         counted = {
             name: (now.packets - before[name].packets, now.bytes - before[name].bytes)
             for name, now in self.decap.counters().items()
@@ -225,6 +226,14 @@ def test_congestion_on_the_way_is_told(
             expected = call(inner, **traffic(inner, 0xA8 | merged)) / udp()
             # scapy has summed the header up again
             assert seen.frame[14:] == bytes(expected), (inside, outside)
+
+
+@FAMILIES
+def test_the_kernel_keeps_the_outer_header(backend: Backend, outer: int, inner: int) -> None:
+    """Of a packet of segments of no kind that it knows, as it does of fraglist GRO."""
+    packet = bytes(call(inner) / tcp(200))
+    seen = backend.run(wrapped(outer, packet), "tc", gso_bytes=100)
+    assert (seen.verdict, seen.counted) == ("drop", {"drop_resize_failed": (1, len(packet))})
 
 
 # ---- let by ----

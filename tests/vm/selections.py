@@ -40,7 +40,7 @@ _MANY_PACKETS = (
     "--deselect=tests/prog/test_sessions.py::test_a_full_table",
     "--deselect=tests/prog/test_sessions.py::test_blocks_run_out",
 )
-_ON_6_1 = ("no TCX here", "no netkit here")
+_ON_6_1 = ("no TCX here", "no netkit here", "no XDP metadata above 32 bytes here")
 _AGENT = "tests/netns/test_pods.py::test_each_kind_of_device"
 _BIG_TCP = tuple(
     f"tests/netns/test_big_tcp_devices.py::test_{name}"

@@ -302,7 +302,13 @@ class Agent:
         problems = tuple(self.status()["problems"])
         subject = with_store(self.settings, self._store)
         leases = tuple(self._pods.service.all())
-        known = replace(subject, agent_pid=os.getpid(), problems=problems, leases=leases)
+        known = replace(
+            subject,
+            agent_pid=os.getpid(),
+            problems=problems,
+            leases=leases,
+            health=self._gateway.health.metrics(),
+        )
         return dict(diagnose(known))
 
     def health_tasks(self, after: str, wait_s: float) -> dict[str, Any]:

@@ -58,6 +58,7 @@ from sixlane.nat64 import (
     namespace_name,
     observe_gateway,
     plan_gateway,
+    plan_segments,
     remove_slow_path,
     restore_originals,
     room_for,
@@ -142,19 +143,12 @@ class GatewayPart:
                 datapath, self._choice.why(), self._natives.of(gateway)
             )
             self._bound = bindings(self._originals)
-            services, settings = balancing.plan(desired, gateway, self._planned_from, begun)
-            try:
-                plan = plan_gateway(
-                    gateway,
-                    self._planned_from,
-                    _gateway_of(before),
-                    self._bound,
-                    beside(services, desired, settings),
-                )
-            except ConfigError as error:
-                if gateway is None or isinstance(error, ResourceError):
-                    raise
-                raise ConfigError(f"{gateway.key}: {error.message}", error.hint) from error
+            of = self._planned_from, _gateway_of(before), self._bound
+            with _told_as_of(gateway):
+                segments = plan_segments(gateway, *of) if gateway else None
+            services, settings = balancing.plan(desired, gateway, of[0], segments, begun)
+            with _told_as_of(gateway):
+                plan = plan_gateway(gateway, *of, beside(services, desired, settings))
             return Planned(plan, services, settings)
 
     def apply(self, plan: Planned) -> None:
@@ -504,6 +498,17 @@ def _condition(type: str, troubles: list[Trouble], needed: bool = True) -> Condi
     status: Truth = "False" if troubles else "True"
     reason = troubles[0].reason if troubles else type
     return Condition(type, status, reason, "; ".join(one.message for one in troubles), needed)
+
+
+@contextmanager
+def _told_as_of(gateway: Gateway | None) -> Iterator[None]:
+    """What is wrong is wrong with this Gateway."""
+    try:
+        yield
+    except ConfigError as error:
+        if gateway is None or isinstance(error, ResourceError):
+            raise
+        raise ConfigError(f"{gateway.key}: {error.message}", error.hint) from error
 
 
 def _gateway_of(desired: Desired) -> Gateway | None:

@@ -58,7 +58,8 @@ class BackendHealth:
     `verdict`: what holds, since `since`; `damped`: it stays quarantined for a time, as it flapped:
     `penalty` says how much. `result`: the last one in words, "" none yet; `latency_s`: how long its
     answer took, None: there was none; `checked_at`: when. `way`: "tunnel", as flows go; "direct",
-    to the backend's own address.
+    to the backend's own address. `is_made`: whether the last one was, or this machine lacked what
+    `result` tells.
     """
 
     verdict: Word
@@ -71,6 +72,7 @@ class BackendHealth:
     damped: bool = False
     penalty: float = 0.0
     changes: int = 0
+    is_made: bool = True
 
 
 @dataclass
@@ -321,6 +323,7 @@ class Health:
             damped=report.damped,
             penalty=report.penalty,
             changes=report.changes,
+            is_made=report.done > 0 or (before.is_made and not report.not_made),
         )
         moved = (before.verdict == "well") != (report.verdict == "well")
         checked.version += moved

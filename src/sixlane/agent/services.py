@@ -20,6 +20,7 @@ from sixlane.lb.observe import Present
 from sixlane.lb.way import apply_way, observe_way, plan_way
 from sixlane.model import Gateway, LoadBalancer, Service
 from sixlane.model.addresses import AnyAddress
+from sixlane.model.segments import Segments
 from sixlane.nat64 import Beside, Observed, Plan, asks_of_services, prefix_ids
 
 _log = logging.getLogger("sixlane.gateway")
@@ -110,11 +111,12 @@ class Balancing:
         desired: Desired,
         gateway: Gateway | None,
         observed: Observed,
+        segments: Segments | None = None,
         begun: Planned | None = None,
     ) -> tuple[ServicesPlan, Settings | None]:
-        """Of all services."""
+        """Of all services. `segments`: None: there is no Gateway."""
         self._way = None
-        settings = settings_of(gateway, observed) if gateway else None
+        settings = settings_of(gateway, observed, segments) if gateway and segments else None
         if begun and begun.services and begun.settings == settings:
             return begun.services, settings
         return self._plan(Wanted(services_of(desired)), settings), settings
@@ -214,7 +216,7 @@ def beside(plan: ServicesPlan, desired: Desired, settings: Settings | None) -> B
     return Beside(plan.services, plan.room, plan.moved, tuple(asks))
 
 
-def settings_of(gateway: Gateway, observed: Observed) -> Settings:
+def settings_of(gateway: Gateway, observed: Observed, segments: Segments) -> Settings:
     """What the Gateway and the machine say about all services. IPv4 clients are mapped by the first
     prefix."""
     prefixes = gateway.spec.prefixes
@@ -222,6 +224,7 @@ def settings_of(gateway: Gateway, observed: Observed) -> Settings:
         gateway.spec.load_balancer or LoadBalancer(),
         frozenset(held for device in observed.devices.values() for held in device.addresses),
         prefix_ids(gateway, observed)[prefixes[0].name] if prefixes else None,
+        segments,
     )
 
 

@@ -10,7 +10,9 @@ from typing import Self
 
 
 class XdpMd(ctypes.Structure):
-    """struct xdp_md. A test run takes data_end, ingress_ifindex and rx_queue_index.
+    """struct xdp_md. A test run takes data, data_end, ingress_ifindex and rx_queue_index. What is
+    before data is metadata, which takes room in front of the frame: up to 32 bytes before Linux
+    6.8, and as many as leave room for struct xdp_frame since then.
 
     The device must be one of the caller's network namespace; a veth needs NAPI, which GRO or an XDP
     program switches on.
@@ -33,10 +35,20 @@ class XdpMd(ctypes.Structure):
     egress_ifindex: int
 
     @classmethod
-    def of(cls, packet: bytes, ingress_ifindex: int = 0, rx_queue_index: int = 0) -> Self:
-        """The context of `packet` (from the Ethernet header on) as if it came in on a device."""
+    def of(
+        cls,
+        packet: bytes,
+        ingress_ifindex: int = 0,
+        rx_queue_index: int = 0,
+        meta_bytes: int = 0,
+    ) -> Self:
+        """The context of `packet` (from the Ethernet header on, behind so many bytes of metadata)
+        as if it came in on a device."""
         return cls(
-            data_end=len(packet), ingress_ifindex=ingress_ifindex, rx_queue_index=rx_queue_index
+            data=meta_bytes,
+            data_end=len(packet),
+            ingress_ifindex=ingress_ifindex,
+            rx_queue_index=rx_queue_index,
         )
 
 
@@ -44,7 +56,8 @@ class SkBuff(ctypes.Structure):
     """struct __sk_buff. A test run takes mark, queue_mapping, priority, ingress_ifindex, ifindex,
     cb, tstamp, wire_len, gso_segs, gso_size and hwtstamp, and sets the rest itself.
 
-    gso_size does not make the packet GSO for the kernel (no gso_type): only the program sees it.
+    gso_size makes it a packet of segments of no known kind (no gso_type): the kernel changes its
+    family all the same, and refuses to make it longer or shorter otherwise.
     """
 
     _fields_ = (

@@ -18,7 +18,9 @@ from sixlane.model import FrontendList, LoadBalancer, ResourceError, Service
 from sixlane.model.addresses import AnyAddress
 from sixlane.model.backends import MAX_BACKENDS
 from sixlane.model.frontends import MAX_FRONTENDS
+from sixlane.model.gateway import MIN_IPV6_MTU
 from sixlane.model.packed import unpacked_address
+from sixlane.model.segments import Segments
 from sixlane.rfc import maglev
 
 _FRONTENDS_A_SERVICE = 4
@@ -32,11 +34,13 @@ Failed = Mapping[str, Set[Naming]]
 @dataclass(frozen=True)
 class Settings:
     """What holds for all services. `local`: the host's addresses; `mapped_by`: the id of the pool6
-    prefix that IPv4 clients are mapped by, None: there is none."""
+    prefix that IPv4 clients are mapped by, None: there is none; `segments`: what fits the devices.
+    """
 
     balancer: LoadBalancer = field(default_factory=LoadBalancer)
     local: frozenset[AnyAddress] = frozenset()
     mapped_by: int | None = None
+    segments: Segments = field(default_factory=lambda: Segments.within(MIN_IPV6_MTU))
 
 
 @dataclass(frozen=True)
@@ -179,12 +183,18 @@ def _holds(
         and now_us < goal.judged.until
         and goal.failed == failed
         and goal.entry.mapped_by == _mapped_by(service, settings)
+        and goal.entry.max_segment_bytes == _max_segment(service, settings)
     )
 
 
 def _mapped_by(service: Service, settings: Settings) -> int | None:
     spec = service.spec
     return settings.mapped_by if spec.source == "mapped" and spec.mode == "nat" else None
+
+
+def _max_segment(service: Service, settings: Settings) -> int:
+    spec = service.spec
+    return settings.segments.of(spec.max_segment_size) if spec.mode == "nat" else 0
 
 
 class _Planner:
@@ -316,7 +326,7 @@ def _entry(
         source_ranges=spec.load_balancer_source_ranges,
         pool4=_pool(service, 4),
         pool6=_pool(service, 6),
-        max_segment_bytes=spec.max_segment_size or 0,
+        max_segment_bytes=_max_segment(service, settings),
         nat_backends=tuple(unpacked_address(row[:16]) for row in spec.backends.canonical)
         if is_nat
         else (),

@@ -28,12 +28,12 @@ from sixlane.model.pool4 import MAX_POOLS, Pool4, Sessions, check_pools, refuse_
 from sixlane.model.problem import Path, ResourceError, path_text, refuse_twice, wrong
 from sixlane.model.ranges import RangeList, Spans
 from sixlane.model.resource import Model, Resource, checked_name
+from sixlane.model.segments import MAX_SEGMENT, MIN_SEGMENT, MaxSegment
 from sixlane.model.words import number_or
 from sixlane.rfc import rfc6052
 
 MIN_IPV6_MTU = 1280
 MAX_PREFIXES = 64
-MIN_SEGMENT, MAX_SEGMENT = 88, 65495
 
 
 class Device(Model):
@@ -77,7 +77,7 @@ class Prefix(Model):
         ),
     ] = EamList()
     max_segment_size: Annotated[
-        int | Literal["auto"] | None,
+        MaxSegment,
         *number_or("auto", MIN_SEGMENT, MAX_SEGMENT, or_null=True),
         Field(
             description="The MSS that TCP SYNs may offer, in bytes; auto: what fits the devices. "

@@ -9,7 +9,6 @@ from pydantic_core import PydanticCustomError
 from sixlane.model.addresses import Ranges
 from sixlane.model.backends import BackendList
 from sixlane.model.frontends import FrontendList
-from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
 from sixlane.model.health import HealthCheck
 from sixlane.model.packed import MAPPED
 from sixlane.model.primes import (
@@ -22,7 +21,9 @@ from sixlane.model.primes import (
 )
 from sixlane.model.problem import ResourceError, wrong
 from sixlane.model.resource import Model, Resource
+from sixlane.model.segments import MAX_SEGMENT, MIN_SEGMENT, MaxSegment
 from sixlane.model.source_pool import SourcePool
+from sixlane.model.words import number_or
 
 MAX_SOURCE_RANGES = 1000
 LONGEST_AFFINITY_S = 14400  # what is remembered of flows can tell hours apart, not days
@@ -108,12 +109,11 @@ class ServiceSpec(Model):
         ),
     ] = ()
     max_segment_size: Annotated[
-        int | None,
+        MaxSegment,
+        *number_or("auto", MIN_SEGMENT, MAX_SEGMENT, or_null=True),
         Field(
-            ge=MIN_SEGMENT,
-            le=MAX_SEGMENT,
-            description="With `mode: nat` only: the MSS that TCP SYNs may offer, in bytes. Left "
-            "out: as it is.",
+            description="With `mode: nat` only: the MSS that TCP SYNs may offer, in bytes; auto: "
+            "what fits the Gateway's devices. Left out: as it is, but auto with BIG TCP.",
             examples=[1360],
         ),
     ] = None

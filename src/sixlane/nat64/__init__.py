@@ -11,7 +11,7 @@ from sixlane.nat64.native import Network, Reach, native_routes
 from sixlane.nat64.observe import Observed, observe_gateway
 from sixlane.nat64.originals import Originals, bindings, restore_originals
 from sixlane.nat64.overdue import port_unreachable, probe_segment
-from sixlane.nat64.plan import Beside, Plan, plan_gateway
+from sixlane.nat64.plan import Beside, Plan, plan_gateway, plan_segments
 from sixlane.nat64.pools import room_for
 from sixlane.nat64.slowpath import remove_slow_path
 from sixlane.nat64.status import device_troubles, gateway_status, unsettled_troubles
@@ -45,6 +45,7 @@ __all__ = [
     "observe_announced",
     "observe_gateway",
     "plan_gateway",
+    "plan_segments",
     "port_unreachable",
     "prefix_ids",
     "probe_segment",

@@ -9,13 +9,14 @@ from sixlane.datapath.attach import automatic_entry
 from sixlane.datapath.rooms import ServiceRoom
 from sixlane.datapath.services import Services
 from sixlane.model import Gateway
+from sixlane.model.segments import Segments
 from sixlane.nat64.announce import NO_ANNOUNCEMENT, Announcement
 from sixlane.nat64.asked import Ask, asks_of_pools
 from sixlane.nat64.devices import Trouble, Use, choose_devices
 from sixlane.nat64.observe import Device, Observed
 from sixlane.nat64.pools import Sharing, plan_sharing
 from sixlane.nat64.static import Static, static_changes, static_of
-from sixlane.nat64.tables import tables_of
+from sixlane.nat64.tables import segments_of, tables_of
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,17 @@ def plan_gateway(
             *_room_notes(sharing),
         ),
     )
+
+
+def plan_segments(
+    gateway: Gateway,
+    observed: Observed,
+    before: Gateway | None = None,
+    bound: Mapping[str, int] | None = None,
+) -> Segments:
+    """What `maxSegmentSize` of services comes to beside this Gateway. As `plan_gateway`."""
+    chosen = choose_devices(gateway, observed, before, bound or {})
+    return segments_of(gateway, [use.device for use in chosen.used])
 
 
 def _attachments(

@@ -7,7 +7,7 @@ Large tables come as a digest, and are built where that is not in force.
 import os
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sixlane.datapath import EamRows, PrefixEntry, Stateful, Table, Tables, digest_of
 from sixlane.datapath.layout import Limit
@@ -15,7 +15,7 @@ from sixlane.datapath.services import Services
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, Prefix, RangeList
 from sixlane.model.eam import ROW
-from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
+from sixlane.model.segments import Segments
 from sixlane.nat64.known import ranges_table
 from sixlane.nat64.native import holes
 from sixlane.nat64.observe import Device, Observed
@@ -49,9 +49,8 @@ def tables_of(
         IPv4Network(address) for address in sorted(map(str, held)) if ":" not in address
     )
     near = [held for device in devices for held in device.addresses]
-    narrowest = min((device.mtu for device in devices), default=spec.lowest_ipv6_mtu)
+    segments = segments_of(gateway, devices)
     rate = spec.icmp_errors.rate
-    big_tcp_mss = largest_for_big_tcp(narrowest) if any(one.big_tcp for one in devices) else 0
     return Tables(
         prefixes=[
             PrefixEntry(
@@ -60,7 +59,7 @@ def tables_of(
                 ids[prefix.name],
                 well_known=prefix.is_well_known,
                 sources=_sources(prefix.load_balancer_source_ranges),
-                max_segment_bytes=_max_segment(prefix.max_segment_size, narrowest, big_tcp_mss),
+                max_segment_bytes=segments.of(prefix.max_segment_size),
             )
             for prefix in prefixes
         ],
@@ -73,9 +72,9 @@ def tables_of(
         icmp_source4=spec.icmp_source.ipv4 or _first(near, IPv4Address),
         icmp_source6=spec.icmp_source.ipv6 or _first(near, IPv6Address),
         icmp_errors_per_second=None if rate == "unlimited" else -(-rate // (os.cpu_count() or 1)),
-        lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, narrowest)),
+        lowest_ipv6_mtu_bytes=max(1280, min(spec.lowest_ipv6_mtu, _narrowest(gateway, devices))),
         next_hop_cache=observed.more_than_destination is None,
-        native_max_segment_bytes=big_tcp_mss,
+        native_max_segment_bytes=segments.unasked,
         tos=None if spec.tos == "copy" else spec.tos,
         traffic_class=None if spec.traffic_class == "copy" else spec.traffic_class,
         udp_compute=spec.udp_zero_checksum == "compute",
@@ -87,21 +86,15 @@ def tables_of(
     )
 
 
-def _max_segment(wanted: int | Literal["auto"] | None, mtu: int, big_tcp_mss: int) -> int:
-    """Of one prefix, in bytes; 0: no limit."""
-    if wanted is None:
-        return big_tcp_mss
-    return largest_for_big_tcp(mtu) if wanted == "auto" else wanted
+def segments_of(gateway: Gateway, devices: Sequence[Device]) -> Segments:
+    """What holds for TCP that goes through these devices; without any, as narrow as IPv6 may be."""
+    narrowest = _narrowest(gateway, devices)
+    return Segments.within(narrowest, big_tcp=any(one.big_tcp for one in devices))
 
 
-def largest_for_big_tcp(mtu: int) -> int:
-    """The MSS with which BIG TCP of IPv6 passes kernels that forward it, in bytes.
-
-    They count the jumbo header (RFC 2675 section 2), 8 bytes, into each segment. On a link so small
-    that nothing is left, it is the least that senders obey.
-    """
-    ipv6_header, tcp_header, jumbo_header = 40, 20, 8
-    return min(max(mtu - ipv6_header - tcp_header - jumbo_header, MIN_SEGMENT), MAX_SEGMENT)
+def _narrowest(gateway: Gateway, devices: Sequence[Device]) -> int:
+    """The smallest MTU, in bytes."""
+    return min((device.mtu for device in devices), default=gateway.spec.lowest_ipv6_mtu)
 
 
 def _eam_lengths(prefixes: Sequence[Prefix], passed: Sequence[Eam]) -> list[list[int]]:

@@ -42,6 +42,7 @@ _SCOPE_LINK, _SCOPE_HOST = 253, 254
 _RTAX_LOCK, _RTAX_MTU = 1, 2
 _RTAX_MTU_BIT = 1 << _RTAX_MTU
 _ERRORS_OF_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+_ERRORS_OF_FILTER = (errno.EXDEV, errno.EINVAL)  # of kernels up to 6.12, and of later ones
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,26 @@ def lookup(destination: IPAddress) -> Route | None:
             return None
         raise
     return None if found.type in (BLACKHOLE, UNREACHABLE, PROHIBIT) else found
+
+
+def takes(source: IPv4Address, destination: IPv4Address, dev: link.Device) -> bool:
+    """Whether the kernel takes a packet from `source` to an address of this machine that comes in
+    by a device: its reverse path filter (RFC 3704 2.2, 2.3) may be in the way, and then it says so
+    itself. Raises `KernelError` for what would be refused otherwise."""
+    fields = {"family": int(socket.AF_INET), "dst_len": 32, "src_len": 32}
+    attributes: list[netlink.Attribute] = [
+        ("RTA_DST", str(destination)),
+        ("RTA_SRC", str(source)),
+        ("RTA_IIF", link.index(dev)),
+    ]
+    what = f"look up whether packets from {source} to {destination} are taken"
+    try:
+        netlink.get(rtmsg, _RTM_GETROUTE, fields, attributes, what=what)
+    except KernelError as error:
+        if error.errno in _ERRORS_OF_FILTER:
+            return False
+        raise
+    return True
 
 
 def add(

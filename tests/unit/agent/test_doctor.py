@@ -11,12 +11,14 @@ import pytest
 from sixlane.agent.doctor import CHECKS, Check, Finding, Subject, pods, system
 from sixlane.agent.doctor.check import Reported, feature, run
 from sixlane.agent.doctor.document import PAGE, render
+from sixlane.agent.health import BackendHealth, HealthMetrics
 from sixlane.agent.settings import Settings
 from sixlane.dns64 import process
 from sixlane.errors import KernelError, NotSupported
-from sixlane.model import Gateway
+from sixlane.model import Gateway, Service
 from sixlane.pods.pod import Attachment, Lease, PodName
 from tests.unit.agent.fakes import gateway
+from tests.unit.agent.test_health import service as checked_service
 from tests.unit.pods.networks import network
 
 
@@ -139,6 +141,62 @@ def test_mappings_that_overlap(settings: Settings) -> None:
         (told,) = look("mappings", Subject(settings, gateway=wanted))
         assert told["status"] == status
         assert told["what"].startswith(what)
+
+
+CHECKED = BackendHealth("well", 1.0, "tunnel")
+LACKS = replace(CHECKED, is_made=False, result="not checked: operation not permitted")
+FULL = replace(LACKS, result="not checked: too many open files")
+
+
+def checked(*names: str) -> tuple[Service, ...]:
+    return tuple(checked_service("10.0.0.1", name=name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "health", "status", "what"),
+    [
+        ((), None, "ok", "no Service has checks"),
+        (("web",), None, "warning", "whether Service web can be checked cannot be known: no agent"),
+        (("web",), HealthMetrics(None), "ok", "Service web: not in force"),
+        (("web",), HealthMetrics(True), "ok", "sixlane-health runs, for Service web"),
+        (
+            ("a", "b", "c", "d", "e"),
+            HealthMetrics(False),
+            "problem",
+            "sixlane-health has not been heard of, and Services a, b, c and 2 more are not checked",
+        ),
+    ],
+)
+def test_whether_anybody_checks(
+    names: tuple[str, ...], health: HealthMetrics | None, status: str, what: str
+) -> None:
+    services = (*checked(*names), checked_service("10.0.0.1", name="unchecked", check=None))
+    (told,) = look("health", Subject(Settings(), services=services, health=health))
+    assert told["status"] == status
+    assert told["what"].startswith(what)
+    if status == "problem":
+        assert told["hint"].startswith("systemctl enable --now sixlane-health")
+        assert "stay as they were last seen" in told["costs"]
+
+
+def test_what_checks_lack() -> None:
+    """Told by what is lacking, and while somebody is there to lack it."""
+    backends = {
+        "web": {"10.0.0.1": LACKS, "10.0.0.2": LACKS, "10.0.0.3": CHECKED},
+        "shop": {"10.0.0.1": LACKS, "10.0.0.2": FULL},
+    }
+    subject = Subject(Settings(), health=HealthMetrics(True, backends))
+    privilege, files = look("health-checks", subject)
+    assert (privilege["status"], privilege["what"]) == (
+        "problem",
+        "backends of Services web, shop: not checked: operation not permitted",
+    )
+    assert "CAP_NET_RAW" in privilege["hint"]
+    assert files["what"] == "backends of Service shop: not checked: too many open files"
+    assert "LimitNOFILE" in files["hint"]
+    for health in (None, HealthMetrics(False, backends), HealthMetrics(True, {"web": {}})):
+        (told,) = look("health-checks", replace(subject, health=health))
+        assert told["status"] == "ok"
 
 
 def test_what_is_not_there(settings: Settings) -> None:

@@ -259,6 +259,18 @@ def test_what_is_counted() -> None:
     assert metrics.backends["web"][ONE].latency_s == 0.01
 
 
+def test_a_check_that_was_not_made_is_told_until_one_is() -> None:
+    """Also by a report that says nothing of new checks."""
+    of = service(ONE)
+    health = settled(of, ACTIVE)
+    version, (id,) = health.tasks("", 0)["version"], ids(health)
+    seen = []
+    for made in ({"not_made": 1}, {}, {"done": 1, "failed": 1}, {}, {"done": 1, "not_made": 1}):
+        health.take(version, [report(health, id, "well", **made)])
+        seen.append(health.backends("web")[naming(of)].is_made)
+    assert seen == [False, False, True, True, True]
+
+
 # ---- where checks go ----
 
 

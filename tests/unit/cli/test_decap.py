@@ -7,8 +7,8 @@ from pathlib import Path
 from sixlane.cli.decap import _LARGEST, _SMALLEST, decap
 from sixlane.datapath.decap import ROOT
 from sixlane.datapath.layout import DecapReason
-from sixlane.model.gateway import MAX_SEGMENT, MIN_SEGMENT
 from sixlane.model.load_balancer import TUNNEL_SOURCES
+from sixlane.model.segments import MAX_SEGMENT, MIN_SEGMENT
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "backend.md"
 

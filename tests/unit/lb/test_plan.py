@@ -18,6 +18,7 @@ from sixlane.lb.observe import Observed, numbers_beside
 from sixlane.lb.plan import Plan, Settings, Wanted, plan_services, room_for
 from sixlane.lb.status import standing_of
 from sixlane.model import LoadBalancer, ResourceError, Service, parse_resource
+from sixlane.model.segments import Segments
 
 NOW_US = 1_800_000_000_000_000
 NAT: dict[str, Any] = {"mode": "nat", "sourcePool": ["10.1.0.8/30", "2001:db8:f::/124"]}
@@ -175,6 +176,29 @@ def test_clients_are_mapped_by_the_prefix_of_now() -> None:
     kernel.settings = settings(mapped_by=5)
     plan = kernel.apply(web)
     assert plan.services is not None and plan.services.entries[0].mapped_by == 5
+
+
+def test_segments_that_fit_the_devices_of_now() -> None:
+    """IPv6 header 40, TCP header 20, a jumbo header that may be counted in 8."""
+    asked = {"auto": "auto", "number": 1360, "open": None}
+    services = [
+        service(name, port=port, maxSegmentSize=size, **NAT)
+        for port, (name, size) in enumerate(asked.items(), 80)
+    ]
+    kernel = Kernel()
+    for within, sizes in (
+        (Segments.within(1500), {"auto": 1432, "number": 1360, "open": 0}),
+        (Segments.within(1400), {"auto": 1332, "number": 1360, "open": 0}),
+        (Segments.within(1500, big_tcp=True), {"auto": 1432, "number": 1360, "open": 1432}),
+    ):
+        kernel.settings = replace(settings(), segments=within)
+        plan = kernel.apply(*services, service("dsr", port=79))
+        assert plan.services is not None
+        assert {one.name: one.max_segment_bytes for one in plan.services.entries} == {
+            **sizes,
+            "dsr": 0,
+        }
+        assert not kernel.plan(*services, service("dsr", port=79)).changes
 
 
 def test_source_pool_is_one_range_of_each_family() -> None:

@@ -101,6 +101,11 @@ def test_what_is_given() -> None:
     assert spec.announce == "route"
 
 
+@pytest.mark.parametrize("size", [None, "auto", 88, 65495])
+def test_segment_sizes(size: object) -> None:
+    assert parse(**NAT, maxSegmentSize=size).spec.max_segment_size == size
+
+
 def test_a_backend_that_ends() -> None:
     """Noon in Berlin in summer is 10:00 UTC."""
     ends = [NODE | {"state": "terminating", "drainUntil": "2026-07-01T12:00:00.25+02:00"}]
@@ -355,6 +360,7 @@ BAD = [
             ("source", "pool"),
             ("sourcePool", POOL),
             ("maxSegmentSize", 1360),
+            ("maxSegmentSize", "auto"),
         )
     ),
     (
@@ -416,6 +422,7 @@ BAD = [
         "spec.backends[1].address",
         "source: pool",
     ),
+    ({**NAT, "maxSegmentSize": "big"}, "neither a number nor auto", "spec.maxSegmentSize", "88"),
     ({**NAT, "maxSegmentSize": 87}, "87 is too small", "spec.maxSegmentSize", "at least 88"),
     ({"whenAllDown": "drop"}, "drop is not known here", "spec.whenAllDown", ""),
     ({"announce": "L2"}, "L2 is not known here", "spec.announce", "l2"),

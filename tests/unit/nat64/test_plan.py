@@ -13,7 +13,7 @@ from sixlane.errors import ConfigError
 from sixlane.model import Gateway, parse_resource
 from sixlane.model.gateway import MAX_POOL_RANGES
 from sixlane.nat64.observe import Device, Observed
-from sixlane.nat64.plan import plan_gateway
+from sixlane.nat64.plan import plan_gateway, plan_segments
 
 SLOW = SlowPath(9, b"\2\0\0\0\0\1", b"\2\0\0\0\0\2")
 
@@ -392,6 +392,17 @@ def test_segments_that_fit_the_narrowest_device() -> None:
 def test_auto_is_a_size_that_could_be_asked_for(mtu: int, bytes: int) -> None:
     both = device("wan0", 2, mtu=mtu), device("lan0", 3, mtu=mtu)
     assert clamps("auto", *both)[0] == bytes
+
+
+@pytest.mark.parametrize("big_tcp", [False, True])
+@pytest.mark.parametrize("size", [None, "auto", 1300])
+def test_segments_of_services_are_those_of_a_prefix(size: Any, big_tcp: bool) -> None:
+    devices = links(1400, big_tcp=big_tcp)
+    more = device("eth0", 4, mtu=1280)  # of the machine, and not of the Gateway
+    segments = plan_segments(gateway(), observed(*devices, more))
+    assert segments.of(size) == clamps(size, *devices)[0]
+    with pytest.raises(ConfigError, match="no device lan0"):
+        plan_segments(gateway(), observed(devices[0]))
 
 
 def test_with_big_tcp_all_segments_leave_room_for_its_header() -> None:

@@ -7,12 +7,18 @@ network namespaces that end with the try.
 
 from typing import TypedDict
 
-from sixlane.agent.doctor import devices, kernel, pods, system
+from sixlane.agent.doctor import devices, kernel, pods, services, system
 from sixlane.agent.doctor.check import Check, Finding, Reported, Status, Subject, run
 
 __all__ = ["CHECKS", "Check", "Finding", "Report", "Reported", "Status", "Subject", "diagnose"]
 
-CHECKS: tuple[Check, ...] = (*kernel.CHECKS, *devices.CHECKS, *pods.CHECKS, *system.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *kernel.CHECKS,
+    *devices.CHECKS,
+    *services.CHECKS,
+    *pods.CHECKS,
+    *system.CHECKS,
+)
 
 
 class Report(TypedDict):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
+from sixlane.agent.health import HealthMetrics
 from sixlane.agent.settings import Settings
 from sixlane.datapath import Attachment
 from sixlane.errors import SixlaneError
-from sixlane.model import Gateway, Network
+from sixlane.model import Gateway, Network, Service
 from sixlane.pods.pod import Lease
 
 _log = logging.getLogger("sixlane.doctor")
@@ -27,8 +28,9 @@ class Subject:
     `agent_pid`: of the agent that runs; None: none does. `last_change`: the last revision in one
     line. `store_refusal`: why the store takes no change. `attachments`: of our programs. `bound`:
     the indices of the Gateway's devices, by the names that it has for them. `originals`: how many
-    there are, and how many of them are void. `leases`: of pods. `root`: where the machine's files
-    are.
+    there are, and how many of them are void. `leases`: of pods. `services`: as desired; `health`:
+    what is known of their backends by checks, None: no agent runs. `root`: where the machine's
+    files are.
     """
 
     settings: Settings
@@ -44,6 +46,8 @@ class Subject:
     void_originals: int = 0
     network: Network | None = None
     leases: tuple[Lease, ...] = ()
+    services: tuple[Service, ...] = ()
+    health: HealthMetrics | None = None
     root: Path = Path("/")
 
 

@@ -9,9 +9,9 @@ from sixlane.datapath import Attachment
 from sixlane.datapath.foreign import foreign_programs
 from sixlane.errors import ConfigError
 from sixlane.model import Gateway, Network
+from sixlane.model.segments import largest_for_big_tcp
 from sixlane.nat64.settings import ACCEPT_RA, FORWARDING6, Setting, read_setting, unsettled
 from sixlane.nat64.slowpath import NEAR
-from sixlane.nat64.tables import largest_for_big_tcp
 from sixlane.net import ethtool, features, gso, link, sysctl
 
 _LEAST_MTU_BYTES = 1280

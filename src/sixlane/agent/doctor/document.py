@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sixlane.agent.doctor import Check, devices, kernel, pods, system
+from sixlane.agent.doctor import Check, devices, kernel, pods, services, system
 
 PAGE = Path(__file__).parents[4] / "docs" / "reference" / "doctor.md"
 
@@ -45,6 +45,7 @@ def render() -> str:
                 "Devices, those of the Gateway, or all Ethernet devices while there is none",
                 devices.CHECKS,
             ),
+            *_section("Services, where there are health checks", services.CHECKS),
             *_section("Pods, where there is a Network", pods.CHECKS),
             *_section("The machine, and sixlane on it", system.CHECKS),
         ]

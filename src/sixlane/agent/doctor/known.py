@@ -9,7 +9,7 @@ from sixlane.agent.originals import GatewaysOriginals
 from sixlane.agent.settings import Settings
 from sixlane.agent.store import Store
 from sixlane.datapath.attach import attachments
-from sixlane.model import Dns64, Gateway, Network
+from sixlane.model import Dns64, Gateway, Network, Service
 from sixlane.nat64 import bindings
 from sixlane.nat64.originals import void_keys
 
@@ -27,6 +27,7 @@ def with_store(settings: Settings, store: Store) -> Subject:
         without_store(settings),
         gateway=next((one for one in resources if isinstance(one, Gateway)), None),
         network=next((one for one in resources if isinstance(one, Network)), None),
+        services=tuple(one for one in resources if isinstance(one, Service)),
         wants_dns64=any(isinstance(one, Dns64) for one in resources),
         store_refusal=str(store.refusal) if store.refusal else None,
         last_change=_last_change(store),
