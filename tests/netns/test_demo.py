@@ -32,7 +32,7 @@ INTERRUPTED = [
 
 
 def test_demo_shows_every_step(place: Place) -> None:
-    ran = _lab(place, "demo", timeout=240)
+    ran = _lab(place, "demo", timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
     for number, step in enumerate(STEPS + BALANCED_STEPS + POD_STEPS, 1):

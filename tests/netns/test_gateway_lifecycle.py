@@ -36,9 +36,9 @@ def test_killed_agent_leaves_forwarding_and_names(
         time.sleep(0.5)
         programs.kill(agent)
         time.sleep(1.2)  # longer than a next hop is remembered
+        assert to_client.poll() is None and to_pod.poll() is None  # still under way
         assert gateway.run(place, "status").status == 3
         _both_ways(session)
-        assert to_client.poll() is None and to_pod.poll() is None  # still under way
 
 
 def test_sessions_outlive_a_killed_agent(place: Place, attach: str) -> None:
