@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.netns, needs.root, needs.bpf, needs.command("curl"), n
 
 _PAGE = Path(__file__).parents[2] / "docs/howto/backend.md"
 _SECTION = "\n## By the kernel's own devices\n"
+_OWN = BACKENDS4["b1"]  # on the page
 _UPLOAD_BYTES = 300_000
 
 
@@ -50,7 +51,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
         for name in NAMES:
             with netns.inside(raised.hosts[name]):
                 for command in _commands():
-                    spaces.command(*command)
+                    spaces.command(*(BACKENDS4[name] if word == _OWN else word for word in command))
         raised.agent.apply(gateway("tc"))
         yield raised
 

@@ -4,9 +4,9 @@
 An emulated machine is ten times slower than a real one. So `CI` has what a kernel or a compiler can
 make fail: each kernel loads what each compiler makes, whatever is selected; then packets of each
 way through the programs on the oldest kernel, and on the newer one hairpins and real traffic, one
-case of each test; and all cases of what few other machines can run, which are pods by netkit. `ALL`
-has all of both, by each compiler. Of tests with an agent, which starts within ten seconds at best,
-there is but one.
+case of each test; and all cases of what few other machines can run, which are pods by netkit and
+the kernel's tunnel devices. `ALL` has all of both, by each compiler. Of tests with an agent, which
+starts within ten seconds at best, there are but two.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ CI = (
     Selection(
         "6.12",
         "clang-19",
-        (*_NETKIT, *_BIG_TCP, _AGENT, *_traffic("big_tcp", "net_netkit")),
+        (*_NETKIT, *_BIG_TCP, _AGENT, *_traffic("big_tcp", "net_netkit", "tunnel_devices")),
     ),
     Selection(
         "6.12",
@@ -95,7 +95,7 @@ CI = (
 
 _TRAFFIC = _traffic(
     *("offloads", "small_links", "big_tcp", "order", "next_hops_alone", "datapath", "net_clsact"),
-    *("net_netkit", "pods_devices", "big_tcp_devices"),
+    *("net_netkit", "pods_devices", "big_tcp_devices", "tunnel_devices"),
 )
 
 ALL = tuple(
