@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from sixlane.model.addresses import AnyAddress
+from sixlane.rfc import protocol as proto
 from sixlane.rfc import rfc791, rfc4884, rfc8200, rfc9293
 from sixlane.rfc.checksum import update
 from sixlane.rfc.outcome import Answer, Drop, DropReason, Forward, Refused, SlowPath
@@ -26,6 +27,10 @@ _TCP, _UDP, _ICMP4, _ICMP6 = 6, 17, 1, 58
 _ICMP_HEADER_BYTES = 8
 _CHECKSUM_AT = {_TCP: 16, _UDP: 6}
 _NETWORK = IPv6Network("2001:db8:ffff::/96")  # all that is not mapped one by one
+_NOBODY: Final[dict[int, AnyAddress]] = {
+    4: IPv4Address("192.31.196.99"),
+    6: IPv6Address("2001:db8:1::99"),
+}
 _PROHIBITED = Answer(type=3, code=13)
 
 
@@ -80,13 +85,14 @@ def addresses_of(packet: bytes) -> tuple[AnyAddress, AnyAddress]:
     return IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
 
 
-def ends_of(packet: bytes) -> Ends | None:
-    """None: it is of no protocol with ports, or has none."""
+def ends_of(packet: bytes, *, quoted: bool = False) -> Ends | None:
+    """None: it is of no protocol with ports, or has none. `quoted`: whatever length it tells."""
     try:
         upper = upper_of(packet)
     except Refused:
         return None
-    ports = packet[upper.at : min(upper.at + 4, upper.end)]
+    end = len(packet) if quoted else upper.end
+    ports = packet[upper.at : min(upper.at + 4, end)]
     if upper.protocol not in (_TCP, _UDP) or len(ports) < 4:
         return None
     source, destination = addresses_of(packet)
@@ -122,7 +128,11 @@ def packet_with(
     if was.source.version == new.source.version:
         moved = _within4(packet, new) if was.source.version == 4 else _within6(packet, new)
     else:
-        pairs = (was.source, new.source), (was.destination, new.destination)
+        source = was.source
+        if source == was.destination:  # of which there can be one mapping alone
+            source = _NOBODY[source.version]
+            packet = _with_addresses(packet, source, was.destination)
+        pairs = (source, new.source), (was.destination, new.destination)
         moved = _across(packet, *pairs, identification)
     if isinstance(moved, SlowPath):
         return moved
@@ -144,7 +154,7 @@ def error_with(packet: bytes, new: Ends, identification: int = 0) -> bytes | Slo
     him whom he wrote to.
     """
     quote = quote_of(packet)
-    was = ends_of(quote) if quote else None
+    was = ends_of(quote, quoted=True) if quote else None
     if quote is None or was is None:
         raise Refused(DropReason.TRUNCATED)
     packet = packet[: upper_of(packet).end]
@@ -299,12 +309,19 @@ def _with_quoted_addresses(packet: bytes, new: Ends) -> bytes:
 def _with_quoted_ports(packet: bytes, ports: bytes) -> bytes:
     upper = upper_of(packet)
     quote = packet[upper.at + _ICMP_HEADER_BYTES : upper.end]
-    inner = upper_of(quote)
+    inner = _upper_of_quote(quote)
     whole = quote_of(packet) or b""
     payload = _followed(inner, quote, whole, quote[inner.at : inner.at + 4], ports)
     fresh = quote[: inner.at] + ports + payload[4:]
     head = packet[: upper.at + _ICMP_HEADER_BYTES]
     return _summed(packet, head + fresh + packet[upper.end :], upper)
+
+
+def _upper_of_quote(quote: bytes) -> Upper:
+    """Also of a fragment of IPv4 that no IPv6 sender would have cut so."""
+    if quote[0] >> 4 == 6 and quote[6] == proto.FRAGMENT:
+        return Upper(rfc8200.HEADER_BYTES + rfc8200.FRAGMENT_BYTES, quote[40], len(quote), True)
+    return upper_of(quote)
 
 
 def _followed(inner: Upper, quote: bytes, whole: bytes, old: bytes, new: bytes) -> bytes:

@@ -58,7 +58,7 @@ class Turned:
 
     def wrong_with(self, packet: bytes, seen: Seen, *, sound: bool) -> str | None:
         """`sound`: it is as its sender made it, and good."""
-        key, quoted = _key(packet), _key(quote_of(packet))
+        key, quoted = _key(packet), _key(quote_of(packet), quoted=True)
         if key and _frontend(key):
             return self._wrong_with_call(packet, key, seen)
         if key and key in self.replies:
@@ -86,6 +86,8 @@ class Turned:
         return found.turned if found else None
 
     def _wrong_with_call(self, packet: bytes, key: Key, seen: Seen) -> str | None:
+        if _frontend(_turned(key)):  # the answer would be a call
+            return self._wrong_with(packet, seen, None)
         known = self.calls.get(key)
         if known is None:
             known = ends_of(seen.packet) if is_on(packet, seen) else self._in_table(packet, key)
@@ -231,8 +233,8 @@ def _address(packed: bytes) -> AnyAddress:
     return address.ipv4_mapped or address
 
 
-def _key(packet: bytes | None) -> Key | None:
-    ends = ends_of(packet) if packet else None
+def _key(packet: bytes | None, *, quoted: bool = False) -> Key | None:
+    ends = ends_of(packet, quoted=quoted) if packet else None
     return (ends, upper_of(packet).protocol) if packet and ends else None
 
 

@@ -83,7 +83,8 @@ def check_turned(lb: Balanced, seed: int, batch: int, count: int = 200) -> Diffe
             if wrong:
                 told = f"{service.name} {ring}: {wrong}: {packet.hex()}"
                 return Difference((packet,), entry, f"{told}, {seen.verdict} {seen.packet.hex()}")
-            if is_on(packet, seen) and ends_of(seen.packet):
+            left = ends_of(seen.packet) if is_on(packet, seen) else None
+            if left and left.source != left.destination:
                 sender.sent = [*sender.sent[-30:], seen.packet]
     return _wrong_behind(turned, runs, before)
 
@@ -167,8 +168,11 @@ class _Sender:
         protocol, port = self.rng.choice(
             ((_TCP, WEB), (_TCP, WEB), (_TCP, OTHER_WEB), (_UDP, DNS), (_UDP, DNS), (_TCP, 443))
         )
-        upper = self._upper(protocol, self.rng.randrange(40000, 40008), port)
-        ends = {"src": self.rng.choice(_CLIENTS[family]), "dst": VIPS[family]}
+        spoofed = self.rng.random() < 0.05  # as if it were from the frontend itself
+        own = self.rng.choice((WEB, DNS, 40000)) if spoofed else self.rng.randrange(40000, 40008)
+        upper = self._upper(protocol, own, port)
+        client = VIPS[family] if spoofed else self.rng.choice(_CLIENTS[family])
+        ends = {"src": client, "dst": VIPS[family]}
         return headed(family, upper, **(ends | self._fields(family)))
 
     def _between(self, ends: Ends, protocol: int) -> bytes:
