@@ -78,6 +78,14 @@ def upper_of(packet: bytes) -> Upper:
     return Upper(header4.header_bytes, header4.protocol, header4.total_length, header4.is_fragment)
 
 
+def has_addresses(packet: bytes) -> bool:
+    """Whether it begins with a header."""
+    try:
+        return bool(rfc8200.parse(packet) if packet[:1] >= b"\x60" else rfc791.parse(packet))
+    except Refused:
+        return False
+
+
 def addresses_of(packet: bytes) -> tuple[AnyAddress, AnyAddress]:
     """Source and destination of at least a whole header."""
     if packet[0] >> 4 == 6:

@@ -23,6 +23,7 @@ from tests.fuzz.rewritten import (
     addresses_of,
     ends_of,
     error_with,
+    has_addresses,
     own_echo,
     packet_with,
     quote_of,
@@ -181,13 +182,7 @@ class Turned:
 
     def _wrong_with_other(self, packet: bytes, seen: Seen) -> str | None:
         """What is of no flow, and for no service."""
-        try:
-            upper_of(packet)
-            to = addresses_of(packet)[1]
-        except Refused:
-            to = None
-        ours = to is not None and self._is_ours(to)
-        if not ours:
+        if not has_addresses(packet) or not self._is_ours(addresses_of(packet)[1]):
             if _is_slow(seen) and _is_fragment(packet):
                 return None
             if seen.verdict == "pass":
@@ -292,7 +287,10 @@ def _is_answer(packet: bytes, out: bytes) -> bool:
 
 
 def _is_solicitation(packet: bytes) -> bool:
-    return packet[0] >> 4 == 6 and packet[upper_of(packet).at] == 135 and packet[7] == 255
+    try:
+        return packet[0] >> 4 == 6 and packet[upper_of(packet).at] == 135 and packet[7] == 255
+    except Refused:
+        return False
 
 
 def _rewritten(
