@@ -1586,7 +1586,7 @@ _NAT = (
         "flow-sweep-alive",
         "nat_flow.h",
         "seen == SESSION_ADDED || word_is_alive(seen, when) ||",
-        "seen == SESSION_ADDED ||",
+        "seen == SESSION_ADDED || !when ||",
         "what lives is taken out",
         "tests/prog/test_lb_nat_flows.py",
     ),
