@@ -326,6 +326,10 @@ static __always_inline enum reason nat_open(const struct tables *t, struct servi
 	enum session_state state = nat_first_state(work, service);
 
 	work->wish.slot = NO_SLOT;
+	/* Answers to a frontend are calls: they would go round for as long as anybody answers. */
+	if (service_bit(t, &ends->client) &&
+	    frontend_find(t, &ends->client, ends->client_port, ends->kind))
+		return DROP_ILLEGAL_SOURCE;
 	if (!state)
 		return DROP_NO_FLOW;
 

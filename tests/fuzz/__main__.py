@@ -6,7 +6,8 @@
 
 Ends at the first difference: the packet is printed, made smaller and kept among the failures in
 tests/diff/corpus, which tests/diff and later runs try again. --collect makes the corpus anew. One
-batch of five is of packets to a service's frontends (called.py), of which none is kept.
+batch of five is of packets to a service's frontends (called.py), or to and from one that is
+translated (turning.py), of which none is kept.
 """
 
 import argparse

@@ -10,10 +10,12 @@ from tests.diff.configurations import CONFIGURATIONS
 from tests.fuzz.batches import configuration_of, packets_of
 from tests.fuzz.called import check_called, packets_to_frontends, raise_called
 from tests.fuzz.checking import Difference, check, smaller
+from tests.fuzz.turning import check_turned, raise_turned
 from tests.services import Balanced
 from tests.world import World, raise_world
 
-_OF_SERVICES = 5
+_EACH = 5
+_TURNED = 100  # packets: each is made after the one before has come through
 
 
 @dataclass(frozen=True)
@@ -34,24 +36,39 @@ def work(seed: int, first: int, step: int, batches: int, cpu: int, told: "Queue[
     os.sched_setaffinity(0, {cpu})
     try:
         leave_the_machine()
-        with raise_world() as world, raise_called() as called:
-            told.put(_batches(world, called, seed, range(first, batches, step), told))
+        with raise_world() as world, raise_called() as called, raise_turned() as turned:
+            of_services = _OfServices(called, turned)
+            told.put(_batches(world, of_services, seed, range(first, batches, step), told))
     except BaseException as why:  # the parent has to hear of whatever it is
         told.put(f"{type(why).__name__}: {why}")
 
 
+@dataclass(frozen=True)
+class _OfServices:
+    """Services by tunnels, and one that is translated: their batches take turns."""
+
+    called: Balanced
+    turned: Balanced
+
+    def check(self, seed: int, batch: int, turn: int) -> tuple[int, Difference | None]:
+        """And how many packets they were."""
+        if turn % 2:
+            return _TURNED, check_turned(self.turned, seed, batch, _TURNED)
+        packets = packets_to_frontends(seed, batch)
+        return len(packets), check_called(self.called, packets)
+
+
 def _batches(
-    world: World, called: Balanced, seed: int, batches: range, told: "Queue[Told]"
+    world: World, of_services: _OfServices, seed: int, batches: range, told: "Queue[Told]"
 ) -> Told:
-    """Of each `_OF_SERVICES` batches, one is of packets to frontends."""
+    """Of each `_EACH` batches, one is of packets to and from services."""
     in_force = None
     for turn, batch in enumerate(batches):
-        if turn % _OF_SERVICES == 0:
-            packets = packets_to_frontends(seed, batch)
-            difference = check_called(called, packets)
+        if turn % _EACH == 0:
+            count, difference = of_services.check(seed, batch, turn // _EACH)
             if difference is not None:
                 return Found(batch, difference, ())  # the corpus is of translated packets
-            told.put(len(packets))
+            told.put(count)
             continue
         number = configuration_of(batch)
         translator = CONFIGURATIONS[number]

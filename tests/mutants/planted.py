@@ -1551,6 +1551,14 @@ _NAT = (
         "tests/prog/test_lb_nat_flows.py",
     ),
     Mutant(
+        "nat-frontend-calls",
+        "nat.h",
+        "frontend_find(t, &ends->client, ends->client_port, ends->kind))",
+        "0)",
+        "between a frontend and itself a packet goes round",
+        "tests/prog/test_lb_nat.py",
+    ),
+    Mutant(
         "nat-moved",
         "nat.h",
         "b->addr.lo == f->backend.lo &&",
@@ -1578,7 +1586,7 @@ _NAT = (
         "flow-sweep-alive",
         "nat_flow.h",
         "seen == SESSION_ADDED || word_is_alive(seen, when) ||",
-        "seen == SESSION_ADDED ||",
+        "seen == SESSION_ADDED || !when ||",
         "what lives is taken out",
         "tests/prog/test_lb_nat_flows.py",
     ),
@@ -2422,6 +2430,20 @@ _PODS = tuple(
             "a firewall that forwards nothing keeps a neighbour unknown for good",
         ),
         (
+            "pod-way-none-yet",
+            "pod_way.h",
+            "way->epoch = epoch - 1; /* no way */",
+            "way->epoch = epoch;",
+            "to nobody, as long as a neighbour is not known",
+        ),
+        (
+            "pod-way-finding",
+            "pod_way.h",
+            "(way->sent == POD_PASS_NEIGHBOUR &&",
+            "(0 &&",
+            "nobody tells the sender that a neighbour is not there",
+        ),
+        (
             "pod-rules-by-port",
             "pod_out.h",
             "fib->dport = flow->dport;",
@@ -2534,18 +2556,6 @@ _POD_WAYS = tuple(
             "return bytes && bytes <= way->mtu_bytes;",
             "return bytes;",
             "no packet is too long",
-        ),
-        (
-            "none-yet",
-            "way->epoch = epoch - 1; /* no way */",
-            "way->epoch = epoch;",
-            "to nobody, as long as a neighbour is not known",
-        ),
-        (
-            "finding",
-            "(way->sent == POD_PASS_NEIGHBOUR &&",
-            "(0 &&",
-            "nobody tells the sender that a neighbour is not there",
         ),
         (
             "hop",

@@ -364,6 +364,29 @@ def test_a_backend_calls_its_own_service(lb: Balanced, entry: Entry) -> None:
 
 
 @ENTRIES
+@WAYS
+def test_a_frontend_calls_nobody(lb: Balanced, entry: Entry, inside: int, outside: int) -> None:
+    """Whoever takes a frontend's address and port for his own: the answer would be a call, and its
+    answer another one. To another port of that address the answer is no call."""
+    lb.ring([IDS[inside]])
+    loops = (
+        udp(sport=DNS, dport=DNS),
+        tcp(sport=WEB, dport=WEB),
+        tcp(sport=OTHER_WEB, dport=WEB),
+    )
+    for upper in loops:
+        seen = lb.world.run(to_vip(outside, upper, src=VIPS[outside]), entry)
+        assert (seen.verdict, seen.reasons) == ("drop", {"drop_illegal_source": 1})
+    assert not lb.flows()
+    for upper in (udp(sport=WEB), tcp(sport=DNS), tcp(sport=40000)):
+        flow = call(lb, to_vip(outside, upper, src=VIPS[outside]), entry)
+        lb.world.counted()
+        seen = lb.world.run(flow.answer(upper), entry)
+        assert seen.reasons == {"forward_reply": 1}
+        assert "forward_service" not in lb.world.run(seen.packet, entry).reasons
+
+
+@ENTRIES
 def test_vlan_tags_stay(lb: Balanced, entry: Entry) -> None:
     if entry == "tc":  # the kernel keeps the tag in the skb
         return
