@@ -29,12 +29,11 @@ static __always_inline void pod_question(const struct pkt *p, const struct pod_f
 	__builtin_memcpy(fib->ipv6_dst, &p->dst, sizeof(p->dst));
 }
 
-/* If the answer is POD_NONE, `mtu_bytes` becomes that of device and route, or of the device alone,
- * as the kernel tells the route's together with a neighbour. */
+/* POD_NONE: it may be sent. `mtu_bytes` becomes that of device and route, if the neighbour is
+ * known: the kernel tells the route's only then. */
 static __always_inline enum pod_reason pod_ask(struct ctx c, const struct pkt *p,
 					       const struct pod_flow *flow, __u32 epoch,
-					       struct bpf_fib_lookup *fib, bool *is_neighbour_known,
-					       __u32 *mtu_bytes)
+					       struct bpf_fib_lookup *fib, __u32 *mtu_bytes)
 {
 	pod_question(p, flow, fib);
 
@@ -45,10 +44,13 @@ static __always_inline enum pod_reason pod_ask(struct ctx c, const struct pkt *p
 		return POD_PASS_ROUTE;
 	if (!bpf_map_lookup_elem(&uplinks, &fib->ifindex))
 		return POD_PASS_ROUTE;
-	*mtu_bytes = pod_fits(c, p, fib->ifindex, is_known ? fib->mtu_result : ~0U);
-	if (!*mtu_bytes)
+
+	__u32 mtu = pod_fits(c, p, fib->ifindex, is_known ? fib->mtu_result : ~0U);
+
+	if (!mtu)
 		return POD_PASS_TOO_BIG;
-	*is_neighbour_known = is_known;
+	if (is_known)
+		*mtu_bytes = mtu;
 	return is_known || pod_finds_neighbour(flow, epoch) ? POD_NONE : POD_PASS_NEIGHBOUR;
 }
 
@@ -72,14 +74,13 @@ static __always_inline enum pod_reason pod_way_out(struct ctx c, const struct pk
 						   struct bpf_fib_lookup *fib)
 {
 	enum pod_reason why = redirects_to_neighbour ? pod_check_hop(p) : POD_PASS_ASKED;
-	bool is_neighbour_known = false;
 	__u32 mtu_bytes = 0;
 
 	if (!why)
-		why = pod_ask(c, p, flow, epoch, fib, &is_neighbour_known, &mtu_bytes);
+		why = pod_ask(c, p, flow, epoch, fib, &mtu_bytes);
 	if (!why)
 		why = hop_take(c, p) ? POD_DROP_FAILED : POD_OUT;
-	if (why == POD_OUT && is_neighbour_known)
+	if (why == POD_OUT && mtu_bytes)
 		pod_way_remember(flow, epoch, POD_OUT, fib->ifindex, mtu_bytes, fib->dmac,
 				 fib->smac);
 	return why;

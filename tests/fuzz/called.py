@@ -17,18 +17,16 @@ from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, IPv6ExtHdr
 from scapy.packet import Packet, Raw
 
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
-from sixlane.errors import KernelError
 from sixlane.model.addresses import AnyAddress
 from sixlane.rfc.checksum import update, verifies
 from sixlane.rfc.rfc7915 import Prefix, Translator
 from sixlane.rfc.transport import pseudo_header
-from tests.diff.test_datapath import is_too_short_for_a_test_run
-from tests.fuzz.checking import ENTRIES, Difference
+from tests.fuzz.checking import ENTRIES, Difference, left_for, sent
 from tests.fuzz.mutating import BYTES_MAX, mutant
 from tests.fuzz.unknown import equal_but_for_the_sum, looks_unfinished
 from tests.packets import CLIENT, ip4, ip6, ping4, ping6, tcp, udp
 from tests.services import Balanced, raise_balanced
-from tests.world import FAR_MAC, Entry, Seen
+from tests.world import FAR_MAC, Seen
 
 VIP4, VIP6 = IPv4Address("192.175.48.200"), IPv6Address("2001:db8:64::200")
 CLIENT6 = "2001:db8:1::5"
@@ -72,7 +70,7 @@ def check_called(lb: Balanced, packets: Sequence[bytes]) -> Difference | None:
     lb.world.counted()
     runs = 0
     for packet in packets:
-        seen = [one for one in (_sent(lb, packet, entry) for entry in ENTRIES) if one]
+        seen = [one for one in (sent(lb.world, packet, entry) for entry in ENTRIES) if one]
         runs += len(seen)
         for one, entry in zip(seen, ENTRIES, strict=False):
             wrong = wrong_with(packet, one)
@@ -83,11 +81,7 @@ def check_called(lb: Balanced, packets: Sequence[bytes]) -> Difference | None:
         if len(seen) == len(ENTRIES) and not _alike(packet, *seen):
             told = " and ".join(f"{one.verdict} {one.packet.hex()}" for one in seen)
             return Difference((packet,), "tc", f"the entries differ: {packet.hex()}, {told}")
-    counted = {
-        name: count
-        for name, count in lb.world.counted().items()
-        if not name.startswith(("icmp_error", "event"))
-    }
+    counted = left_for(lb.world.counted())
     if sum(counted.values()) != runs:
         return Difference(tuple(packets), "xdp", f"{runs} packets are counted as {counted}")
     return None
@@ -106,15 +100,6 @@ def wrong_with(packet: bytes, seen: Seen) -> str | None:
     if protocol in _INSIDE and ip_address(to) in BACKENDS:
         return _wrong_with_tunnel(packet, out)
     return _wrong_with_answer(packet, out)
-
-
-def _sent(lb: Balanced, packet: bytes, entry: Entry) -> Seen | None:
-    try:
-        return lb.world.send(packet, entry)
-    except KernelError:
-        if entry == "tc" and is_too_short_for_a_test_run(packet):
-            return None
-        raise
 
 
 def _alike(packet: bytes, one: Seen, other: Seen) -> bool:

@@ -13,9 +13,7 @@ from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded
 from scapy.packet import Packet, Raw
 
-from sixlane.errors import KernelError
-from tests.diff.test_datapath import is_too_short_for_a_test_run
-from tests.fuzz.checking import ENTRIES, Difference
+from tests.fuzz.checking import ENTRIES, Difference, left_for, sent
 from tests.fuzz.mutating import BYTES_MAX, mutant
 from tests.fuzz.rewritten import Ends, addresses_of, ends_of, upper_of
 from tests.fuzz.turned import FRONTENDS, Turned, is_on
@@ -37,7 +35,6 @@ from tests.translated import (
     mapped,
     settle,
 )
-from tests.world import Entry, Seen
 
 _TCP, _UDP = 6, 17
 _CLIENTS = {
@@ -73,13 +70,13 @@ def check_turned(lb: Balanced, seed: int, batch: int, count: int = 200) -> Diffe
     for _ in range(count):
         packet, sound = sender.packet()
         for entry in ENTRIES:
-            seen = _sent(lb, packet, entry)
+            seen = sent(lb.world, packet, entry)
             if seen is None:
                 continue
             runs += 1
             wrong = turned.wrong_with(packet, seen, sound=sound)
-            if wrong and entry == "tc" and _looks_unfinished(packet):
-                return None
+            if wrong and entry == "tc" and looks_unfinished(packet):
+                return None  # one in 65,536 mutants does
             if wrong:
                 told = f"{service.name} {ring}: {wrong}: {packet.hex()}"
                 return Difference((packet,), entry, f"{told}, {seen.verdict} {seen.packet.hex()}")
@@ -91,11 +88,7 @@ def check_turned(lb: Balanced, seed: int, batch: int, count: int = 200) -> Diffe
 
 def _wrong_behind(turned: Turned, runs: int, before: int) -> Difference | None:
     lb = turned.lb
-    counted = {
-        name: count
-        for name, count in lb.world.counted().items()
-        if not name.startswith(("icmp_error", "event"))
-    }
+    counted = left_for(lb.world.counted())
     if sum(counted.values()) != runs:
         return Difference((), "xdp", f"{runs} packets are counted as {counted}")
     forwarded = sum(lb.frontend_count(id)[0] for id in sorted(FRONTENDS.values())) - before
@@ -104,20 +97,6 @@ def _wrong_behind(turned: Turned, runs: int, before: int) -> Difference | None:
         return Difference((), "xdp", told)
     wrong = turned.wrong_tables()
     return Difference((), "xdp", wrong) if wrong else None
-
-
-def _sent(lb: Balanced, packet: bytes, entry: Entry) -> Seen | None:
-    try:
-        return lb.world.send(packet, entry)
-    except KernelError:
-        if entry == "tc" and is_too_short_for_a_test_run(packet):
-            return None
-        raise
-
-
-def _looks_unfinished(packet: bytes) -> bool:
-    """To tc; one in 65,536 mutants does, and its batch ends there."""
-    return not is_too_short_for_a_test_run(packet) and looks_unfinished(packet)
 
 
 @dataclass

@@ -2418,7 +2418,7 @@ _PODS = tuple(
         (
             "pod-way-to-nobody",
             "pod_out.h",
-            "why == POD_OUT && is_neighbour_known",
+            "why == POD_OUT && mtu_bytes",
             "why == POD_OUT",
             "a way without a hardware address is remembered",
         ),

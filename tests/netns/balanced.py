@@ -9,6 +9,7 @@ Everything goes through core, which knows only routes: answers of DSR straight t
 """
 
 import contextlib
+import hashlib
 import json
 import signal
 import subprocess
@@ -16,10 +17,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from sixlane.lab import echo, load, pages, programs
+from sixlane.lab.pages import content
 from sixlane.net import ethtool, netns
 from tests.netns import spaces
 from tests.netns.agents import Agent, eventually, link_hosts
@@ -30,6 +33,9 @@ POOL4, POOL6 = "10.2.0.0/30", "2001:db8:f::/120"
 NAMES = ("b1", "b2")
 BACKENDS4 = {"b1": "10.1.1.7", "b2": "10.1.2.7"}
 BACKENDS6 = {"b1": "2001:db8:64:1::7", "b2": "2001:db8:64:2::7"}
+UPLOAD_BYTES = 5_000_000
+_CLIENT = {VIP4: CLIENT4, VIP6: CLIENT6}
+_IN_URL = {VIP4: VIP4, VIP6: f"[{VIP6}]"}
 _LINKS = (
     (
         "client",
@@ -170,6 +176,31 @@ class Loaded:
 
     new: dict[str, Any]
     kept: dict[str, Any]
+
+
+def url(vip: str, path: str = "/") -> str:
+    return f"http://{_IN_URL[vip]}{path}"
+
+
+def need_pages(lab: Balanced, vip: str, seen: set[str] | None = None) -> None:
+    """By both backends, which see the client under one of these addresses; None: as it is."""
+    pages = [lab.curl(url(vip)) for _ in range(12)]
+    assert {page.splitlines()[0] for page in pages} == set(NAMES)  # but once in 2,000 times
+    assert {_source_seen(page) for page in pages} <= (seen or {_CLIENT[vip]})
+
+
+def need_upload(lab: Balanced, vip: str, directory: Path, size: int = UPLOAD_BYTES) -> None:
+    """So many bytes arrive as they were sent."""
+    sent = content(size)
+    file = directory / "upload"
+    file.write_bytes(sent)
+    assert lab.curl(url(vip), "-T", str(file)).strip() == hashlib.sha256(sent).hexdigest()
+
+
+def _source_seen(page: str) -> str:
+    """As IPv4 if it is."""
+    seen = ip_address(page.splitlines()[1].removeprefix("You come from "))
+    return str(getattr(seen, "ipv4_mapped", None) or seen)
 
 
 def service(

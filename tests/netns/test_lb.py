@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services end to end: real requests by a gateway with an agent to backends that serve VIPs."""
 
-import hashlib
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,20 @@ from tests.netns.balanced import (
     BACKENDS4,
     BACKENDS6,
     CLIENT4,
-    CLIENT6,
     NAMES,
     POOL4,
     POOL6,
+    UPLOAD_BYTES,
     VIP4,
     VIP6,
     Balanced,
     at,
     gateway,
+    need_pages,
+    need_upload,
     raise_balanced,
     service,
+    url,
 )
 from tests.netns.frames import frames
 
@@ -43,14 +45,11 @@ pytestmark = [
 ]
 
 BOTH = ({"address": VIP4, "port": 80}, {"address": VIP6, "port": 80})
-UPLOAD_BYTES = 5_000_000
 SLOWLY = f"/slowly/{UPLOAD_BYTES}"
 ENTRIES = ("tc", "xdp")
 DATAGRAM_BYTES = 6_000
 TO = pytest.mark.parametrize("backends", [BACKENDS4, BACKENDS6], ids=["to4", "to6"])
 VIPS = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["4", "6"])
-CLIENT = {VIP4: CLIENT4, VIP6: CLIENT6}
-_IN_URL = {VIP4: VIP4, VIP6: f"[{VIP6}]"}
 _PREFIX = {"name": "mapped", "prefix": "64:ff9b::/96", "ipv4": []}
 
 
@@ -76,30 +75,6 @@ def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Balanced]:
     """A lab for one test."""
     with raised(tmp_path, request.param) as lab:
         yield lab
-
-
-def url(vip: str, path: str = "/") -> str:
-    return f"http://{_IN_URL[vip]}{path}"
-
-
-def need_pages(lab: Balanced, vip: str, seen: set[str] | None = None) -> None:
-    """By both backends, which see the client under one of these addresses; None: as it is."""
-    pages = [lab.curl(url(vip)) for _ in range(12)]
-    assert {page.splitlines()[0] for page in pages} == set(NAMES)  # but once in 2,000 times
-    assert {source_seen(page) for page in pages} <= (seen or {CLIENT[vip]})
-
-
-def need_upload(lab: Balanced, vip: str, directory: Path) -> None:
-    sent = content(UPLOAD_BYTES)
-    file = directory / "upload"
-    file.write_bytes(sent)
-    assert lab.curl(url(vip), "-T", str(file)).strip() == hashlib.sha256(sent).hexdigest()
-
-
-def source_seen(page: str) -> str:
-    """As IPv4 if it is."""
-    seen = ip_address(page.splitlines()[1].removeprefix("You come from "))
-    return str(getattr(seen, "ipv4_mapped", None) or seen)
 
 
 @VIPS

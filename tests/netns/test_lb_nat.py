@@ -25,8 +25,9 @@ from tests.netns.balanced import (
     gateway,
     raise_balanced,
     service,
+    url,
 )
-from tests.netns.test_lb import MODES, url
+from tests.netns.test_lb import MODES
 
 pytestmark = [
     pytest.mark.netns,

@@ -2,28 +2,26 @@
 """A gateway's tunnels end at the kernel's own devices, as docs/howto/backend.md sets them up: what
 we send is what IPIP (RFC 2003), SIT (RFC 4213) and IPv6 tunnels (RFC 2473) are."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sixlane.lab.pages import content
 from sixlane.net import netns
 from tests import needs
 from tests.netns import spaces
 from tests.netns.balanced import (
     BACKENDS4,
     BACKENDS6,
-    CLIENT4,
-    CLIENT6,
     NAMES,
     VIP4,
     VIP6,
     Balanced,
     at,
     gateway,
+    need_pages,
+    need_upload,
     raise_balanced,
     service,
 )
@@ -60,12 +58,5 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
 @pytest.mark.parametrize("backends", [BACKENDS4, BACKENDS6], ids=["to4", "to6"])
 def test_requests(lab: Balanced, vip: str, backends: dict[str, str], tmp_path: Path) -> None:
     lab.agent.apply(service("web", at(backends), [{"address": vip, "port": 80}]))
-    url = f"http://[{vip}]/" if ":" in vip else f"http://{vip}/"
-    pages = [lab.curl(url).splitlines() for _ in range(8)]
-    assert {page[0] for page in pages} == set(NAMES)  # but once in 128 times
-    client = CLIENT6 if vip == VIP6 else CLIENT4
-    assert all(page[1].endswith(client) for page in pages), pages
-    sent = content(_UPLOAD_BYTES)
-    (tmp_path / "upload").write_bytes(sent)
-    told = lab.curl(url, "-T", str(tmp_path / "upload"))
-    assert told.strip() == hashlib.sha256(sent).hexdigest()
+    need_pages(lab, vip)
+    need_upload(lab, vip, tmp_path, _UPLOAD_BYTES)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services that are translated: the bytes of what goes to a backend and of what comes back."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -12,7 +11,8 @@ from scapy.packet import Packet
 
 from tests import needs
 from tests.packets import ping4, ping6, tcp, udp
-from tests.services import Balanced, raise_balanced
+from tests.prog.translating import lb, raised
+from tests.services import Balanced
 from tests.translated import (
     BACKEND_PORT,
     BACKENDS,
@@ -24,7 +24,6 @@ from tests.translated import (
     NAT,
     OTHER_WEB,
     POOL,
-    TRANSLATOR,
     VIPS,
     WEB,
     call,
@@ -33,29 +32,18 @@ from tests.translated import (
     headed,
     mapped,
     parsed,
-    settle,
     to_vip,
     upper_of,
     without_id,
 )
 from tests.world import FAR_MAC, NEAR_MAC, Entry
 
+__all__ = ["lb", "raised"]  # the fixtures
+
 pytestmark = [pytest.mark.prog, needs.root]
 
 ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
 WAYS = pytest.mark.parametrize(("inside", "outside"), [(b, c) for c, b in FAMILIES])
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
-
-
-@pytest.fixture
-def lb(raised: Balanced) -> Balanced:
-    settle(raised)
-    return raised
 
 
 def uppers() -> list[Packet]:

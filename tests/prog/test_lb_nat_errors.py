@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ICMP errors about what a service has translated: whom they reach, and what they quote."""
 
-from collections.abc import Iterator
-
 import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import (
@@ -15,7 +13,8 @@ from scapy.packet import Packet, Raw
 
 from tests import needs
 from tests.packets import CLIENT, tcp, udp
-from tests.services import Balanced, raise_balanced
+from tests.prog.translating import lb, raised
+from tests.services import Balanced
 from tests.translated import (
     BACKENDS,
     CLIENTS,
@@ -23,7 +22,6 @@ from tests.translated import (
     IDS,
     MAPPED_CLIENT,
     POOL,
-    TRANSLATOR,
     VIPS,
     Flow,
     call,
@@ -31,28 +29,17 @@ from tests.translated import (
     hop_of,
     mapped,
     parsed,
-    settle,
     to_vip,
 )
 from tests.world import Entry
+
+__all__ = ["lb", "raised"]  # the fixtures
 
 pytestmark = [pytest.mark.prog, needs.root]
 
 ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
 WAYS = pytest.mark.parametrize(("inside", "outside"), [(b, c) for c, b in FAMILIES])
 ROUTERS = {4: "192.31.196.77", 6: "2001:db8:9::9"}
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
-
-
-@pytest.fixture
-def lb(raised: Balanced) -> Balanced:
-    settle(raised)
-    return raised
 
 
 def unreachable(family: int) -> Packet:

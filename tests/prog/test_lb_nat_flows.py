@@ -2,7 +2,6 @@
 """Flows of services that are translated: how long they live, whom they stay with, what there is
 room for."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, ip_address
 
@@ -14,6 +13,7 @@ from sixlane.datapath.services import LIFETIMES
 from tests import needs
 from tests.index import slots_of
 from tests.packets import tcp, udp
+from tests.prog.translating import lb, raised
 from tests.services import Balanced, raise_balanced
 from tests.translated import (
     BACKEND_PORT,
@@ -37,24 +37,14 @@ from tests.translated import (
 )
 from tests.world import Entry
 
+__all__ = ["lb", "raised"]  # the fixtures
+
 pytestmark = [pytest.mark.prog, needs.root]
 
 ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
 WAYS = pytest.mark.parametrize(("inside", "outside"), [(b, c) for c, b in FAMILIES])
 TICK_S = 1024 / jiffies_per_second()
 """Lifetimes are rounded up to it, and a deadline may be a second old."""
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
-
-
-@pytest.fixture
-def lb(raised: Balanced) -> Balanced:
-    settle(raised)
-    return raised
 
 
 def states(lb: Balanced) -> list[str]:

@@ -5,7 +5,6 @@ By tc, as of a packet of segments the kernel knows of no kind (as it does of fra
 as metadata takes all the room in front of the frame.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,9 +14,12 @@ from sixlane.datapath.layout import Reason
 from tests import needs
 from tests.packets import ip4, tcp
 from tests.prog.test_pipeline import EDGE
-from tests.services import Balanced, raise_balanced
-from tests.translated import IDS, NAT, TRANSLATOR, settle, to_vip
+from tests.prog.translating import lb, raised
+from tests.services import Balanced
+from tests.translated import IDS, NAT, to_vip
 from tests.world import Entry, Seen, World
+
+__all__ = ["lb", "raised"]  # the fixtures
 
 pytestmark = [pytest.mark.prog, needs.root]
 
@@ -48,18 +50,6 @@ def test_translation(world: World, entry: Entry) -> None:
         (event,) = reader.read(10)
     assert (event.reason, event.entry) == (Reason.DROP_RESIZE_FAILED, entry)
     assert world.run(packet, entry).reasons == {"forward_46": 1}, "it is the kernel that refuses"
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
-
-
-@pytest.fixture
-def lb(raised: Balanced) -> Balanced:
-    settle(raised)
-    return raised
 
 
 @ENTRIES

@@ -67,7 +67,7 @@ def _answers(subject: Subject) -> Iterator[Finding]:
     """They come from the frontend, by the link of the backend, and go up the kernel's stack: the
     one place where a packet of a Service meets its reverse path filter. IPv6 has none."""
     held = [one.interface.ip for one in address.list_addresses()]
-    takes, lookup = cache(_takes), cache(route.lookup)
+    takes, lookup = cache(route.takes), cache(route.lookup)
     dropped: dict[tuple[IPv4Address, int], dict[str, None]] = defaultdict(dict)
     for service in _checked(subject):
         for asked, backend in _asked(service, frozenset(held)):
@@ -101,10 +101,6 @@ def _own(way: route.Route, held: Iterable[AnyAddress]) -> IPv4Address | None:
         return way.source
     mine = (one for one in held if isinstance(one, IPv4Address) and not one.is_loopback)
     return next(mine, None)
-
-
-def _takes(source: IPv4Address, destination: IPv4Address, ifindex: int) -> bool:
-    return route.takes(source, destination, ifindex)
 
 
 def _loosened(asked: IPv4Address, device: str) -> str:
