@@ -19,7 +19,7 @@ from sixlane.errors import KernelError
 from sixlane.model.network import BigTcp
 from sixlane.net import features, gso, link, netns, sysctl
 from sixlane.pods import Attachment, Lease
-from sixlane.pods.big_tcp import Bound, EndPlan, plan_big_tcp
+from sixlane.pods.big_tcp import NOTHING, Bound, EndPlan, SizesAsked, plan_big_tcp
 from tests import needs
 from tests.netns import spaces
 from tests.netns.compiled import compile_bpf
@@ -37,8 +37,15 @@ def looks_at_packets(test: Callable[..., None]) -> Callable[..., None]:
 
 
 BIG, BIG4 = 196_608, 131_072
-BOTH = BigTcp(ipv6=BIG, ipv4=BIG4)
-NOTHING = BigTcp()
+
+
+def asking(
+    ipv6: int | None = None, ipv4: int | None = None, *, gateway: bool = False
+) -> SizesAsked:
+    return SizesAsked(BigTcp(ipv6=ipv6, ipv4=ipv4), gateway)
+
+
+BOTH = asking(BIG, BIG4)
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 Four = tuple[int | None, ...]
 HAVE: Four = (BIG, BIG, BIG4, BIG4)
@@ -74,7 +81,7 @@ def lease(node: Node, number: int) -> Lease:
     )
 
 
-def bring(node: Node, sizes: NodeSizes, asked: BigTcp, *uplinks: str) -> list[str]:
+def bring(node: Node, sizes: NodeSizes, asked: SizesAsked, *uplinks: str) -> list[str]:
     """The reasons of what could not be had."""
     with netns.inside(node.name):
         indices = [link.index(one) for one in uplinks or ("up0",)]
@@ -124,10 +131,14 @@ def test_all_have_it_and_get_back_what_they_had(node: Node) -> None:
         assert set(all_of(node).values()) == {HAVE}
         assert [ipv6_mtu(space) for space in node.spaces.values()] == [MTU - 8] * 2
         again = NodeSizes(kept)  # as by another agent
-        assert bring(node, again, BigTcp(ipv6=BIG4)) == []
+        assert bring(node, again, asking(ipv6=BIG4)) == []
         for name, (*_, gso4, gro4) in before.items():
             assert all_of(node)[name] == (BIG4, BIG4, gso4, gro4)
-        assert bring(node, again, BigTcp(ipv4=BIG)) == []
+        assert bring(node, again, asking(ipv6=BIG4, gateway=True)) == []
+        for name, (*_, gso4, gro4) in before.items():
+            gso4 = BIG4 if name == "up0" else gso4
+            assert all_of(node)[name] == (BIG4, BIG4, gso4, gro4)
+        assert bring(node, again, asking(ipv4=BIG)) == []
         for name, (gso6, gro6, *_) in before.items():
             assert all_of(node)[name] == (gso6, gro6, BIG, BIG)
         assert [ipv6_mtu(space) for space in node.spaces.values()] == [MTU] * 2
@@ -152,7 +163,7 @@ def test_what_is_not_asked_for_is_left_alone(node: Node) -> None:
     with netns.inside(node.name):
         gso.set_some("up0", {"gso": BIG, "gro": BIG, "gso_ipv4": BIG4, "gro_ipv4": BIG4})
     try:
-        bring(node, sizes, BigTcp(ipv6=gso.ORDINARY))
+        bring(node, sizes, asking(ipv6=gso.ORDINARY))
         assert four(node.name, "up0") == (gso.ORDINARY, gso.ORDINARY, BIG4, BIG4)
         assert ipv6_mtu(node.spaces[1]) == MTU
         bring(node, sizes, NOTHING)
@@ -170,7 +181,7 @@ def test_no_more_than_a_device_can_do(node: Node) -> None:
         link.create_bridge("br0")
         assert gso.get_sizes("br0").maximum == gso.ORDINARY
     try:
-        bring(node, sizes, BigTcp(ipv6=524_288, ipv4=524_288))
+        bring(node, sizes, asking(ipv6=524_288, ipv4=524_288))
         assert set(all_of(node).values()) == {(gso.LARGEST,) * 4}
         bring(node, sizes, BOTH, "up0", "br0")
         had = all_of(node)
@@ -308,7 +319,7 @@ def big(node: Node) -> Iterator[Node]:
     for space, device in around:
         with netns.inside(space):
             gso.set_sizes(device, BIG)
-    bring(node, sizes, BigTcp(ipv6=BIG, ipv4=BIG))
+    bring(node, sizes, asking(ipv6=BIG, ipv4=BIG))
     try:
         yield node
     finally:

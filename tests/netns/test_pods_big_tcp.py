@@ -197,7 +197,7 @@ def test_through_a_gateway_of_the_node(own_node: Node, tmp_path: Path, first: st
         with netns.inside(space):
             gso.set_sizes(device, BIG)
     plain = changed(NETWORK, statelessEgress=egress)
-    asked = changed(plain, bigTcp={"ipv6": BIG, "ipv4": BIG})
+    asked = changed(plain, bigTcp={"ipv6": BIG})
     node.agent.apply(asked if first == "BIG TCP" else plain)
     with node.containers("one"):
         node.add("one").result()
@@ -210,7 +210,10 @@ def test_through_a_gateway_of_the_node(own_node: Node, tmp_path: Path, first: st
         assert min(there.mean, native.mean, back.mean) > 20_000
         assert max(there.longest_segment, back.longest_segment) <= 1500
         assert native.longest_segment <= 1492
+        home = node.agent.namespace
+        assert four(home, "up0") == (BIG, BIG, BIG, gso.ORDINARY)
         node.agent.sixlane("delete", "gateway", "edge")
+        assert four(home, "up0") == (BIG, BIG, gso.ORDINARY, gso.ORDINARY)
 
 
 def test_the_gateway_hears_of_it(own_node: Node) -> None:
@@ -219,8 +222,9 @@ def test_the_gateway_hears_of_it(own_node: Node) -> None:
     prefix = {**GATEWAY["spec"]["prefixes"][0], "maxSegmentSize": None}
     node.agent.apply(changed(GATEWAY, prefixes=[prefix]))
     before = node.agent.status()["gateway"]["generation"]
-    assert "ask for as much of both" in node.agent.apply(changed(NETWORK, bigTcp={"ipv6": BIG}))
+    less = changed(NETWORK, bigTcp={"ipv6": BIG, "ipv4": gso.ORDINARY})
+    assert "ask for as much of both" in node.agent.apply(less)
     node.agent.apply(NETWORK)
-    assert "of both" not in node.agent.apply(changed(NETWORK, bigTcp={"ipv6": BIG, "ipv4": BIG}))
+    assert "of both" not in node.agent.apply(changed(NETWORK, bigTcp={"ipv6": BIG}))
     assert eventually(lambda: node.agent.status()["gateway"]["generation"] > before)
     node.agent.sixlane("delete", "gateway", "edge")

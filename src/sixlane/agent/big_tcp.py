@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from sixlane.agent.pod_trouble import Trouble
 from sixlane.errors import ConfigError, KernelError, NotSupported, SixlaneError
-from sixlane.model.network import BigTcp
 from sixlane.nat64 import Originals
 from sixlane.nat64.originals import era
 from sixlane.net import gso, netns, sysctl
@@ -25,8 +24,7 @@ from sixlane.pods.big_tcp import (
     EndPlan,
     Family,
     Role,
-    is_asked,
-    limits_asked,
+    SizesAsked,
     plan_big_tcp,
     plan_end,
 )
@@ -100,17 +98,17 @@ class NodeSizes:
         ]
         return ends
 
-    def has_drifted(self, asked: BigTcp, ends: Sequence[End]) -> bool:
+    def has_drifted(self, asked: SizesAsked, ends: Sequence[End]) -> bool:
         """What could not be set is no news."""
         return any(
             not one.empty and _key(one.end) not in self._failed for one in plan_big_tcp(asked, ends)
         )
 
-    def is_idle(self, asked: BigTcp) -> bool:
+    def is_idle(self, asked: SizesAsked) -> bool:
         """Nothing is asked, and nothing has to be put back."""
-        return not is_asked(asked) and not any(self._items())
+        return not asked.is_anything and not any(self._items())
 
-    def apply(self, asked: BigTcp, plans: Sequence[EndPlan]) -> list[Trouble]:
+    def apply(self, asked: SizesAsked, plans: Sequence[EndPlan]) -> list[Trouble]:
         """Sets all of them; what could not be is told, and all else is done."""
         self._take_in_hand(asked, plans)
         troubles = []
@@ -166,9 +164,9 @@ class NodeSizes:
 
     # ---- what they were ----
 
-    def _take_in_hand(self, asked: BigTcp, plans: Sequence[EndPlan]) -> None:
+    def _take_in_hand(self, asked: SizesAsked, plans: Sequence[EndPlan]) -> None:
         """Before anything is changed."""
-        limits = limits_asked(asked)
+        limits = asked.limits(leads_out=True)
         had = self._in_hand()
         for plan in plans:
             end = plan.end
@@ -177,7 +175,7 @@ class NodeSizes:
                 if end.leads_out and limit not in end.originals and size is not None:
                     self._remember(str(end.ifindex), limit, size)
         for family, of_family in FAMILIES.items():
-            if family in had or not limits & set(of_family):
+            if family in had or not asked.limits(leads_out=False) & set(of_family):
                 continue
             host = 0
             for end in (one.end for one in plans if one.end.lease):
@@ -190,7 +188,7 @@ class NodeSizes:
                         self._remember(where, limit, size)
             self._remember(_PODS, family, 1)
 
-    def _let_go(self, asked: BigTcp, plans: Sequence[EndPlan]) -> None:
+    def _let_go(self, asked: SizesAsked, plans: Sequence[EndPlan]) -> None:
         """Of what has been put back, and of devices that have gone."""
         present = era()
         for key, _ in self._items():
@@ -202,14 +200,15 @@ class NodeSizes:
         pods_failed = any(
             one.end.lease is not None and _key(one.end) in self._failed for one in plans
         )
-        limits = limits_asked(asked)
+        limits = {leads_out: asked.limits(leads_out=leads_out) for leads_out in (False, True)}
+        out = {one.end.ifindex for one in plans if one.end.leads_out}
         for record in self._records():
-            is_done = record.limit not in limits or record.ifindex in former
+            is_done = record.limit not in limits[record.ifindex in out] or record.ifindex in former
             has_failed = pods_failed if record.inside else record.ifindex in failed
             if record.ifindex not in there or (is_done and not has_failed):
                 self._originals.forget(record.key)
         for family in self._in_hand():
-            if not limits & set(FAMILIES[family]) and not pods_failed:
+            if not limits[False] & set(FAMILIES[family]) and not pods_failed:
                 self._originals.forget(f"{_MARK}{present}/{_PODS}/{family}")
 
     def _remember(self, where: str, what: str, value: int) -> None:
@@ -237,10 +236,10 @@ class NodeSizes:
         return frozenset(family for family in FAMILIES if start + family in there)
 
 
-def enlarge(lease: Lease, ifindex: int, asked: BigTcp, uplinks: Bound | None) -> None:
+def enlarge(lease: Lease, ifindex: int, asked: SizesAsked, uplinks: Bound | None) -> None:
     """Both ends of a device that has just been made. `uplinks`: see `least_of_uplinks`."""
     host = gso.find(ifindex)
-    if host is None or not is_asked(asked):
+    if host is None or not asked.is_anything:
         return
     ends = [_end("host end", host, lease, {})]
     inside = _look_inside(lease, host)

@@ -87,7 +87,7 @@ class GatewayPart:
     """
 
     name = "gateway"
-    kinds = frozenset({"Gateway", "Service"})
+    kinds = reads = frozenset({"Gateway", "Service"})
 
     def __init__(self, pins: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None

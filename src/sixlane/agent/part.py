@@ -35,6 +35,10 @@ class Part(Protocol):
     def kinds(self) -> frozenset[str]:
         """Of the resources that it puts in force."""
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Of those that its plans depend on, `kinds` among them."""
+
     def plan(self, desired: Desired, before: Desired, named: Named | None = None) -> Any:
         """Look, and say what has to change (a `PartPlan`). Raises `SixlaneError` if it cannot.
 

@@ -23,7 +23,7 @@ from sixlane.nat64.settings import (
 )
 from sixlane.net import link, route
 from sixlane.net.gso import ORDINARY
-from sixlane.pods.big_tcp import NOTHING, EndPlan
+from sixlane.pods.big_tcp import NOTHING, EndPlan, SizesAsked
 from sixlane.pods.devices import PROTOCOL
 from sixlane.rfc import rfc6052
 
@@ -63,9 +63,9 @@ class NodePlan:
     is_other_way: bool = False
     """Than the data path has."""
     withdraws: bool = False
+    asked: SizesAsked = NOTHING
+    """Of packet sizes, which `sizes` are to bring about."""
     sizes: tuple[EndPlan, ...] = ()
-    translates: bool = False
-    """A Gateway does, what these pods send."""
 
     @property
     def empty(self) -> bool:
@@ -93,13 +93,13 @@ class NodePlan:
         return [f"set the packet sizes of the devices of {count}"] if pods else []
 
     def warnings(self) -> list[str]:
-        asked = self.network.spec.big_tcp if self.network else NOTHING
+        asked = self.asked.sizes
         told = [f"uplink {name}: there is no such device yet" for name in self.absent]
         told += [one.message for one in self.way.troubles()]
-        if self.translates and (asked.ipv6 or 0) > (asked.ipv4 or ORDINARY):
+        if self.asked.translates and asked.ipv4 and (asked.ipv6 or 0) > max(asked.ipv4, ORDINARY):
             told.append(
                 "bigTcp: what the Gateway makes of packets of IPv6 is larger than devices take of "
-                "IPv4, and the CPU cuts it: ask for as much of both"
+                "IPv4, and the CPU cuts it: ask for as much of both, or of IPv6 alone"
             )
         return told
 

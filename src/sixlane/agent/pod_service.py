@@ -27,7 +27,7 @@ from sixlane.net import link, requests
 from sixlane.net.netlink import Channel
 from sixlane.pods import devices
 from sixlane.pods.attached import Attached, CniCode, PodError, PodRoute
-from sixlane.pods.big_tcp import Bound
+from sixlane.pods.big_tcp import Bound, SizesAsked
 from sixlane.pods.devices import Device
 from sixlane.pods.ipam import NothingFree
 from sixlane.pods.leases import Leases
@@ -279,7 +279,8 @@ class PodService:
 def _enlarge(lease: Lease, place: Place, serving: Serving) -> None:
     """Whatever cannot be had of BIG TCP, a pod can do without; the reconciler tries again."""
     try:
-        big_tcp.enlarge(lease, place.ifindex, serving.network.spec.big_tcp, serving.uplinks)
+        asked = SizesAsked(serving.network.spec.big_tcp)
+        big_tcp.enlarge(lease, place.ifindex, asked, serving.uplinks)
     except SixlaneError as error:
         _log.warning("no BIG TCP", extra=fields(attachment=lease.attachment, error=error))
 

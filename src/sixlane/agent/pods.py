@@ -35,7 +35,14 @@ from sixlane.model import AnyResource, Gateway, Network
 from sixlane.nat64 import Originals
 from sixlane.net import features, link, netns
 from sixlane.net.monitor import KINDS, OF_WAYS
-from sixlane.pods.big_tcp import End, EndPlan, is_asked, least_of_uplinks, plan_big_tcp
+from sixlane.pods.big_tcp import (
+    NOTHING,
+    End,
+    EndPlan,
+    SizesAsked,
+    least_of_uplinks,
+    plan_big_tcp,
+)
 from sixlane.pods.pod import DeviceKind, Usual
 
 _log = logging.getLogger("sixlane.pods")
@@ -57,6 +64,7 @@ class PodsPart:
 
     name = "pods"
     kinds = frozenset({"Network"})
+    reads = kinds | {"Gateway"}  # whether one translates what pods send
 
     def __init__(self, pins: Path, leases: Path, originals: Originals) -> None:
         self.try_again: Callable[[], None] = lambda: None
@@ -65,7 +73,8 @@ class PodsPart:
         self._pins = pins
         self._originals = originals
         self._sizes = NodeSizes(originals)
-        self._size_plans: tuple[EndPlan, ...] = ()  # as of the last apply
+        self._asked_sizes = NOTHING  # as of the last apply
+        self._size_plans: tuple[EndPlan, ...] = ()
         self._datapath: Pods | None = None
         self._network: Network | None = None
         self._uplinks: tuple[Uplink, ...] = ()  # as of the last apply
@@ -83,11 +92,9 @@ class PodsPart:
             if network is not None:
                 with self.service.programs:
                     plan = plan_node(network, self._datapath)
-                return replace(
-                    plan,
-                    sizes=self._plan_sizes(network, plan.uplinks),
-                    translates=any(isinstance(one, Gateway) for one in desired),
-                )
+                translates = any(isinstance(one, Gateway) for one in desired)
+                asked = SizesAsked(network.spec.big_tcp, translates)
+                return replace(plan, asked=asked, sizes=self._plan_sizes(asked, plan.uplinks))
             there = self._datapath is not None or self._pins.exists()
             if there and _network_of(before) is not None:
                 self._refuse_pods()
@@ -102,7 +109,7 @@ class PodsPart:
             datapath = self._opened(plan)
             self._network, self._uplinks, self._way = plan.network, plan.uplinks, plan.way
             # First, what pods had is remembered: those that come from now on have what is asked.
-            troubles = self._set_sizes(plan.network, plan.sizes)
+            troubles = self._set_sizes(plan.asked, plan.sizes)
             bound = least_of_uplinks(one.end for one in plan.sizes)
             self.service.serve(Serving(plan.network, self._usual(), bound))
             with self.service.programs:
@@ -181,8 +188,8 @@ class PodsPart:
                 return None
             pods = self.service.all()
             sizes = (
-                self._plan_sizes(self._network, self._present_uplinks(), inside=False)
-                if is_asked(self._network.spec.big_tcp)
+                self._plan_sizes(self._asked_sizes, self._present_uplinks(), inside=False)
+                if self._asked_sizes.is_anything
                 else ()
             )
             return PodMetrics(
@@ -198,7 +205,7 @@ class PodsPart:
         with self._lock:
             if self._network is None:
                 return []
-            return self._sizes.rows(self._plan_sizes(self._network, self._present_uplinks()))
+            return self._sizes.rows(self._plan_sizes(self._asked_sizes, self._present_uplinks()))
 
     def translate(self, program: Program | None) -> None:
         """Has a Gateway's program see what pods send; None: it is nobody's."""
@@ -239,7 +246,7 @@ class PodsPart:
         Pods.remove(self._pins)
         remove_node_routes()
         self._network, self._uplinks, self._way, self._troubles = None, (), None, []
-        self._size_plans = ()
+        self._asked_sizes, self._size_plans = NOTHING, ()
         lost = self._sizes.restore(())  # no pod is left
         self.on_sizes()
         return [*lost, *restore_forwarding(self._originals)]
@@ -295,33 +302,30 @@ class PodsPart:
     # ---- packet sizes ----
 
     def _plan_sizes(
-        self, network: Network, uplinks: Sequence[Uplink], *, inside: bool = True
+        self, asked: SizesAsked, uplinks: Sequence[Uplink], *, inside: bool = True
     ) -> tuple[EndPlan, ...]:
-        ends = self._sized_ends(uplinks, inside=inside)
-        return plan_big_tcp(network.spec.big_tcp, ends)
+        return plan_big_tcp(asked, self._sized_ends(uplinks, inside=inside))
 
     def _sized_ends(self, uplinks: Sequence[Uplink], *, inside: bool) -> list[End]:
         indices = [one.ifindex for one in uplinks]
         return self._sizes.observe(indices, self.service.all(), inside=inside)
 
-    def _set_sizes(self, network: Network, plans: tuple[EndPlan, ...]) -> list[Trouble]:
-        self._size_plans = plans
-        troubles = self._sizes.apply(network.spec.big_tcp, plans)
+    def _set_sizes(self, asked: SizesAsked, plans: tuple[EndPlan, ...]) -> list[Trouble]:
+        self._asked_sizes, self._size_plans = asked, plans
+        troubles = self._sizes.apply(asked, plans)
         if any(one.changes for one in plans):
             self.on_sizes()
         return troubles
 
     def _have_sizes_drifted(self, *, inside: bool) -> bool:
-        assert self._network is not None
-        asked = self._network.spec.big_tcp
-        if self._sizes.is_idle(asked):
+        if self._sizes.is_idle(self._asked_sizes):
             return False
         ends = self._sized_ends(self._present_uplinks(), inside=inside)
-        return self._sizes.has_drifted(asked, ends)
+        return self._sizes.has_drifted(self._asked_sizes, ends)
 
     def _big_tcp_condition(self) -> Condition | None:
         """None: nothing is asked."""
-        if self._network is None or not is_asked(self._network.spec.big_tcp):
+        if self._network is None or not self._asked_sizes.is_anything:
             return None
         failed = [one for one in self._troubles if one.reason in _OF_BIG_TCP]
         if failed:

@@ -54,7 +54,7 @@ class Reconciler:
         part puts in force."""
         _refuse_without_part(named, self._parts)
         kinds = {key.kind for key in named}
-        parts = [part for part in self._parts if not part.kinds.isdisjoint(kinds)]
+        parts = [part for part in self._parts if not part.reads.isdisjoint(kinds)]
         return [(part, part.plan(desired, before, named)) for part in parts]
 
     def apply(self, plans: Plans) -> None:

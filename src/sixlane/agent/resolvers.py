@@ -36,7 +36,7 @@ class ResolversPart:
     """
 
     name = "dns64"
-    kinds = frozenset({"Dns64"})
+    kinds = reads = frozenset({"Dns64"})
 
     def __init__(self, place: Place, supervisor: Supervisor | None = None) -> None:
         self.try_again: Callable[[], None] = lambda: None

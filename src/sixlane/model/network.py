@@ -243,7 +243,7 @@ class NetworkSpec(Model):
         Field(
             description="Packets of TCP beyond 64 KiB, on uplinks and pod devices, those that are "
             "there and those that come. A device gets as much as it can do, and one of a pod no "
-            "more than the uplinks: `sixlane bigtcp status`. Beside a Gateway, both families."
+            "more than the uplinks: `sixlane bigtcp status`."
         ),
     ] = BigTcp()
 

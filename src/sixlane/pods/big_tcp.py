@@ -9,6 +9,10 @@ than the least of the uplinks can do; nor does an uplink get more than the devic
 IPv6 packets above 64 KiB carry a jumbo header of 8 bytes. No wire sees it, but every kernel that
 forwards them counts it into each segment, and answers Packet Too Big to segments that would fit. So
 pods take their MTU of IPv6 to be 8 bytes less, which makes segments of both directions shorter.
+
+A Gateway of the node makes packets of IPv4 of what pods send, as large as those are: so what leads
+out takes them whole, of IPv4 as well. It is not to make larger ones of what it receives (GRO), as
+IPv6 cannot be made of those.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +39,38 @@ yet to get back what it had."""
 
 _OUT: frozenset[Role] = frozenset({"uplink", "lower"})
 
-NOTHING = BigTcp()
+
+@dataclass(frozen=True)
+class SizesAsked:
+    """What `bigTcp` of the Network says; `translates`: a Gateway serves the node's pods."""
+
+    sizes: BigTcp
+    translates: bool = False
+
+    @property
+    def is_anything(self) -> bool:
+        return self.sizes != BigTcp()
+
+    @property
+    def families(self) -> frozenset[Family]:
+        return frozenset(one for one in FAMILIES if self._of(one) is not None)
+
+    def size(self, limit: Limit, *, leads_out: bool) -> int | None:
+        """What a device is to have; None: it is left alone."""
+        own = self._of("ipv4" if limit in FAMILIES["ipv4"] else "ipv6")
+        if own is not None or limit != "gso_ipv4" or not (leads_out and self.translates):
+            return own
+        return self.sizes.ipv6 if (self.sizes.ipv6 or 0) > ORDINARY else None
+
+    def limits(self, *, leads_out: bool) -> frozenset[Limit]:
+        every = (one for limits in FAMILIES.values() for one in limits)
+        return frozenset(one for one in every if self.size(one, leads_out=leads_out))
+
+    def _of(self, family: Family) -> int | None:
+        return self.sizes.ipv6 if family == "ipv6" else self.sizes.ipv4
+
+
+NOTHING = SizesAsked(BigTcp())
 
 
 @dataclass(frozen=True)
@@ -109,30 +144,19 @@ class EndPlan:
         return f"device {self.end.name}: {', '.join(changed)}"
 
 
-def is_asked(asked: BigTcp) -> bool:
-    return asked != NOTHING
-
-
-def limits_asked(asked: BigTcp) -> frozenset[Limit]:
-    """The sizes that are to be as they are asked."""
-    return frozenset(
-        limit for family, limits in FAMILIES.items() if _size(asked, family) for limit in limits
-    )
-
-
 def least_of_uplinks(ends: Iterable[End]) -> Bound | None:
     """How much all of the uplinks can do; None: there is none."""
     uplinks = [Bound(one.sizes.maximum, one.name) for one in ends if one.leads_out]
     return min(uplinks, key=lambda one: one.size, default=None)
 
 
-def plan_big_tcp(asked: BigTcp, ends: Sequence[End]) -> tuple[EndPlan, ...]:
+def plan_big_tcp(asked: SizesAsked, ends: Sequence[End]) -> tuple[EndPlan, ...]:
     """For all devices of the node and of its pods."""
     uplinks = least_of_uplinks(ends)
     return tuple(plan_end(asked, end, uplinks) for end in ends)
 
 
-def plan_end(asked: BigTcp, end: End, uplinks: Bound | None) -> EndPlan:
+def plan_end(asked: SizesAsked, end: End, uplinks: Bound | None) -> EndPlan:
     """`uplinks`: see `least_of_uplinks`."""
     if end.role == "former":
         asked = NOTHING
@@ -144,17 +168,21 @@ def plan_end(asked: BigTcp, end: End, uplinks: Bound | None) -> EndPlan:
     wanted: dict[Limit, int] = {}
     lacks, limited = set(), set()
     for family, limits in FAMILIES.items():
-        size = _size(asked, family)
+        sizes = {one: asked.size(one, leads_out=end.leads_out) for one in limits}
+        size = max((one for one in sizes.values() if one is not None), default=None)
+        left = [one for one in limits if sizes[one] is None]
+        wanted |= {one: end.originals[one] for one in left if one in end.originals}
         if size is None:
             why[family] = "left alone: not asked for"
-            wanted |= {one: end.originals[one] for one in limits if one in end.originals}
         elif any(end.sizes.of(one) is None for one in limits):
             why[family] = f"this kernel has no BIG TCP for {_NAMES[family]}"
             lacks |= {family} if size > ORDINARY else set()
         else:
             why[family] = "as asked" if size <= bound.size else str(bound)
+            if left:
+                why[family] += ", for what the Gateway translates"
             limited |= {family} if size > bound.size else set()
-            wanted |= dict.fromkeys(limits, min(size, bound.size))
+            wanted |= {one: min(size, bound.size) for one in limits if one not in left}
     return EndPlan(
         end,
         why,
@@ -162,12 +190,8 @@ def plan_end(asked: BigTcp, end: End, uplinks: Bound | None) -> EndPlan:
         _ipv6_mtu(end, wanted),
         frozenset(lacks),
         frozenset(limited),
-        frozenset(family for family in FAMILIES if _size(asked, family) is not None),
+        asked.families,
     )
-
-
-def _size(asked: BigTcp, family: Family) -> int | None:
-    return asked.ipv6 if family == "ipv6" else asked.ipv4
 
 
 def _changes(sizes: Sizes, wanted: Mapping[Limit, int]) -> Iterator[tuple[Limit, int]]:

@@ -8,7 +8,7 @@ from sixlane.agent.cni_requests import Requests
 from sixlane.agent.pod_metrics import EGRESS, AddressUse, big_tcp_use, pool_use
 from sixlane.model import Network, parse_resource
 from sixlane.net.gso import Sizes
-from sixlane.pods.big_tcp import End, plan_big_tcp
+from sixlane.pods.big_tcp import End, SizesAsked, plan_big_tcp
 from sixlane.pods.pod import Attachment, Lease
 
 
@@ -71,15 +71,15 @@ def test_devices_of_big_tcp() -> None:
         End("uplink", "eth1", 3, Sizes(65536, 65536, None, None, 131072)),
         End("former", "eth2", 4, large),
     ]
-    assert big_tcp_use(plan_big_tcp(spec.big_tcp, ends)) == {
+    assert big_tcp_use(plan_big_tcp(SizesAsked(spec.big_tcp), ends)) == {
         ("ipv6", "as_asked"): 1,
         ("ipv6", "limited"): 1,
         ("ipv4", "as_asked"): 1,
         ("ipv4", "lacking"): 1,
     }
-    assert big_tcp_use(plan_big_tcp(network(bigTcp={"ipv6": 65536}).spec.big_tcp, ends[:1])) == {
-        ("ipv6", "as_asked"): 1
-    }
+    assert big_tcp_use(
+        plan_big_tcp(SizesAsked(network(bigTcp={"ipv6": 65536}).spec.big_tcp), ends[:1])
+    ) == {("ipv6", "as_asked"): 1}
 
 
 def test_requests() -> None:

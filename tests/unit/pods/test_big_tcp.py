@@ -9,7 +9,7 @@ import pytest
 from sixlane.model.network import BigTcp
 from sixlane.net.gso import LARGEST, ORDINARY, Limit, Sizes
 from sixlane.pods import Attachment, Lease
-from sixlane.pods.big_tcp import Bound, End, EndPlan, Family, plan_big_tcp, plan_end
+from sixlane.pods.big_tcp import Bound, End, EndPlan, Family, SizesAsked, plan_big_tcp, plan_end
 
 BIG = 196_608
 PLAIN = Sizes(ORDINARY, ORDINARY, ORDINARY, ORDINARY, LARGEST)
@@ -31,7 +31,7 @@ POD = End("pod end", "eth0", 2, PLAIN, 1500, 1500, LEASE)
 
 
 def planned(end: End, uplinks: Bound | None = None, **asked: int) -> EndPlan:
-    return plan_end(BigTcp(**asked), end, uplinks)
+    return plan_end(SizesAsked(BigTcp(**asked)), end, uplinks)
 
 
 def after(plan: EndPlan) -> tuple[int | None, ...]:
@@ -93,6 +93,33 @@ def test_ipv4_stays_where_ipv6_is_lowered() -> None:
     assert planned(back).summary() == f"device eth0: {put}", "and nothing of IPv4"
 
 
+def test_what_a_gateway_makes_leaves_whole() -> None:
+    """Of IPv4, what leads out takes what pods send, and receives as before."""
+    asked = SizesAsked(BigTcp(ipv6=BIG), translates=True)
+    plan = plan_end(asked, UPLINK, None)
+    assert after(plan) == (BIG, BIG, BIG, ORDINARY)
+    assert plan.why == {"ipv6": "as asked", "ipv4": "as asked, for what the Gateway translates"}
+    assert plan.asked == {"ipv6"}
+    assert after(plan_end(asked, POD, None)) == (BIG, BIG, ORDINARY, ORDINARY)
+    both = SizesAsked(BigTcp(ipv6=BIG, ipv4=BIG), translates=True)
+    raised = replace(
+        UPLINK, sizes=Sizes(BIG, BIG, BIG, BIG, LARGEST), originals={"gro_ipv4": 70_000}
+    )
+    assert plan_end(both, raised, None).empty
+    assert after(plan_end(asked, raised, None)) == (BIG, BIG, BIG, 70_000)
+
+
+@pytest.mark.parametrize("said", [{"ipv6": BIG, "ipv4": 65_536}, {"ipv6": 65_536}])
+def test_what_is_said_of_ipv4_counts(said: dict[str, int]) -> None:
+    asked = SizesAsked(BigTcp(**said), translates=True)
+    assert after(plan_end(asked, UPLINK, None))[2:] == (ORDINARY, ORDINARY)
+
+
+def test_a_gateway_on_a_kernel_without_ipv4() -> None:
+    asked = SizesAsked(BigTcp(ipv6=BIG), translates=True)
+    assert plan_end(asked, replace(UPLINK, sizes=OLD), None).lacks == {"ipv4"}
+
+
 def test_what_it_had_before_is_put_back() -> None:
     before: dict[Limit, int] = {"gso": ORDINARY, "gro": 90_000, "gso_ipv4": 80_000}
     end = replace(UPLINK, sizes=Sizes(BIG, BIG, BIG, BIG, LARGEST), originals=before)
@@ -114,10 +141,10 @@ def test_as_much_as_the_device_can_do() -> None:
 
 def test_pods_have_no_more_than_any_uplink_can_do() -> None:
     small = replace(UPLINK, name="eth1", ifindex=3, sizes=replace(PLAIN, maximum=100_000))
-    plans = plan_big_tcp(BigTcp(ipv6=BIG), [UPLINK, small, POD])
+    plans = plan_big_tcp(SizesAsked(BigTcp(ipv6=BIG)), [UPLINK, small, POD])
     assert [after(one)[0] for one in plans] == [BIG, 100_000, 100_000]
     assert plans[2].why["ipv6"] == "limited by eth1's maximum of 100000"
-    alone = plan_big_tcp(BigTcp(ipv6=BIG), [POD])
+    alone = plan_big_tcp(SizesAsked(BigTcp(ipv6=BIG)), [POD])
     assert after(alone[0])[0] == BIG
 
 
