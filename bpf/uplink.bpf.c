@@ -109,8 +109,8 @@ static __always_inline int forward_mapped(struct ctx c, const struct tables *t, 
 	enum reason why;
 
 	p->tos = tos_of(t->gw, p);
-	why = is_46 ? next_hop(c, t->gw, &tr->m.src, &tr->m.dst, FAMILY_INET6, p->tos, &next)
-		    : next_hop(c, t->gw, &tr->m.src, &tr->m.dst, FAMILY_INET, p->tos, &next);
+	why = next_hop(c, t->gw, &tr->m.src, &tr->m.dst, is_46 ? FAMILY_INET6 : FAMILY_INET, p->tos,
+		       &next);
 	if (why)
 		return leave(c, p, why, 0, pkt_l3_bytes(p));
 	if (!dry_run && !tr->m.stateful)
@@ -175,7 +175,7 @@ static __always_inline int other_fragment(struct ctx c, const struct tables *t,
 
 	if (why)
 		return leave_or_pass(c, t->gw, p, why, 0, pkt_l3_bytes(p));
-	return work->tr.m.hairpin ? forward_66(c, t, p, &work->tr.m, &work->tr.l4)
+	return work->tr.m.hairpin ? ctx_forward_66(c, t->gw, p, &work->tr)
 				  : forward_mapped(c, t, p, &work->tr);
 }
 
@@ -249,7 +249,7 @@ static __always_inline int stateful(struct ctx c, bool again)
 		return forward_mapped(c, t, p, tr);
 	if (work->f.protocol != SESSION_ICMP)
 		plan_far_port(c, &tr->m, far_port, &tr->l4);
-	return forward_66(c, t, p, &tr->m, &tr->l4);
+	return ctx_forward_66(c, t->gw, p, tr);
 }
 
 __noinline int xdp_stateful(struct xdp_md *ctx, __u32 again)

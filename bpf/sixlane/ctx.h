@@ -466,6 +466,8 @@ static __always_inline int ctx_csum(struct ctx c, __u32 offset, __u32 bytes)
 		offset += CSUM_STRIDE;
 		bytes -= CSUM_STRIDE;
 	}
+	if (bytes >= CSUM_STRIDE || offset > CTX_OFFSET_MAX)
+		return -1;
 	for (__u32 i = 0; i < CSUM_STRIDE / 2; i++) {
 		if (bytes < 2)
 			break;
@@ -481,7 +483,7 @@ static __always_inline int ctx_csum(struct ctx c, __u32 offset, __u32 bytes)
 	if (bytes) {
 		__u8 *last = ctx_at(c, offset, 1);
 
-		if (!last || bytes > 1)
+		if (!last)
 			return -1;
 		sum += bpf_htons((__u16)*last << 8);
 	}

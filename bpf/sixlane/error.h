@@ -255,6 +255,30 @@ static __always_inline enum reason map_error(struct ctx c, struct tables *t, str
 		       : REASON_NONE;
 }
 
+/* Functions of their own: whatever is behind them is walked once for all the ways through. */
+__noinline int xdp_map_error(struct xdp_md *raw, struct gateway *gw, __u32 generation,
+			     struct error_work *w)
+{
+	struct tables t = { gw, generation & (GENERATIONS - 1), generation };
+
+	return gw && w ? map_error((struct ctx){ raw, ENTRY_XDP }, &t, w) : DROP_NO_SESSION;
+}
+
+__noinline int tc_map_error(struct __sk_buff *raw, struct gateway *gw, __u32 generation,
+			    struct error_work *w)
+{
+	struct tables t = { gw, generation & (GENERATIONS - 1), generation };
+
+	return gw && w ? map_error((struct ctx){ raw, ENTRY_TC }, &t, w) : DROP_NO_SESSION;
+}
+
+static __always_inline enum reason ctx_map_error(struct ctx c, const struct tables *t,
+						 struct error_work *w)
+{
+	return c.entry == ENTRY_XDP ? xdp_map_error(ctx_xdp(c), t->gw, t->generation, w)
+				    : tc_map_error(ctx_skb(c), t->gw, t->generation, w);
+}
+
 /* What leaves, and as what; behind map_error(), which knows the hairpins of sessions. */
 static __always_inline void error_leaves(struct error_work *w)
 {
@@ -309,7 +333,7 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 	if (!why)
 		why = check_quote_l4(c, &w->in, w->tail.quote_end, &w->q);
 	if (!why && !map_flow_error(c, t, w)) {
-		why = called ? DROP_NO_FLOW : map_error(c, t, w);
+		why = called ? DROP_NO_FLOW : ctx_map_error(c, t, w);
 		error_leaves(w);
 	}
 
@@ -331,7 +355,7 @@ static __always_inline enum reason plan_error(struct ctx c, struct tables *t, st
 /* Errors are never answered, so each exit but the last drops in silence. */
 static __always_inline int translate_error(struct ctx c, bool called)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, mtu = 0;
 	struct error_work *w = bpf_map_lookup_elem(&error_works, &zero);
 	struct next_hop *next;
 	struct tables t;
@@ -353,12 +377,16 @@ static __always_inline int translate_error(struct ctx c, bool called)
 	enum reason why = plan_error(c, &t, w, called);
 	__u32 bytes = pkt_l3_bytes(&w->p);
 
+	if (!why) { /* the other way first, as only the last one stays */
+		mtu = w->family == w->p.family ? 0 : mtu_of_quoted(c, &t, &w->in);
+		why = next_hop(c, t.gw, &w->m.src, &w->m.dst, w->family, w->p.tos, &next);
+	}
 	if (!why)
 		why = w->p.family == FAMILY_INET
-			      ? (w->family == FAMILY_INET ? error_44(c, &t, w, &next)
-							  : error_46(c, &t, w, &next))
-			      : (w->family == FAMILY_INET ? error_64(c, &t, w, &next)
-							  : error_66(c, &t, w, &next));
+			      ? (w->family == FAMILY_INET ? error_44(c, w, &next->hop)
+							  : error_46(c, w, mtu, &next->hop))
+			      : (w->family == FAMILY_INET ? error_64(c, &t, w, mtu, &next->hop)
+							  : error_66(c, w, &next->hop));
 	if (why) {
 		int verdict = drop(&w->p, why, bytes);
 

@@ -194,7 +194,7 @@ static __always_inline struct next_hop *next_hop_known(const struct gateway *gw,
  * asked for. */
 static __always_inline enum reason next_hop(struct ctx c, const struct gateway *gw,
 					    const struct addr *src, const struct addr *dst,
-					    const __u32 family, __u8 tos, struct next_hop **found)
+					    __u32 family, __u8 tos, struct next_hop **found)
 {
 	__u32 how = family | (__u32)tos << 8;
 	struct next_hop *slot = next_hop_slot(dst);

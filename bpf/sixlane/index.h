@@ -495,7 +495,8 @@ __noinline int flow_remove_back(const struct flow_back_key *key, __u32 slot)
 	return 0;
 }
 
-static __always_inline bool flow_add_in(const struct flow_in_key *key, __u32 slot)
+/* Functions of their own, as a flow tries several ports: the verifier walks the waiting once. */
+__noinline int flow_add_in(const struct flow_in_key *key, __u32 slot)
 {
 	int rival = INDEX_UNDECIDED;
 
@@ -508,7 +509,7 @@ static __always_inline bool flow_add_in(const struct flow_in_key *key, __u32 slo
 	return rival == INDEX_FIRST;
 }
 
-static __always_inline bool flow_add_back(const struct flow_back_key *key, __u32 slot)
+__noinline int flow_add_back(const struct flow_back_key *key, __u32 slot)
 {
 	int rival = INDEX_UNDECIDED;
 

@@ -18,7 +18,7 @@ static __always_inline __u32 find_mss(struct ctx c, __u32 offset, __u32 end)
 {
 	for (__u32 i = 0; i < TCP_OPTIONS_MAX && offset < end; i++) {
 		offset &= CTX_OFFSET_MAX;
-		barrier_var(offset); /* as in walk_options() */
+		barrier_var(offset); /* alike in each round: the verifier walks one of them */
 
 		__u8 *kind = ctx_at(c, offset, 1);
 

@@ -363,36 +363,48 @@ static __always_inline enum reason parse_extensions(struct ctx c, struct pkt *p,
 #define OPTION_LSRR 131
 #define OPTION_SSRR 137
 
+/* Type, length and the byte behind them of the option at `offset`, as a word; 0: there is none, or
+ * it does not end before `end`. */
+static __always_inline int option_at(struct ctx c, __u32 offset, __u32 end)
+{
+	__u8 *type = ctx_at(c, offset, 1);
+
+	if (!type || *type == OPTION_END)
+		return 0;
+	if (*type == OPTION_NOP)
+		return OPTION_NOP | 1 << 8;
+
+	__u8 *option = ctx_at(c, offset, 3); /* behind the last option there is the payload */
+
+	if (!option || option[1] < 2 || offset + option[1] > end)
+		return 0;
+	return option[0] | option[1] << 8 | option[2] << 16;
+}
+
+/* Functions of their own: the verifier follows their ways once, and not in each round of a loop. */
+__noinline int xdp_option(struct xdp_md *raw, __u32 offset, __u32 end)
+{
+	return option_at((struct ctx){ raw, ENTRY_XDP }, offset, end);
+}
+
+__noinline int tc_option(struct __sk_buff *raw, __u32 offset, __u32 end)
+{
+	return option_at((struct ctx){ raw, ENTRY_TC }, offset, end);
+}
+
 /* Loose or strict source routes that have not come to their end (RFC 791 3.1). Garbled options end
  * the search. */
 static __always_inline int walk_options(struct ctx c, __u32 offset, __u32 end)
 {
 	for (__u32 i = 0; i < 40 && offset < end; i++) {
-		offset &= CTX_OFFSET_MAX;
-		barrier_var(
-			offset); /* alike in each round, so that the verifier walks one of them */
+		__u32 word = c.entry == ENTRY_XDP ? xdp_option(ctx_xdp(c), offset, end)
+						  : tc_option(ctx_skb(c), offset, end);
+		__u8 type = word, length = word >> 8, pointer = word >> 16;
 
-		__u8 *type = ctx_at(c, offset, 1);
-
-		if (!type || *type == OPTION_END)
+		if (!word)
 			break;
-		if (*type == OPTION_NOP) {
-			offset++;
-			continue;
-		}
-
-		__u8 *option =
-			ctx_at(c, offset, 3); /* behind the last option there is the payload */
-
-		if (!option)
-			break;
-
-		__u32 length = option[1];
-
-		if (length < 2 || offset + length > end)
-			break;
-		if ((option[0] == OPTION_LSRR || option[0] == OPTION_SSRR) && length >= 3 &&
-		    option[2] <= length)
+		if ((type == OPTION_LSRR || type == OPTION_SSRR) && length >= 3 &&
+		    pointer <= length)
 			return 1;
 		offset += length;
 	}

@@ -154,11 +154,11 @@ __noinline int pool_has(const struct gateway *gw, const struct pool *pool, __u32
 {
 	if (!gw || !pool)
 		return false;
-	for (__u32 i = 0; i < MAX_POOL_RANGES; i++) {
-		const struct pool_range *range = &gw->pool_ranges[i];
+	for (__u32 i = 0; i < MAX_POOL_RANGES && i < pool->range_count; i++) {
+		__u32 number = (pool->first_range + i) & (MAX_POOL_RANGES - 1);
+		const struct pool_range *range = &gw->pool_ranges[number];
 
-		if (i - pool->first_range < pool->range_count &&
-		    index - range->index < range->count)
+		if (index - range->index < range->count)
 			return true;
 	}
 	return false;

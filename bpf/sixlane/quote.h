@@ -236,32 +236,28 @@ static __always_inline int tail_append(struct ctx c, struct error_work *w, __u32
 
 /* The MTU of the way that the packet in error was to take. */
 static __always_inline __u32 mtu_of_quoted(struct ctx c, const struct tables *t,
-					   const struct pkt *in, const __u32 family)
+					   const struct pkt *in)
 {
 	struct next_hop *next;
 
-	return next_hop(c, t->gw, &in->src, &in->dst, family, 0, &next) ? 0xffff
-									: next->hop.mtu_bytes;
+	return next_hop(c, t->gw, &in->src, &in->dst, in->family, 0, &next) ? 0xffff
+									    : next->hop.mtu_bytes;
 }
 
-static __always_inline enum reason error_46(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **next)
+static __always_inline enum reason error_46(struct ctx c, struct error_work *w, __u32 mtu4,
+					    const struct hop *hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_46 *start = &w->start6;
 	__u32 quoted_header = header_46_bytes(in);
 	__u32 fresh = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES + quoted_header;
-	__u32 mtu4 = mtu_of_quoted(c, t, in, FAMILY_INET);
 	__u64 delta;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, next);
 
-	if (why)
-		return why;
 	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
 		w->icmp.rest = icmp_mtu_46(w->icmp.rest, in->header_bytes + in->payload_bytes, mtu4,
-					   (*next)->hop.mtu_bytes);
+					   hop->mtu_bytes);
 	plan_tail(&w->tail, in->l4, quoted_header,
-		  min_u32(ERROR6_BYTES_MAX, (*next)->hop.mtu_bytes) - ERROR6_HEADER_BYTES,
+		  min_u32(ERROR6_BYTES_MAX, hop->mtu_bytes) - ERROR6_HEADER_BYTES,
 		  icmp_is_extensible(w->icmp.type, FAMILY_INET6), 8);
 	if (w->tail.keep_bytes)
 		w->icmp.rest |= w->tail.field_bytes / 8 << 24;
@@ -297,20 +293,16 @@ static __always_inline enum reason error_46(struct ctx c, const struct tables *t
 }
 
 static __always_inline enum reason error_64(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **next)
+					    struct error_work *w, __u32 mtu6, const struct hop *hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
 	struct error_start_64 *start = &w->start4;
-	__u32 mtu6 = mtu_of_quoted(c, t, in, FAMILY_INET6);
 	__u64 delta;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, next);
 
-	if (why)
-		return why;
 	if (w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED)
 		w->icmp.rest = icmp_mtu_64(
 			w->icmp.rest, 20 + (in->has_fragment_header ? FRAGMENT_HEADER_BYTES : 0),
-			(*next)->hop.mtu_bytes, mtu6);
+			hop->mtu_bytes, mtu6);
 
 	bool extensible =
 		!(w->icmp.type == ICMP_DEST_UNREACH && w->icmp.code == ICMP_FRAG_NEEDED) &&
@@ -322,8 +314,7 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 	else
 		w->from_pool = false;
 	plan_tail(&w->tail, in->l4, sizeof(struct iphdr),
-		  min_u32(ERROR4_BYTES_MAX, (*next)->hop.mtu_bytes) - ERROR4_HEADER_BYTES,
-		  extensible, 4);
+		  min_u32(ERROR4_BYTES_MAX, hop->mtu_bytes) - ERROR4_HEADER_BYTES, extensible, 4);
 	if (w->tail.keep_bytes)
 		w->icmp.rest |= w->tail.field_bytes / 4 << 16;
 	if (error_delta(c, w, &delta))
@@ -355,19 +346,16 @@ static __always_inline enum reason error_64(struct ctx c, const struct tables *t
 }
 
 /* Within IPv6: addresses in both headers, and what follows from them. */
-static __always_inline enum reason error_66(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **next)
+static __always_inline enum reason error_66(struct ctx c, struct error_work *w,
+					    const struct hop *hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET6, p->tos, next);
 	__u32 rest = w->icmp.rest;
 
-	if (why)
-		return why;
-	if (pkt_l3_bytes(p) > (*next)->hop.mtu_bytes)
+	if (pkt_l3_bytes(p) > hop->mtu_bytes)
 		return DROP_TOO_BIG;
 	if (w->icmp.type == ICMPV6_PKT_TOOBIG)
-		w->icmp.rest = max_u32(IPV6_MTU_MIN, min_u32(rest, (*next)->hop.mtu_bytes));
+		w->icmp.rest = max_u32(IPV6_MTU_MIN, min_u32(rest, hop->mtu_bytes));
 
 	__be32 was = bpf_htonl(rest), is = bpf_htonl(w->icmp.rest);
 	__u64 delta = csum_delta_addresses(p, &w->m) + csum_delta_addresses(in, &w->mq) +
@@ -383,16 +371,13 @@ static __always_inline enum reason error_66(struct ctx c, const struct tables *t
 }
 
 /* Within IPv4: no pseudo-header, and a quoted header adds up to the same with its own checksum. */
-static __always_inline enum reason error_44(struct ctx c, const struct tables *t,
-					    struct error_work *w, struct next_hop **next)
+static __always_inline enum reason error_44(struct ctx c, struct error_work *w,
+					    const struct hop *hop)
 {
 	const struct pkt *p = &w->p, *in = &w->in;
-	enum reason why = next_hop(c, t->gw, &w->m.src, &w->m.dst, FAMILY_INET, p->tos, next);
 	__u16 check = csum_updated(w->old_check, w->q.delta, false);
 
-	if (why)
-		return why;
-	if (pkt_l3_bytes(p) > (*next)->hop.mtu_bytes)
+	if (pkt_l3_bytes(p) > hop->mtu_bytes)
 		return DROP_TOO_BIG;
 	if (store_ends4(c, p, &w->m, p->ttl - 1) || store_ends4(c, in, &w->mq, in->ttl) ||
 	    ctx_store(c, p->l4 + offsetof(struct icmp_header, checksum), &check, sizeof(check)))

@@ -255,18 +255,26 @@ __noinline int tc_reject(struct __sk_buff *raw, __u32 why, __u32 rest)
 	return reject((struct ctx){ raw, ENTRY_TC }, why, rest);
 }
 
+/* Counts, and says what is to become of a packet that is dropped; walked once, as count_rare(). */
+__noinline int leaving(const struct pkt *p, __u32 why, __u32 rest, __u32 bytes)
+{
+	struct icmp_start ignored;
+
+	if (!p)
+		return verdict_drop(why);
+	count_packet(p, why, bytes);
+	if (p->no_error || p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
+		return verdict_drop(why);
+	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
+}
+
 /* The end of each packet that is not sent on: counted once, answered if that is due. */
 static __always_inline int leave(struct ctx c, const struct pkt *p, enum reason why, __u32 rest,
 				 __u32 bytes)
 {
-	struct icmp_start ignored;
+	int verdict = leaving(p, why, rest, bytes);
 
-	count_rare(p, why, bytes);
-	if (is_pass(why))
-		return ctx_pass(c);
-	if (p->no_error || p->fragment & IP6_OFFSET || !error_for(why, p->family, &ignored))
-		return verdict_drop(why);
-	return VERDICT_REJECT | why << VERDICT_REASON_SHIFT | (rest & VERDICT_REST_MASK);
+	return is_pass(why) ? ctx_pass(c) : verdict;
 }
 
 #endif

@@ -157,10 +157,7 @@ static __always_inline int forward_native(struct ctx c, const struct tables *t, 
 {
 	__u32 bytes = pkt_l3_bytes(p);
 	struct next_hop *next;
-	enum reason why =
-		p->family == FAMILY_INET
-			? next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET, p->tos, &next)
-			: next_hop(c, t->gw, &p->src, &p->dst, FAMILY_INET6, p->tos, &next);
+	enum reason why = next_hop(c, t->gw, &p->src, &p->dst, p->family, p->tos, &next);
 
 	if (why == DROP_NO_ROUTE) { /* that is what the FIB says of our own addresses */
 		count_rare(p, not_ours, bytes);

@@ -298,8 +298,8 @@ _PARSE = (
     Mutant(
         "expired-route",
         "parse.h",
-        "option[2] <= length)",
-        "option[2] >= length)",
+        "pointer <= length)",
+        "pointer >= length)",
         "routes at their end are refused, the others not",
     ),
     Mutant("strict-route", "parse.h", "#define OPTION_SSRR 137", "#define OPTION_SSRR 136", "type"),
@@ -691,8 +691,8 @@ _HAIRPIN = (
     Mutant(
         "hairpin-client",
         "hairpin.h",
-        "struct addr client = m.src;",
-        "struct addr client = m.dst;",
+        "struct addr client = m->src;",
+        "struct addr client = m->dst;",
         "the list is asked for the destination",
     ),
     Mutant("hairpin-last-hop", "hairpin.h", "p.ttl <= 1", "p.ttl < 1", "off by one"),
@@ -762,7 +762,7 @@ _HAIRPIN = (
     Mutant(
         "hairpin-quote-mtu",
         "quote.h",
-        "max_u32(IPV6_MTU_MIN, min_u32(rest, (*next)->hop.mtu_bytes))",
+        "max_u32(IPV6_MTU_MIN, min_u32(rest, hop->mtu_bytes))",
         "max_u32(IPV6_MTU_MIN, rest)",
         "our own link is forgotten",
     ),

@@ -14,6 +14,7 @@ import schemathesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks
 
 from sixlane.api import openapi
@@ -56,20 +57,21 @@ SERVICE: dict[str, Any] = {
     },
 }
 
-document = schemathesis.openapi.from_dict(
-    json.loads(openapi.text()),
-    config=SchemathesisConfig.from_dict(
-        {
-            "seed": 64,
-            "generation": {"max-examples": 5},
-            # Its bodies are those of the PUTs, each of which has its own cases.
-            "operations": [
-                {"include-operation-id": "transact", "phases": {"coverage": {"enabled": False}}}
-            ],
-            "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
-        }
-    ),
-)
+_RANDOM_ALONE = {"phases": {"coverage": {"enabled": False}}}
+
+
+def asking(**more: Any) -> BaseSchema:
+    """The document's operations but for streams, to be asked as schemathesis is configured."""
+    config = {
+        "seed": 64,
+        "generation": {"max-examples": 5},
+        "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
+        **more,
+    }
+    document = schemathesis.openapi.from_dict(
+        json.loads(openapi.text()), config=SchemathesisConfig.from_dict(config)
+    )
+    return document.exclude(operation_id=STREAMS)
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -151,9 +153,7 @@ def fit(case: schemathesis.Case) -> None:
             resource["spec"] |= {"devices": GATEWAY["spec"]["devices"]}
 
 
-@document.exclude(operation_id=STREAMS).parametrize()
-@hypothesis.settings(deadline=None, derandomize=True, database=None)
-def test_every_answer_is_as_described(served: Served, case: schemathesis.Case) -> None:
+def check_answer(served: Served, case: schemathesis.Case) -> None:
     fit(case)
     before = served.last or served.with_gateway()
     served.last = None
@@ -164,6 +164,21 @@ def test_every_answer_is_as_described(served: Served, case: schemathesis.Case) -
     if response.status_code >= 400 or case.method == "GET":
         assert after == before, "refused, and yet something changed"
         served.last = after
+
+
+@asking(**_RANDOM_ALONE).parametrize()
+@hypothesis.settings(deadline=None, derandomize=True, database=None)
+def test_every_answer_is_as_described(served: Served, case: schemathesis.Case) -> None:
+    check_answer(served, case)
+
+
+# Bodies of `transact` are those of the PUTs, each of which has its own cases.
+@pytest.mark.sweep
+@asking(operations=[{"include-operation-id": "transact", **_RANDOM_ALONE}]).parametrize()
+@hypothesis.settings(deadline=None, derandomize=True, database=None)
+def test_whatever_is_wrong_with_a_question(served: Served, case: schemathesis.Case) -> None:
+    """Each keyword of each schema, broken one at a time."""
+    check_answer(served, case)
 
 
 def test_the_document_is_served(served: Served) -> None:

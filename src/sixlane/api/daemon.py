@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agent, API and metrics in one process, from start to end."""
 
-import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ import sixlane
 from sixlane.agent import Agent, Settings
 from sixlane.agent.log import fields
 from sixlane.api.app import make_app
-from sixlane.api.first import apply_first
 from sixlane.api.health import Watchdog
 from sixlane.api.listen import listening
 from sixlane.api.metrics import serving_metrics
@@ -24,20 +22,16 @@ from sixlane.api.systemd import Systemd
 _log = logging.getLogger("sixlane")
 
 
-# Objects that were made and not freed when garbage is looked for, and how many such looks until
-# older ones are looked at: of 10,000 services a million are kept, and none of them is garbage.
-_GARBAGE = (50_000, 20, 50)
-
-
 def serve(options: Options, systemd: Systemd) -> None:
     """Until a signal ends it. Raises `SixlaneError` for what no later try can mend."""
-    gc.set_threshold(*_GARBAGE)
     with (
         _agent(options.settings, systemd) as agent,
         _listener(options.socket, systemd) as listener,
         serving_metrics(agent, options.metrics),
     ):
         if options.config is not None:
+            from sixlane.api.first import apply_first  # and YAML, which others need not wait for
+
             apply_first(agent, options.config)
         path = Path(listener.getsockname())
         with _watched_once_ready(systemd, path) as on_ready:

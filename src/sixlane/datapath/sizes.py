@@ -35,8 +35,8 @@ class Size:
 # 6.1 leaves to forward(): it rounds frames up to 32 bytes, the entry's and a leaf's among them.
 LIMITS = {
     # Services are a third of these: tunnels, translation within and across families, their errors.
-    "uplink_xdp": Size(74_000, 620_000, 416),
-    "uplink_tc": Size(70_000, 600_000, 416),
+    "uplink_xdp": Size(74_000, 540_000, 416),
+    "uplink_tc": Size(70_000, 530_000, 416),
     "slow_turn": Size(50, 50, 0),
     "check_out": Size(2_000, 2_600, 192),
     "sweep_sessions": Size(3_000, 14_000, 176),
