@@ -336,6 +336,10 @@ def test_big_tcp(wan: link.Link) -> None:
 
     link.set_mtu("lan0", 1400)
     assert everything_ok("big-tcp", wanted("tcx"))
+    big = network(RANGE, uplinks=[{"name": "lan0"}], bigTcp={"ipv6": 131072})
+    (found,) = [one for one in look("big-tcp", replace(wanted("tcx"), network=big)) if one["hint"]]
+    assert found["what"] == "device wan0: IPv4 up to 65536 bytes, and pods send up to 131072"
+    assert found["hint"].endswith("ip link set dev wan0 gso_ipv4_max_size 131072")
     gso.set_sizes("wan0", 131072)
     assert told("big-tcp", wanted("xdp"), "wan0") == [
         ("ok", "device wan0: BIG TCP, IPv6 up to 131072 and IPv4 up to 131072 bytes")

@@ -153,8 +153,14 @@ def _big_tcp(subject: Subject, device: _Device) -> Iterator[Finding]:
     sizes = gso.get_sizes(device.link.ifindex)
     largest = {"IPv6": max(sizes.gso or 0, sizes.gro or 0), "IPv4": sizes.gro_ipv4 or 0}
     big = [f"{name} up to {size}" for name, size in largest.items() if size > gso.ORDINARY]
-    if not big:
+    sent, taken = _sent_by_pods(subject), sizes.gso_ipv4 or gso.ORDINARY
+    if device.attach is not None and sent > taken and not _is_uplink(subject, device):
+        what = f"device {device.name}: IPv4 up to {taken} bytes, and pods send up to {sent}"
+        hint = f"name it as an uplink; or ip link set dev {device.name} gso_ipv4_max_size {sent}"
+        yield Finding("warning", what, hint)
+    elif not big:
         yield Finding("ok", f"device {device.name}: no BIG TCP")
+    if not big:
         return
     what = f"device {device.name}: BIG TCP, {' and '.join(big)} bytes"
     fits = largest_for_big_tcp(_narrowest(subject))
@@ -182,7 +188,18 @@ def _asked_by(subject: Subject, device: _Device) -> Network | None:
     network = subject.network
     if network is None or (network.spec.big_tcp.ipv4 or 0) <= gso.ORDINARY:
         return None
-    return network if device.name in {one.name for one in network.spec.uplinks} else None
+    return network if _is_uplink(subject, device) else None
+
+
+def _is_uplink(subject: Subject, device: _Device) -> bool:
+    network = subject.network
+    return network is not None and device.name in {one.name for one in network.spec.uplinks}
+
+
+def _sent_by_pods(subject: Subject) -> int:
+    """How large the packets of IPv6 are that a Gateway makes packets of IPv4 of."""
+    asked = (subject.network.spec.big_tcp.ipv6 or 0) if subject.network else 0
+    return min(asked, gso.LARGEST)
 
 
 def _narrowest(subject: Subject) -> int:
@@ -284,9 +301,11 @@ CHECKS = (
         "BIG TCP, packets of more than 64 KiB, is off on the device, or costs nothing",
         "the kernel counts 8 bytes more into segments of IPv6: if full ones are as large as its "
         "MTU, it answers with Packet Too Big, and flows collapse. IPv4 packets of more than 64 KiB "
-        "are cut and joined again before tc translates them, which costs throughput",
-        "maxSegmentSize as the hint says; ip link set dev DEVICE gro_ipv4_max_size 65536, unless a "
-        "Network asks for more (`bigTcp`)",
+        "are cut and joined again before tc translates them, which costs throughput. What pods "
+        "send is translated to packets of IPv4 as large, and the CPU cuts what a device does not "
+        "take: a third of the throughput is left",
+        "maxSegmentSize as the hint says; the device among the uplinks of the Network; ip link set "
+        "dev DEVICE gro_ipv4_max_size 65536, unless a Network asks for more (`bigTcp`)",
         _each(_big_tcp),
     ),
     Check(
