@@ -15,8 +15,11 @@ from sixlane.net.monitor import Monitor
 from sixlane.net.unicast import Destination, destination_of
 from tests import needs
 from tests.netns import spaces
+from tests.netns.agents import eventually
 
 pytestmark = [pytest.mark.netns, needs.root]
+
+_QUIET_S = 0.2  # the kernel tells of an address of IPv6 twice, the second time by a worker
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +30,15 @@ def here() -> Iterator[str]:
         link.create_veth("left", "right", up=True)
         address.add("left", ip_interface("192.31.196.1/24"))
         address.add("left", ip_interface("2001:db8::1/64"))
+        # Word of its end would come at any time.
+        assert eventually(lambda: not any(one.tentative for one in address.list_addresses("left")))
         yield name
 
 
 def _news(watch: Monitor) -> set[str]:
     """What is told until all is quiet: some changes have others in their wake, a bit later."""
     told: set[str] = set()
-    while watch.wait(0.05):
+    while watch.wait(_QUIET_S):
         told |= watch.drain()
     return told
 
