@@ -97,7 +97,9 @@ def merged(services: Services, asked: Mapping[str, Any]) -> Services:
             raise Refused("what is to go is not there")
     for one in asked.get("put", ()):
         if one["kind"] == "Service":
-            after[one["metadata"]["name"]] = Service.of(one["spec"])
+            put = Service.of(one["spec"])
+            _check_alone(put)  # whatever edits make of it
+            after[one["metadata"]["name"]] = put
     for one in asked.get("backends", ()):
         if one["service"] not in after:
             raise Refused("there is no such service")
@@ -124,9 +126,13 @@ def _check(services: Services) -> None:
     if len(set(ends)) < len(ends):
         raise Refused("a frontend belongs to one service")
     for service in services.values():
-        if service.size is not None and service.size < ENTRIES_A_MEMBER * len(service.backends):
-            raise Refused("a table has 100 entries a backend at least")
-        for address in service.backends:
-            service.backend(address)
-            if any(end.address == address for end in service.frontends):
-                raise Refused("a backend is no frontend")
+        _check_alone(service)
+
+
+def _check_alone(service: Service) -> None:
+    if service.size is not None and service.size < ENTRIES_A_MEMBER * len(service.backends):
+        raise Refused("a table has 100 entries a backend at least")
+    for address in service.backends:
+        service.backend(address)
+        if any(end.address == address for end in service.frontends):
+            raise Refused("a backend is no frontend")
