@@ -466,7 +466,7 @@ static __always_inline int ctx_csum(struct ctx c, __u32 offset, __u32 bytes)
 		offset += CSUM_STRIDE;
 		bytes -= CSUM_STRIDE;
 	}
-	if (bytes >= CSUM_STRIDE || offset > CTX_OFFSET_MAX)
+	if (bytes >= CSUM_STRIDE || (bytes && offset > CTX_OFFSET_MAX))
 		return -1;
 	for (__u32 i = 0; i < CSUM_STRIDE / 2; i++) {
 		if (bytes < 2)

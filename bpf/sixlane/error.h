@@ -259,7 +259,7 @@ static __always_inline enum reason map_error(struct ctx c, struct tables *t, str
 __noinline int xdp_map_error(struct xdp_md *raw, struct gateway *gw, __u32 generation,
 			     struct error_work *w)
 {
-	struct tables t = { gw, generation & (GENERATIONS - 1), generation };
+	struct tables t = tables_of(gw, generation);
 
 	return gw && w ? map_error((struct ctx){ raw, ENTRY_XDP }, &t, w) : DROP_NO_SESSION;
 }
@@ -267,7 +267,7 @@ __noinline int xdp_map_error(struct xdp_md *raw, struct gateway *gw, __u32 gener
 __noinline int tc_map_error(struct __sk_buff *raw, struct gateway *gw, __u32 generation,
 			    struct error_work *w)
 {
-	struct tables t = { gw, generation & (GENERATIONS - 1), generation };
+	struct tables t = tables_of(gw, generation);
 
 	return gw && w ? map_error((struct ctx){ raw, ENTRY_TC }, &t, w) : DROP_NO_SESSION;
 }

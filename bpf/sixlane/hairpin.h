@@ -57,7 +57,7 @@ static __always_inline int ctx_forward_66(struct ctx c, struct gateway *gw, cons
 /* Both addresses, by the prefixes that serve both ends; walked once. */
 __noinline int hairpin_map(struct gateway *gw, __u32 generation, struct pkt *p, struct mapping *m)
 {
-	struct tables t = { gw, generation & (GENERATIONS - 1), generation };
+	struct tables t = tables_of(gw, generation);
 
 	if (!gw || !p || !m)
 		return DROP_SOURCE_NOT_MAPPABLE;

@@ -573,6 +573,12 @@ struct tables {
 	__u32 generation;
 };
 
+/* For functions of their own, to which nothing else can be handed over. */
+static __always_inline struct tables tables_of(struct gateway *gw, __u32 generation)
+{
+	return (struct tables){ gw, generation & (GENERATIONS - 1), generation };
+}
+
 static __always_inline int tables_read(struct tables *t)
 {
 	__u32 zero = 0;

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health checks on their way out, one at a time: which backend's tunnel they get, and as what."""
 
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -11,18 +10,15 @@ from scapy.layers.inet6 import IPv6
 from sixlane.bpf import SkBuff
 from sixlane.datapath.layout import BackendState, CheckMark
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
-from sixlane.rfc.rfc7915 import Prefix, Translator
 from tests import needs
 from tests.packets import ip4, ip6, ping4, ping6, tcp
-from tests.services import Balanced, raise_balanced
+from tests.prog.translating import raised
+from tests.services import Balanced
+
+__all__ = ["raised"]  # the fixture
 
 pytestmark = [pytest.mark.prog, needs.root]
 
-TRANSLATOR = Translator(
-    (Prefix("services", IPv6Network("64:ff9b::/96"), (IPv4Network("192.175.48.0/25"),), None, ()),),
-    IPv4Address("193.0.14.1"),
-    IPv6Address("2001:db8::1"),
-)
 VIP4, VIP6 = "192.175.48.200", "2001:db8:64::200"
 OWN4, OWN6 = "193.0.14.1", "2001:db8::1"
 BACKENDS = {1: "10.0.0.1", 2: "2001:db8:64:1::7"}
@@ -33,12 +29,6 @@ TO = {
     "icmp4": bytes(ip4(src=OWN4, dst=VIP4) / ping4(64)),
     "icmp6": bytes(ip6(src=OWN6, dst=VIP6) / ping6(64)),
 }
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
 
 
 @pytest.fixture

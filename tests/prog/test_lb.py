@@ -2,7 +2,6 @@
 """Packets to a frontend, one at a time: where they go, as what, and what of them is remembered."""
 
 from collections import Counter
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -12,20 +11,17 @@ from scapy.packet import Packet, Raw
 
 from sixlane.datapath.layout import BackendState, FlowCell, FlowState
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
-from sixlane.rfc.rfc7915 import Prefix, Translator
 from tests import needs
 from tests.packets import CLIENT, ip4, ip6, ping4, ping6, tcp, udp
-from tests.services import Balanced, raise_balanced
+from tests.prog.translating import raised
+from tests.services import Balanced
 from tests.world import Entry, Seen
+
+__all__ = ["raised"]  # the fixture
 
 pytestmark = [pytest.mark.prog, needs.root]
 
 ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
-TRANSLATOR = Translator(
-    (Prefix("services", IPv6Network("64:ff9b::/96"), (IPv4Network("192.175.48.0/25"),), None, ()),),
-    IPv4Address("193.0.14.1"),
-    IPv6Address("2001:db8::1"),
-)
 VIP4, VIP6 = "192.175.48.200", "2001:db8:64::200"
 CLIENT6 = "2001:db8:1::5"
 BACKEND4, BACKEND6 = "10.0.0.1", "2001:db8:64:1::7"
@@ -41,12 +37,6 @@ WEB = ServiceEntry(
 OUTER4, OUTER6 = 20, 40
 ILLEGAL = ("0.255.255.255", "127.0.0.1", "127.255.255.255", "224.0.0.1", "255.255.255.255")
 BESIDE_ILLEGAL = ("1.0.0.0", "126.255.255.255", "128.0.0.1", "223.255.255.255")
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tests import needs
 from tests.packets import tcp, udp
 from tests.prog.test_lb_nat_errors import arrives, error, unreachable
 from tests.prog.test_trace import Tracer, begin
+from tests.prog.translating import lb
 from tests.services import Balanced, raise_balanced
 from tests.translated import (
     BACKEND_PORT,
@@ -24,10 +25,11 @@ from tests.translated import (
     call,
     hop_of,
     parsed,
-    settle,
     to_vip,
 )
 from tests.world import Entry
+
+__all__ = ["lb"]  # the fixture
 
 pytestmark = [pytest.mark.prog, needs.root]
 
@@ -41,12 +43,6 @@ def raised() -> Iterator[Balanced]:
     with raise_balanced(TRANSLATOR) as balanced:
         begin(balanced.world.datapath)
         yield balanced
-
-
-@pytest.fixture
-def lb(raised: Balanced) -> Balanced:
-    settle(raised)
-    return raised
 
 
 def content(lb: Balanced) -> dict[str, object]:

@@ -15,7 +15,8 @@ from sixlane.datapath.layout import SlowMark
 from sixlane.net import route
 from tests import needs
 from tests.packets import tcp, udp
-from tests.services import Balanced, raise_balanced
+from tests.prog.translating import raised
+from tests.services import Balanced
 from tests.translated import (
     BACKEND_PORT,
     BACKENDS,
@@ -24,7 +25,6 @@ from tests.translated import (
     FAMILIES,
     IDS,
     NAT,
-    TRANSLATOR,
     VIPS,
     call,
     flow_of,
@@ -37,6 +37,8 @@ from tests.translated import (
 )
 from tests.world import FAR_MAC, Entry, Seen
 
+__all__ = ["raised"]  # the fixture
+
 pytestmark = [pytest.mark.prog, needs.root]
 
 ENTRIES = pytest.mark.parametrize("entry", ["xdp", "tc"])
@@ -46,12 +48,6 @@ CALLED_MAC, IN_ORDER_MAC = (
     for mark in (SlowMark.SLOW_CALLED, SlowMark.SLOW_IN_ORDER)
 )
 DSR = replace(NAT, nat=False, pool4=None, pool6=None, nat_backends=())
-
-
-@pytest.fixture(scope="module")
-def raised() -> Iterator[Balanced]:
-    with raise_balanced(TRANSLATOR) as balanced:
-        yield balanced
 
 
 @pytest.fixture

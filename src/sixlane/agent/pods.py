@@ -325,7 +325,7 @@ class PodsPart:
 
     def _big_tcp_condition(self) -> Condition | None:
         """None: nothing is asked."""
-        if self._network is None or not self._asked_sizes.is_anything:
+        if not self._asked_sizes.is_anything:
             return None
         failed = [one for one in self._troubles if one.reason in _OF_BIG_TCP]
         if failed:
