@@ -55,4 +55,5 @@ def settings(rounds: int, seconds: int) -> dict[str, str]:
         "rounds": f"{rounds}, of {seconds} s for each run",
         "CPUs": f"server {SERVER_CPU}, client {CLIENT_CPU}, of {os.cpu_count()}",
         "TCP": loads.CONGESTION_CONTROL,
+        "window of a stream": loads.WINDOW,
     }

@@ -67,9 +67,14 @@ def _scenes() -> Iterator[Scene]:
     yield Scene(Called(services=1_000), (FLOWS,))
     yield Scene(Called(services=1_000, addresses=4_096), (FLOWS,), more=" of 4,096 backends")
     many = Called(services=50_000, backends=2, ring=251)
+    # A service for each flow, which is what a flow finds among 50,000 as well.
+    yield Scene(replace(many, services=FLOWS), (FLOWS,))
     yield Scene(many, (FLOWS,))
     yield Scene(many, (FLOWS,), "not ours")
     for backend in (4, 6):
         yield Scene(Called(backend=backend, protocol=TCP, nat=True), few)
-    yield Scene(Called(backend=6, protocol=UDP, nat=True), all)
-    yield Scene(Called(backend=6, protocol=UDP, nat=True), (FLOWS, _MILLION), "new")
+    crowd = Called(backend=6, protocol=UDP, nat=True)
+    # Worlds of their own: a million others have what is remembered of few forgotten.
+    for counts in (few, (_MILLION,)):
+        yield Scene(crowd, counts)
+    yield Scene(crowd, (FLOWS, _MILLION), "new")

@@ -20,6 +20,7 @@ import numpy as np
 from bench.apart import take_turn
 from bench.called import array, raise_called
 from bench.calls import ACK, SYN, SYN_ACK, frames_back, frames_by, frames_to
+from bench.columns import shuffled
 from bench.frames import Frames
 from bench.rounds import measure
 from bench.rows import Row, table
@@ -142,7 +143,8 @@ class _Stage:
     def _open(self, count: int) -> None:
         """Flows that are translated, with a packet from either side."""
         called, world = self._scene.called, self._world
-        calls = frames_to(called, world, count, SYN)
+        # In another order than they come in later, as their records lie in this one.
+        calls = shuffled(frames_to(called, world, count, SYN))
         self._bench(calls, calls).runner(called.way, self._program)(count)
         back = frames_back(called, world, SYN_ACK)
         if len(back) != count:

@@ -2,6 +2,7 @@
 """What the pipeline does around the translation: frames, sizes, next hops, tables, counters."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -17,6 +18,7 @@ from sixlane.net import neigh, route, sysctl
 from sixlane.rfc.outcome import DropReason, PassReason
 from sixlane.rfc.rfc7915 import Eam, Prefix, Translator
 from tests import needs
+from tests.cpus import on_one_cpu
 from tests.packets import CLIENT, SERVICE, SERVICE6, STRANGER, ip4, ip6, ping4, tcp, udp
 from tests.world import (
     FAR_MAC,
@@ -50,8 +52,11 @@ EDGE = Translator(
 
 
 @pytest.fixture(autouse=True)
-def edge(world: World) -> None:
-    world.configure(EDGE)
+def edge(world: World) -> Iterator[None]:
+    """All on one CPU: each has neighbours and next hops of its own."""
+    with on_one_cpu():
+        world.configure(EDGE)
+        yield
 
 
 def _ethernet(dst: bytes, ethertype: int, *tags: int) -> bytes:
