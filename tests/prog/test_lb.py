@@ -2,7 +2,7 @@
 """Packets to a frontend, one at a time: where they go, as what, and what of them is remembered."""
 
 from collections import Counter
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR
@@ -11,7 +11,7 @@ from scapy.packet import Packet, Raw
 
 from sixlane.datapath.layout import BackendState, FlowCell, FlowState
 from sixlane.datapath.services import FrontendEntry, ServiceEntry
-from tests import needs
+from tests import needs, rss
 from tests.packets import CLIENT, ip4, ip6, ping4, ping6, tcp, udp
 from tests.prog.translating import raised
 from tests.services import Balanced
@@ -125,6 +125,22 @@ def test_flows_come_from_many_sources_and_each_from_one(lb: Balanced) -> None:
     assert len(set(sources)) > 250, "of 2^64"
     again = [IPv6(lb.world.send(packet, "tc").packet).src for packet in packets]
     assert again == sources
+
+
+@pytest.mark.parametrize("backend", [BACKEND4, BACKEND6])
+def test_a_nic_spreads_them_over_its_queues(lb: Balanced, backend: str) -> None:
+    """As if each flow drew one at random: within six standard deviations."""
+    lb.ring([1 if backend == BACKEND4 else 2])
+    flows, queues = 1024, 8
+    taken: Counter[int] = Counter()
+    for number in range(flows):
+        packet = to4(tcp(sport=1024 + number % 32), src=str(IPv4Address(CLIENT) + number // 32))
+        outer = (IP if backend == BACKEND4 else IPv6)(lb.world.send(packet, "xdp").packet)
+        taken[rss.queue(ip_address(outer.src), ip_address(outer.dst), queues)] += 1
+    print(f"{flows} flows to {backend}: {sorted(taken.values())} by queue")
+    mean = flows / queues
+    assert len(taken) == queues
+    assert all(abs(count - mean) < 6 * mean**0.5 for count in taken.values()), taken
 
 
 @ENTRIES
