@@ -1687,7 +1687,7 @@ _BALANCED = (
         "(f->protocol ^ protocol) | ",
         "",
         "datagrams go to a service of TCP",
-        "tests/prog/test_lb.py",
+        "tests/prog/test_services.py",
     ),
     Mutant(
         "flow-of-before",

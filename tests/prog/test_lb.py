@@ -74,10 +74,14 @@ def summed(packet: bytes) -> bytes:
 
 def sent_to(lb: Balanced, packet: bytes, entry: Entry = "xdp") -> str:
     """The address of the backend that gets it."""
+    return str(tunnel(lb, packet, entry).dst)
+
+
+def tunnel(lb: Balanced, packet: bytes, entry: Entry = "xdp") -> Packet:
+    """The outer header of what leaves."""
     seen = lb.world.send(packet, entry)
     assert seen.verdict == "redirect"
-    outer = IPv6(seen.packet) if seen.packet[0] >> 4 == 6 else IP(seen.packet)
-    return str(outer.dst)
+    return IPv6(seen.packet) if seen.packet[0] >> 4 == 6 else IP(seen.packet)
 
 
 # ---- tunnels ----
@@ -135,7 +139,7 @@ def test_a_nic_spreads_them_over_its_queues(lb: Balanced, backend: str) -> None:
     taken: Counter[int] = Counter()
     for number in range(flows):
         packet = to4(tcp(sport=1024 + number % 32), src=str(IPv4Address(CLIENT) + number // 32))
-        outer = (IP if backend == BACKEND4 else IPv6)(lb.world.send(packet, "xdp").packet)
+        outer = tunnel(lb, packet)
         taken[rss.queue(ip_address(outer.src), ip_address(outer.dst), queues)] += 1
     print(f"{flows} flows to {backend}: {sorted(taken.values())} by queue")
     mean = flows / queues

@@ -106,3 +106,12 @@ def test_each_of_many_is_found(world: World) -> None:
     counted = world.counted()
     assert counted.pop("drop_no_backend") == len(ends)
     assert counted.keys() <= {"icmp_error_sent", "icmp_error_limited"}
+
+
+def test_the_other_protocol_finds_nobody(world: World) -> None:
+    """A single end has two sets; of one port in eight both protocols have the same one."""
+    for port in range(80, 112):
+        end = FrontendEntry(VIP6, port, 6, 1)
+        commit(world, Services((ServiceEntry("web", 1, (end,)),)))
+        seen = world.run(bytes(ip6(dst=str(VIP6)) / udp(dport=port)), "xdp")
+        assert "drop_no_frontend" in seen.reasons, (port, seen.reasons)
